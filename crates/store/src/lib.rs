@@ -1,0 +1,32 @@
+//! Ranged bytes: where a model's bytes come from, and what is kept of them.
+//!
+//! A [`Source`] is anything that can be read by byte range: a local file, a URL, a browser `File`, memory. Bytes
+//! arrive in pieces through one fixed window, never as one growing buffer, because a model is larger than the memory
+//! it passes through and wasm memory never shrinks. A [`Cache`] keeps chunks; [`Cached`] puts one before a source.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), store::Error> {
+//! let source = store::open("https://example.com/model.gguf")?;
+//! let head = store::read_vec(&*source, 0..65_536).await?;
+//! # Ok(()) }
+//! ```
+
+mod cache;
+mod error;
+mod http;
+mod memory;
+mod source;
+
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "native.rs"]
+mod platform;
+#[cfg(target_arch = "wasm32")]
+#[path = "wasm.rs"]
+mod platform;
+
+pub use cache::{Cache, Cached, MemoryCache};
+pub use error::{Cause, Error};
+pub use http::{Http, Retry};
+pub use memory::Memory;
+pub use platform::*;
+pub use source::{LocalFuture, Sink, Source, read_vec};

@@ -1,0 +1,74 @@
+//! What can go wrong between a location and its bytes.
+
+use thiserror::Error;
+
+/// Why bytes did not come.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The place does not exist or may not be read.
+    #[error("cannot open {location}: {cause}")]
+    Open { location: String, cause: String },
+
+    /// The medium failed while reading.
+    #[error("cannot read bytes {start}..{end} of {location}: {cause}")]
+    Read { location: String, start: u64, end: u64, cause: String },
+
+    /// The range is not inside the source.
+    #[error("bytes {start}..{end} are outside {location}, which has {size} bytes")]
+    OutOfRange { location: String, start: u64, end: u64, size: u64 },
+
+    /// Retried as often as the policy allows, or not worth retrying.
+    #[error("bytes {start}..{end} of {url} did not arrive ({attempts} tries): {cause}")]
+    Network { url: String, start: u64, end: u64, attempts: u32, cause: Cause },
+
+    /// The server says nowhere how long the file is.
+    #[error("{url} does not say its size: neither Content-Range nor Content-Length can be read from its answers")]
+    UnknownSize { url: String },
+
+    /// Another file is served now than when reading began; bytes of both must not be mixed.
+    #[error("{url} changed while it was read: {what} was {expected}, is {got}")]
+    Changed { url: String, what: &'static str, expected: String, got: String },
+
+    /// The reader broke off.
+    #[error("reading {location} was cancelled")]
+    Cancelled { location: String },
+}
+
+/// How one HTTP request failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Cause {
+    /// No route, no name, TLS, a reset, or (in a browser) a CORS refusal, which looks the same.
+    #[error("the connection failed: {0}")]
+    Connection(String),
+
+    /// The server's word is not a yes.
+    #[error("the server answered {status}")]
+    Status {
+        status: u16,
+        /// `Retry-After`, where it could be read.
+        retry_after_s: Option<u64>,
+    },
+
+    /// Nothing arrived for this long.
+    #[error("nothing arrived for {millis} ms")]
+    Stalled { millis: u64 },
+
+    /// The body broke off.
+    #[error("the body broke off after {got} of {expected} bytes")]
+    Truncated { got: u64, expected: u64 },
+
+    /// A partial answer that begins elsewhere.
+    #[error("asked for byte {expected}, the answer begins at byte {got}")]
+    WrongRange { expected: u64, got: u64 },
+}
+
+impl Cause {
+    /// Whether asking again may help.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429) || (500..600).contains(status) && *status != 501,
+            Self::WrongRange { .. } => false,
+            Self::Connection(_) | Self::Stalled { .. } | Self::Truncated { .. } => true,
+        }
+    }
+}
