@@ -1,0 +1,105 @@
+use super::{Call, Error, Words};
+use crate::ops::{MAX_LOGPROBS, SampleArgs, Sampling};
+
+pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
+    let args: SampleArgs = call.args();
+    let [sampling, logits, scores, counts, tokens, step, sampled] = call.bindings()?;
+    let sampling: Sampling = sampling.read();
+    let (n_sampled, seed) = (step.u(1), step.u(3));
+    let token = draw(&args, &sampling, scores, seed, n_sampled);
+    if step.u(2) != 0 {
+        return Ok(());
+    }
+
+    let mut order: Vec<u32> = (0..args.n_vocab).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(key(logits.f(i))), i));
+    let top = logits.f(order[0]);
+    let mut mass = 0.0;
+    for i in 0..args.n_vocab {
+        mass += (logits.f(i) - top).exp();
+    }
+    let log_total = top + mass.ln();
+    for n in 0..(sampling.n_logprobs as usize).min(MAX_LOGPROBS).min(order.len()) {
+        sampled.set_u(4 + n as u32, order[n]);
+        sampled.set_f(4 + (MAX_LOGPROBS + n) as u32, logits.f(order[n]) - log_total);
+    }
+
+    let halt = sampling.stops[..sampling.n_stops as usize].contains(&token);
+    step.set_u(0, step.u(0) + args.n_tokens);
+    step.set_u(1, n_sampled + 1);
+    step.set_u(2, u32::from(halt));
+    tokens.set_u(0, token);
+    counts.set_u(token, counts.u(token) + 1);
+    sampled.set_u(0, token);
+    sampled.set_u(1, n_sampled + 1);
+    sampled.set_u(2, u32::from(halt));
+    sampled.set_f(3, logits.f(token) - log_total);
+    Ok(())
+}
+
+/// Monotonic in the float.
+fn key(score: f32) -> u32 {
+    let bits = score.to_bits();
+    if bits >= 0x8000_0000 { !bits } else { bits | 0x8000_0000 }
+}
+
+fn uniform_01(seed: u32, n_sampled: u32, id: u32) -> f32 {
+    let mut state = seed;
+    for salt in [0x9E37_79B9, n_sampled, id] {
+        state = (state ^ salt).wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+        state = (word >> 22) ^ word;
+    }
+    (state as f32 + 0.5) * 2.328_306_4e-10
+}
+
+fn gumbel(seed: u32, n_sampled: u32, id: u32) -> f32 {
+    let v = uniform_01(seed, n_sampled, id).min(0.999_999_94);
+    let exponential = if v < 0.001 { v + 0.5 * v * v } else { -(1.0 - v).ln() };
+    -exponential.ln()
+}
+
+fn draw(args: &SampleArgs, sampling: &Sampling, scores: Words<'_>, seed: u32, n_sampled: u32) -> u32 {
+    let mut order: Vec<u32> = (0..args.n_vocab).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(key(scores.f(i))), i));
+    let top = scores.f(order[0]);
+    if sampling.temperature == 0.0 {
+        return order[0];
+    }
+    let at = |n: usize| key(scores.f(order[n]));
+    let mut least = 0;
+    if sampling.top_k > 0 && sampling.top_k < args.n_vocab {
+        least = at(sampling.top_k as usize - 1);
+    }
+    let mass = |i: u32| ((scores.f(i) - top) / sampling.temperature).exp();
+    if sampling.top_p < 1.0 {
+        let mut enough = 0.0;
+        for &i in order.iter().filter(|&&i| key(scores.f(i)) >= least) {
+            enough += mass(i);
+        }
+        enough *= sampling.top_p;
+        let mut sum = 0.0;
+        for n in 0..order.len() {
+            sum += mass(order[n]);
+            if sum >= enough {
+                least = least.max(at(n));
+                break;
+            }
+        }
+    }
+    if sampling.min_p > 0.0 {
+        least = least.max(key(top + sampling.temperature * sampling.min_p.ln()));
+    }
+    least = least.min(key(top));
+
+    let mut best = (-3.4e38, u32::MAX);
+    for i in 0..args.n_vocab {
+        if key(scores.f(i)) >= least {
+            let noisy = (scores.f(i) - top) / sampling.temperature + gumbel(seed, n_sampled, i);
+            if noisy > best.0 {
+                best = (noisy, i);
+            }
+        }
+    }
+    best.1
+}

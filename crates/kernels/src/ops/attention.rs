@@ -1,0 +1,34 @@
+use super::{Heads, KvCache, KvType};
+use crate::{Recording, Slice, kernels};
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct AttentionArgs {
+    pub n_heads: u32,
+    pub n_kv_heads: u32,
+    pub head_dim: u32,
+    pub capacity: u32,
+    pub window: u32,
+    pub scale: f32,
+}
+
+impl Recording {
+    /// `out = softmax(q K / sqrt(dim)) V` over the `window` keys up to each query's own, with a sink
+    /// logit a head; q and out are `[n_tokens, n, dim]`, sinks `[n]`.
+    #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
+    pub fn attention(&mut self, heads: Heads, window: u32, step: Slice, q: Slice, kv: &KvCache, sinks: Slice, out: Slice, n_tokens: u32) {
+        let args = AttentionArgs {
+            n_heads: heads.n,
+            n_kv_heads: heads.n_kv,
+            head_dim: heads.dim,
+            capacity: kv.capacity,
+            window,
+            scale: 1.0 / (heads.dim as f32).sqrt(),
+        };
+        let kernel = match kv.dtype {
+            KvType::F16 => &kernels::F32_ATTENTION_F16,
+            KvType::F32 => &kernels::F32_ATTENTION_F32,
+        };
+        self.dispatch(kernel, &args, &[step, q, kv.k, kv.v, sinks, out], [heads.n, n_tokens, 1]);
+    }
+}

@@ -1,0 +1,81 @@
+use super::Weight;
+use crate::{Kernel, Recording, Slice, kernels};
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct MatmulArgs {
+    pub n_cols: u32,
+    pub n_rows: u32,
+    pub n_tokens: u32,
+    pub first_token: u32,
+    pub n_blocks: u32,
+    pub first_row: u32,
+    pub y_stride: u32,
+    pub y_first: u32,
+    pub eps: f32,
+}
+
+/// Rows a workgroup makes, as in the shader.
+const ROWS: u32 = 8;
+
+/// Where a product's rows go: element `first` of each token's `stride` elements of `y`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    pub y: Slice,
+    pub first: u32,
+    pub stride: u32,
+}
+
+impl Recording {
+    /// `y = W rms(x, gain)` for rows `first_token ..` of x, without bias (the head); x is `[.., n_cols]`,
+    /// gain `[n_cols]`.
+    #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
+    pub fn rms_matmul(&mut self, w: &Weight, x: Slice, gain: Slice, eps: f32, y: Rows, first_token: u32, n_tokens: u32) {
+        let family = if n_tokens == 1 { &kernels::F32_W_RMS_MATVEC } else { &kernels::F32_W_RMS_MATMUL };
+        self.matmul(family, w, x, y, &[gain], eps, first_token, n_tokens);
+    }
+
+    /// `y = W rms(x, gain) + bias`; bias is `[n_rows]`.
+    #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
+    pub fn rms_matmul_bias(&mut self, w: &Weight, x: Slice, gain: Slice, eps: f32, bias: Slice, y: Rows, n_tokens: u32) {
+        let family = if n_tokens == 1 { &kernels::F32_W_RMS_MATVEC_BIAS } else { &kernels::F32_W_RMS_MATMUL_BIAS };
+        self.matmul(family, w, x, y, &[gain, bias], eps, 0, n_tokens);
+    }
+
+    /// `y += W x + bias`.
+    pub fn matmul_bias_residual(&mut self, w: &Weight, x: Slice, bias: Slice, y: Rows, n_tokens: u32) {
+        let family = if n_tokens == 1 { &kernels::F32_W_MATVEC_BIAS_RESIDUAL } else { &kernels::F32_W_MATMUL_BIAS_RESIDUAL };
+        self.matmul(family, w, x, y, &[bias], 0.0, 0, n_tokens);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
+    fn matmul(
+        &mut self,
+        family: &'static [Kernel],
+        w: &Weight,
+        x: Slice,
+        y: Rows,
+        rest: &[Slice],
+        eps: f32,
+        first_token: u32,
+        n_tokens: u32,
+    ) {
+        let kernel = &family[w.format.index()];
+        let cols = kernel.constant("COLS").unwrap_or(1);
+        for part in &w.parts {
+            let args = MatmulArgs {
+                n_cols: w.n_cols,
+                n_rows: part.n_rows,
+                n_tokens,
+                first_token,
+                n_blocks: w.blocks(part),
+                first_row: part.first_row,
+                y_stride: y.stride,
+                y_first: y.first,
+                eps,
+            };
+            let bindings: Vec<Slice> = [x, part.quants, part.scales, y.y].into_iter().chain(rest.iter().copied()).collect();
+            self.dispatch(kernel, &args, &bindings, [part.n_rows.div_ceil(ROWS), n_tokens.div_ceil(cols), 1]);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What each kernel is called with: its arguments, field for field as in WGSL, and the call that
+//! records it.
+
+mod attention;
+mod get_rows;
+mod matmul;
+mod moe_down_residual;
+mod moe_gate_up_swiglu;
+mod penalize;
+mod repack;
+mod rms_norm;
+mod rope_append;
+mod router_topk;
+mod sample;
+
+pub use attention::AttentionArgs;
+pub use get_rows::GetRowsArgs;
+pub use matmul::{MatmulArgs, Rows};
+pub use moe_down_residual::MoeDownArgs;
+pub use moe_gate_up_swiglu::{Experts, MoeGateUpArgs, Swiglu};
+pub use penalize::PenalizeArgs;
+pub use repack::{Repack, RepackArgs};
+pub use rms_norm::RmsNormArgs;
+pub use rope_append::{ROPE_BASE, Rope, RopeAppendArgs};
+pub use router_topk::{MAX_EXPERTS, Route, Router, RouterArgs};
+pub use sample::{IN_PROMPT, MAX_LOGPROBS, MAX_STOPS, SampleArgs, Sampled, Sampler, Sampling, Step};
+
+use crate::{Format, Slice};
+
+/// A matrix `[n_cols, n_rows]` in planes, cut by rows into parts that each fit a binding.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    pub format: Format,
+    /// Elements a row, a multiple of 32.
+    pub n_cols: u32,
+    pub n_rows: u32,
+    pub parts: Vec<Part>,
+}
+
+/// Rows `first_row .. first_row + n_rows` of a [`Weight`].
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub first_row: u32,
+    pub n_rows: u32,
+    pub quants: Slice,
+    pub scales: Slice,
+}
+
+/// One matrix `[n_cols, n_rows]` of each expert that has a slot, slot after slot.
+#[derive(Clone, Debug)]
+pub struct ExpertWeight {
+    pub format: Format,
+    pub n_cols: u32,
+    pub n_rows: u32,
+    /// By slots, so that each fits a binding; the gate and the up of a layer are cut alike.
+    pub parts: Vec<SlotPart>,
+}
+
+/// Slots `first_slot .. first_slot + n_slots` of an [`ExpertWeight`].
+#[derive(Clone, Copy, Debug)]
+pub struct SlotPart {
+    pub first_slot: u32,
+    pub n_slots: u32,
+    pub quants: Slice,
+    pub scales: Slice,
+}
+
+impl Weight {
+    fn blocks(&self, part: &Part) -> u32 {
+        self.format.blocks(u64::from(self.n_cols) * u64::from(part.n_rows)) as u32
+    }
+}
+
+impl ExpertWeight {
+    fn blocks(&self) -> u32 {
+        self.format.blocks(u64::from(self.n_cols) * u64::from(self.n_rows)) as u32
+    }
+}
+
+/// Where keys and values are kept: `[capacity, n_kv_heads, head_dim]` each.
+#[derive(Clone, Copy, Debug)]
+pub struct KvCache {
+    pub k: Slice,
+    pub v: Slice,
+    /// Positions; position p lives at p % capacity.
+    pub capacity: u32,
+    pub dtype: KvType,
+}
+
+/// What a KV cache keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvType {
+    F16,
+    F32,
+}
+
+impl KvType {
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
+/// Heads of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    pub n: u32,
+    pub n_kv: u32,
+    /// Elements a head, a multiple of 8, at most 256.
+    pub dim: u32,
+}

@@ -1,0 +1,94 @@
+use crate::{Recording, Slice, kernels};
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct SampleArgs {
+    pub n_vocab: u32,
+    pub n_tokens: u32,
+}
+
+/// What advances from step to step without the CPU; WGSL's `Step`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Step {
+    /// Of the first token of the step in its sequence.
+    pub position: u32,
+    /// Tokens sampled since the prompt.
+    pub n_sampled: u32,
+    /// 1 once a stop token was sampled; later steps change nothing.
+    pub halt: u32,
+    pub seed: u32,
+}
+
+/// How one request samples; WGSL's `Sampling`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Sampling {
+    /// 0: greedy.
+    pub temperature: f32,
+    /// 1: off.
+    pub top_p: f32,
+    /// 0: off.
+    pub min_p: f32,
+    /// 0: off.
+    pub top_k: u32,
+    /// Divides what was seen, prompt included; 1: off.
+    pub repetition: f32,
+    /// Off for each time a token was sampled.
+    pub frequency: f32,
+    /// Off once for every sampled token.
+    pub presence: f32,
+    /// Alternatives to report, at most [`MAX_LOGPROBS`].
+    pub n_logprobs: u32,
+    pub n_stops: u32,
+    pub pad: [u32; 3],
+    pub stops: [u32; MAX_STOPS],
+}
+
+/// Alternatives that a step can report.
+pub const MAX_LOGPROBS: usize = 20;
+/// Token ids that can end an answer on the GPU.
+pub const MAX_STOPS: usize = 16;
+/// In `counts[token]`: set if the token was in the prompt; the rest counts how often it was sampled.
+pub const IN_PROMPT: u32 = 1 << 31;
+
+/// What the host reads of a step; WGSL's `Sampled`. Without logprobs its first 16 bytes say all.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Sampled {
+    pub token: u32,
+    /// Which token since the prompt this is, from 1; unchanged if the step was past a halt.
+    pub n_sampled: u32,
+    pub halt: u32,
+    /// Of `token`, before penalties and temperature.
+    pub logprob: f32,
+    pub ids: [u32; MAX_LOGPROBS],
+    pub logprobs: [f32; MAX_LOGPROBS],
+}
+
+/// The buffers that sampling works on.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampler {
+    /// [`Sampling`]
+    pub sampling: Slice,
+    /// `[n_vocab]`
+    pub logits: Slice,
+    /// `[n_vocab]`
+    pub scores: Slice,
+    /// `[n_vocab]`, u32
+    pub counts: Slice,
+    /// Of the next step.
+    pub tokens: Slice,
+    /// [`Step`]
+    pub step: Slice,
+    /// [`Sampled`]
+    pub sampled: Slice,
+}
+
+impl Recording {
+    /// Draws the token after a step of `n_tokens` from `scores` and advances the step.
+    pub fn sample(&mut self, n_vocab: u32, s: &Sampler, n_tokens: u32) {
+        let bindings = [s.sampling, s.logits, s.scores, s.counts, s.tokens, s.step, s.sampled];
+        self.dispatch(&kernels::F32_SAMPLE, &SampleArgs { n_vocab, n_tokens }, &bindings, [1, 1, 1]);
+    }
+}

@@ -1,0 +1,52 @@
+//! Record, then execute: a plain list of dispatches over symbolic buffers.
+
+use crate::table::Kernel;
+
+/// A buffer that the executor will have made; the number is the model's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// A range of a buffer, as a kernel binds it. `offset` is a multiple of 256, `bytes` of 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    pub buffer: BufferId,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub kernel: &'static Kernel,
+    /// Of its arguments in [`Recording::args`].
+    pub args_offset: u32,
+    /// In the order of the kernel's bindings, without `args`.
+    pub bindings: Vec<Slice>,
+    pub workgroups: [u32; 3],
+}
+
+/// Every uniform binding begins at a multiple of this, as WebGPU wants it.
+pub const ARGS_ALIGNMENT: usize = 256;
+
+/// Dispatches in order, and the arguments of all of them in one block of bytes that is uploaded once.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    pub commands: Vec<Command>,
+    pub args: Vec<u8>,
+}
+
+impl Recording {
+    /// Appends a dispatch of `kernel`. An empty one (a zero in `workgroups`) is dropped.
+    pub fn dispatch(&mut self, kernel: &'static Kernel, args: &impl bytemuck::NoUninit, bindings: &[Slice], workgroups: [u32; 3]) {
+        if workgroups.contains(&0) {
+            return;
+        }
+        let args = bytemuck::bytes_of(args);
+        debug_assert_eq!(args.len(), kernel.args_bytes as usize, "{}: size of args", kernel.name);
+        debug_assert_eq!(bindings.len() + 1, kernel.bindings.len(), "{}: number of bindings", kernel.name);
+        let args_offset = self.args.len() as u32;
+        self.args.extend_from_slice(args);
+        self.args.resize(self.args.len().next_multiple_of(ARGS_ALIGNMENT), 0);
+        self.commands.push(Command { kernel, args_offset, bindings: bindings.to_vec(), workgroups });
+    }
+}
