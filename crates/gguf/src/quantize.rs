@@ -96,17 +96,20 @@ fn q8_0(x: &[f32; 32], out: &mut Vec<u8>) {
 }
 
 /// The exponent that leaves the largest magnitude between 4 and 8 (E2M1 ends at 6), then for each element the nearest
-/// E2M1 value, the first of equals. Where no exponent is small enough, the smallest serves.
+/// E2M1 value, the smaller of equals. Where no exponent is small enough, the smallest serves.
 fn mxfp4(x: &[f32; 32], out: &mut Vec<u8>) {
     let largest = x.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
     let exponent = if largest > 0.0 { f64::from(largest).log2() as f32 } else { f32::NEG_INFINITY };
     let e = (exponent.floor() - 2.0 + 127.0) as u8;
-    let d = e8m0_half(e);
     out.push(e);
+    let d = e8m0_half(e);
+    let magnitudes: [f32; 8] = std::array::from_fn(|k| d * f32::from(E2M1_DOUBLED[k]));
     push_nibbles(
         &x.map(|v| {
-            let error = |q: usize| (d * f32::from(E2M1_DOUBLED[q]) - v).abs();
-            (1..16).fold(0, |best, q| if error(q) < error(best) { q } else { best }) as u8
+            // Magnitudes ascend, so the error falls up to the nearest one and then rises: its falls count the index.
+            let errors = magnitudes.map(|m| (m - v.abs()).abs());
+            let nearest = errors.windows(2).map(|pair| u8::from(pair[1] < pair[0])).sum();
+            if v < 0.0 && nearest > 0 { nearest | 8 } else { nearest }
         }),
         out,
     );
