@@ -1,0 +1,64 @@
+//! The forward pass, top down.
+
+use kernels::Recording;
+use kernels::ops::{RouterArgs, Rows};
+
+use crate::weights::{Layer, Model};
+
+impl Model {
+    /// One prefill chunk or decode step: the residual stream of `n_tokens` tokens, from `state.tokens` at
+    /// positions `step.position ..`, through all layers.
+    pub fn forward(&self, n_tokens: u32) -> Recording {
+        let mut rec = Recording::default();
+        rec.get_rows(&self.token_embd, self.state.tokens, self.state.x, n_tokens); // x (n_tokens, n_embd)
+        for layer in &self.layers {
+            self.attention(&mut rec, layer, n_tokens);
+            self.experts(&mut rec, layer, n_tokens);
+        }
+        rec
+    }
+
+    /// `x += Wo attention(rope(Wq h), rope(Wk h), Wv h) + bo`, `h = rms(x)`.
+    fn attention(&self, rec: &mut Recording, layer: &Layer, n_tokens: u32) {
+        let (config, s) = (&self.config, &self.state);
+        let heads = config.heads;
+        let stride = (heads.n + 2 * heads.n_kv) * heads.dim;
+        for proj in &layer.qkv {
+            let y = Rows { y: s.qkv, first: proj.first, stride };
+            rec.rms_matmul_bias(&proj.weight, s.x, layer.attn_norm, config.eps, proj.bias, y, n_tokens);
+        }
+        rec.rope_append(heads, &self.rope, s.step, s.qkv, s.q, &layer.kv, n_tokens);
+        rec.attention(heads, layer.window, s.step, s.q, &layer.kv, layer.sinks, s.attn, n_tokens);
+        let x = Rows { y: s.x, first: 0, stride: config.n_embd };
+        rec.matmul_bias_residual(&layer.attn_output, s.attn, layer.attn_output_bias, x, n_tokens);
+    }
+
+    /// `x += sum of w_e (Wd_e swiglu(Wg_e h + bg_e, Wu_e h + bu_e) + bd_e)`, `h = rms(x)`, over the experts e
+    /// that the router chose. A dense layer is one expert of weight 1.
+    fn experts(&self, rec: &mut Recording, layer: &Layer, n_tokens: u32) {
+        let (config, s) = (&self.config, &self.state);
+        let (experts, n_cols, eps) = (config.experts, config.n_embd, config.eps);
+        match &layer.router {
+            Some(router) => {
+                let args = RouterArgs { n_cols, n_experts: experts.n, n_used: experts.n_used, eps };
+                rec.router_topk(args, s.x, router, s.h, s.routes, n_tokens);
+            }
+            None => rec.rms_norm(s.x, layer.ffn_norm, eps, s.h, n_cols, n_tokens),
+        }
+        rec.moe_gate_up_swiglu(&layer.gate, &layer.up, layer.gate_up_bias, config.swiglu, experts, s.h, s.routes, s.act, n_tokens);
+        rec.moe_down_residual(&layer.down, layer.down_bias, experts, s.act, s.routes, s.x, n_tokens);
+    }
+
+    /// Logits of `n_tokens` rows of the residual stream, from `first_token` on, into `state.logits`.
+    pub fn head(&self, rec: &mut Recording, first_token: u32, n_tokens: u32) {
+        let y = Rows { y: self.state.logits, first: 0, stride: self.config.n_vocab };
+        rec.rms_matmul(&self.output, self.state.x, self.output_norm, self.config.eps, y, first_token, n_tokens);
+    }
+
+    /// Draws the token after a step of `n_tokens` whose last logits are row 0 of `state.logits`.
+    pub fn sample(&self, rec: &mut Recording, n_tokens: u32) {
+        let s = &self.state.sampler;
+        rec.penalize(self.config.n_vocab, s.sampling, s.logits, self.state.logit_bias, s.counts, s.scores);
+        rec.sample(self.config.n_vocab, s, n_tokens);
+    }
+}

@@ -1,0 +1,183 @@
+//! Where each tensor's bytes go: planes of one matrix, slots of an expert matrix, or a plain copy.
+
+use gguf::{DType, Directory, Tensor};
+use kernels::ops::{ExpertWeight, Part, SlotPart, Weight};
+use kernels::{Format, Slice};
+
+use crate::buffers::{Buffers, Usage};
+use crate::{Bytes, Error};
+
+/// A run of a file that becomes part of the resident weights.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    pub tensor: String,
+    /// Which file, and the run in it, in bytes.
+    pub shard: usize,
+    pub start: u64,
+    pub bytes: u64,
+    pub place: Place,
+}
+
+/// Where an [`Upload`] goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// As it is, to the slice's offset.
+    Copy(Slice),
+    /// Blocks of a format into the planes of a matrix of `matrix_blocks`, of which the run's first is
+    /// `first_block`; the matrix begins `quants_offset` and `scales_offset` bytes into its buffers.
+    Planes { format: Format, quants: Slice, scales: Slice, quants_offset: u64, scales_offset: u64, matrix_blocks: u64, first_block: u64 },
+}
+
+/// Hands out buffers and notes what goes into them.
+#[derive(Debug)]
+pub(crate) struct Placer<'a> {
+    directory: &'a Directory,
+    /// Bytes that one binding may have.
+    max_binding: u64,
+    pub(crate) buffers: Buffers,
+    pub(crate) uploads: Vec<Upload>,
+    pub(crate) bytes: Bytes,
+}
+
+impl<'a> Placer<'a> {
+    pub(crate) fn new(directory: &'a Directory, max_binding: u64) -> Self {
+        Self { directory, max_binding, buffers: Buffers::default(), uploads: Vec::new(), bytes: Bytes::default() }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.directory.get(name).is_some()
+    }
+
+    /// The tensor of that name and shape.
+    fn tensor(&self, name: &str, shape: &[u64]) -> Result<&'a Tensor, Error> {
+        let tensor = self.directory.get(name).ok_or_else(|| Error::MissingTensor { tensor: name.into() })?;
+        if tensor.shape == shape {
+            return Ok(tensor);
+        }
+        Err(Error::Shape { tensor: name.into(), expected: shape.into(), got: tensor.shape.clone() })
+    }
+
+    fn format(tensor: &Tensor) -> Result<Format, Error> {
+        Format::new(tensor.dtype).ok_or_else(|| Error::TensorType {
+            tensor: tensor.name.clone(),
+            expected: "a type that kernels read",
+            got: tensor.dtype.name(),
+        })
+    }
+
+    fn check(&self, tensor: &str, needed: u64) -> Result<(), Error> {
+        if needed <= self.max_binding {
+            return Ok(());
+        }
+        Err(Error::Binding { tensor: tensor.into(), needed, limit: self.max_binding })
+    }
+
+    /// f32 tensors end to end in one buffer: a norm, sinks, a router, biases.
+    pub(crate) fn vector(&mut self, tensors: &[(&str, &[u64])]) -> Result<Slice, Error> {
+        let found = tensors.iter().map(|(name, shape)| self.tensor(name, shape)).collect::<Result<Vec<_>, _>>()?;
+        let total = found.iter().map(|t| t.bytes).sum();
+        self.check(tensors[0].0, total)?;
+        let whole = self.buffers.zeros(tensors[0].0, total, Usage::Weights);
+        let mut offset = 0;
+        for tensor in found {
+            if tensor.dtype != DType::F32 {
+                return Err(Error::TensorType { tensor: tensor.name.clone(), expected: "F32", got: tensor.dtype.name() });
+            }
+            self.bytes.dense += tensor.bytes;
+            let place = Place::Copy(Slice { buffer: whole.buffer, offset, bytes: tensor.bytes });
+            self.upload(tensor, 0, tensor.bytes, place);
+            offset += tensor.bytes;
+        }
+        Ok(whole)
+    }
+
+    /// Matrices `[n_cols, n_rows]` one under the other as one weight. `None` if their types differ or
+    /// their planes would not meet at a word: then each must be a weight of its own.
+    pub(crate) fn stacked(&mut self, n_cols: u32, parts: &[(&str, u32)]) -> Result<Option<Weight>, Error> {
+        let found = parts.iter().map(|(name, n_rows)| self.tensor(name, &[n_cols.into(), (*n_rows).into()])).collect::<Result<Vec<_>, _>>()?;
+        let format = Self::format(found[0])?;
+        let blocks = |n_rows: u32| format.blocks(u64::from(n_cols) * u64::from(n_rows));
+        let n_rows: u32 = parts.iter().map(|p| p.1).sum();
+        let (quants_bytes, scales_bytes) = (format.quants_bytes(blocks(n_rows)), format.scales_bytes(blocks(n_rows)));
+        let alike = found.iter().all(|t| t.dtype == format.dtype());
+        let meet = parts.iter().all(|p| blocks(p.1) % 4 == 0);
+        if !alike || !meet || quants_bytes.max(scales_bytes) > self.max_binding {
+            return Ok(None);
+        }
+        let quants = self.buffers.zeros(parts[0].0, quants_bytes, Usage::Weights);
+        let scales = self.buffers.zeros(format!("{} scales", parts[0].0), scales_bytes, Usage::Weights);
+        let matrix_blocks = blocks(n_rows);
+        let mut first_block = 0;
+        for (tensor, (_, rows)) in found.into_iter().zip(parts) {
+            self.bytes.dense += tensor.bytes;
+            let place = Place::Planes { format, quants, scales, quants_offset: 0, scales_offset: 0, matrix_blocks, first_block };
+            self.upload(tensor, 0, tensor.bytes, place);
+            first_block += blocks(*rows);
+        }
+        let part = Part { first_row: 0, n_rows, quants, scales };
+        Ok(Some(Weight { format, n_cols, n_rows, parts: vec![part] }))
+    }
+
+    /// A matrix `[n_cols, n_rows]`, cut by rows where it is larger than a binding.
+    pub(crate) fn matrix(&mut self, name: &str, n_cols: u32, n_rows: u32) -> Result<Weight, Error> {
+        let tensor = self.tensor(name, &[n_cols.into(), n_rows.into()])?;
+        let format = Self::format(tensor)?;
+        let row_blocks = format.blocks(n_cols.into());
+        let fits = |rows: u32| format.quants_bytes(row_blocks * u64::from(rows)).max(format.scales_bytes(row_blocks * u64::from(rows))) <= self.max_binding;
+        if !fits(1) {
+            self.check(name, format.quants_bytes(row_blocks))?;
+        }
+        let mut n_parts = 1;
+        while !fits(n_rows.div_ceil(n_parts)) {
+            n_parts += 1;
+        }
+        self.bytes.dense += tensor.bytes;
+        let row_bytes = tensor.bytes / u64::from(n_rows);
+        let mut weight = Weight { format, n_cols, n_rows, parts: Vec::new() };
+        let step = n_rows.div_ceil(n_parts);
+        for first_row in (0..n_rows).step_by(step as usize) {
+            let rows = step.min(n_rows - first_row);
+            let matrix_blocks = row_blocks * u64::from(rows);
+            let quants = self.buffers.zeros(format!("{name} from row {first_row}"), format.quants_bytes(matrix_blocks), Usage::Weights);
+            let scales = self.buffers.zeros(format!("{name} scales from row {first_row}"), format.scales_bytes(matrix_blocks), Usage::Weights);
+            let place = Place::Planes { format, quants, scales, quants_offset: 0, scales_offset: 0, matrix_blocks, first_block: 0 };
+            self.upload(tensor, u64::from(first_row) * row_bytes, u64::from(rows) * row_bytes, place);
+            weight.parts.push(Part { first_row, n_rows: rows, quants, scales });
+        }
+        Ok(weight)
+    }
+
+    /// Matrices `[n_cols, n_rows]` of `n_experts` experts, each in the slot of its number, cut by slots
+    /// where they are larger than a binding. A dense matrix (`n_experts` 1) may lack the third axis.
+    pub(crate) fn experts(&mut self, name: &str, n_cols: u32, n_rows: u32, n_experts: u32) -> Result<ExpertWeight, Error> {
+        let shape = [n_cols.into(), n_rows.into(), n_experts.into()];
+        let tensor = self.tensor(name, if n_experts == 1 { &shape[..2] } else { &shape })?;
+        let format = Self::format(tensor)?;
+        let matrix_blocks = format.blocks(u64::from(n_cols) * u64::from(n_rows));
+        let (quants_bytes, scales_bytes) = (format.quants_bytes(matrix_blocks), format.scales_bytes(matrix_blocks));
+        self.check(name, quants_bytes.max(scales_bytes))?;
+        let step = u32::try_from(self.max_binding / quants_bytes.max(scales_bytes)).unwrap_or(u32::MAX).clamp(1, n_experts);
+        let slice_bytes = tensor.bytes / u64::from(n_experts);
+        match n_experts {
+            1 => self.bytes.dense += tensor.bytes,
+            _ => self.bytes.experts += tensor.bytes,
+        }
+        let mut weight = ExpertWeight { format, n_cols, n_rows, parts: Vec::new() };
+        for first_slot in (0..n_experts).step_by(step as usize) {
+            let n_slots = step.min(n_experts - first_slot);
+            let quants = self.buffers.zeros(format!("{name} from slot {first_slot}"), quants_bytes * u64::from(n_slots), Usage::Weights);
+            let scales = self.buffers.zeros(format!("{name} scales from slot {first_slot}"), scales_bytes * u64::from(n_slots), Usage::Weights);
+            for slot in 0..n_slots {
+                let (quants_offset, scales_offset) = (quants_bytes * u64::from(slot), scales_bytes * u64::from(slot));
+                let place = Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block: 0 };
+                self.upload(tensor, u64::from(first_slot + slot) * slice_bytes, slice_bytes, place);
+            }
+            weight.parts.push(SlotPart { first_slot, n_slots, quants, scales });
+        }
+        Ok(weight)
+    }
+
+    fn upload(&mut self, tensor: &Tensor, from: u64, bytes: u64, place: Place) {
+        self.uploads.push(Upload { tensor: tensor.name.clone(), shard: tensor.shard, start: tensor.start + from, bytes, place });
+    }
+}

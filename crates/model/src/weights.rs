@@ -1,0 +1,318 @@
+//! The model's parts by name, and the state it works on; shapes beside each.
+
+use gguf::Directory;
+use kernels::Slice;
+use kernels::ops::{ExpertWeight, KvCache, KvType, ROPE_BASE, Rope, Route, Router, Sampled, Sampler, Sampling, Step, Weight};
+
+use crate::buffers::{Buffers, Usage};
+use crate::placement::{Placer, Upload};
+use crate::rope::Tables;
+use crate::{Architecture, Config, Error};
+
+/// What a caller decides about a model.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Positions to keep keys and values for.
+    pub context: u32,
+    pub kv: KvType,
+    /// Tokens a prefill step may have.
+    pub chunk: u32,
+    /// Rows of logits a step may be asked for.
+    pub logit_rows: u32,
+    /// Round YaRN's correction range, as llama.cpp does and the trained model does not.
+    pub yarn_rounded: bool,
+    /// Bytes that one binding may have.
+    pub max_binding: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { context: 4096, kv: KvType::F16, chunk: 512, logit_rows: 1, yarn_rounded: false, max_binding: 128 << 20 }
+    }
+}
+
+/// Bytes of tensors in the file, by what they are for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bytes {
+    pub dense: u64,
+    pub experts: u64,
+}
+
+/// A model laid out in buffers.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub config: Config,
+    pub options: Options,
+    pub token_embd: Weight, // (n_vocab, n_embd)
+    pub rope: Rope,
+    pub layers: Vec<Layer>,
+    pub output_norm: Slice, // (n_embd)
+    pub output: Weight,     // (n_vocab, n_embd)
+    pub state: State,
+    pub buffers: Buffers,
+    /// What to read, in the order in which it is needed.
+    pub uploads: Vec<Upload>,
+    pub bytes: Bytes,
+}
+
+/// One block of the residual stream.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    pub attn_norm: Slice, // (n_embd)
+    /// Query, key and value projections; one where their types are alike.
+    pub qkv: Vec<Projection>,
+    pub sinks: Slice, // (n_heads)
+    /// Keys a query sees, itself included.
+    pub window: u32,
+    pub kv: KvCache,
+    pub attn_output: Weight,     // (n_embd, n_heads * head_dim)
+    pub attn_output_bias: Slice, // (n_embd)
+    pub ffn_norm: Slice,         // (n_embd)
+    /// `None` in a dense layer.
+    pub router: Option<Router>,
+    pub gate: ExpertWeight,  // (n_experts, n_ffn, n_embd)
+    pub up: ExpertWeight,    // (n_experts, n_ffn, n_embd)
+    pub gate_up_bias: Slice, // (2, n_experts, n_ffn)
+    pub down: ExpertWeight,  // (n_experts, n_embd, n_ffn)
+    pub down_bias: Slice,    // (n_experts, n_embd)
+}
+
+/// Rows of the query, key and value matrices, and where their products go in a token's qkv.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    pub weight: Weight,
+    pub bias: Slice,
+    pub first: u32,
+}
+
+/// What a step reads and writes, for up to `chunk` tokens.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub tokens: Slice,     // (chunk) u32
+    pub step: Slice,       // Step
+    pub x: Slice,          // (chunk, n_embd), the residual stream
+    pub qkv: Slice,        // (chunk, n_heads + 2 n_kv_heads, head_dim)
+    pub q: Slice,          // (chunk, n_heads, head_dim)
+    pub attn: Slice,       // (chunk, n_heads, head_dim)
+    pub h: Slice,          // (chunk, n_embd)
+    pub routes: Slice,     // (chunk, n_used) Route
+    pub act: Slice,        // (chunk, n_used, n_ffn)
+    pub logits: Slice,     // (logit_rows, n_vocab)
+    pub logit_bias: Slice, // (n_vocab)
+    pub sampler: Sampler,
+}
+
+impl Model {
+    /// Lays the model out. Nothing is read yet but the header.
+    ///
+    /// # Errors
+    /// Not a model that can be run, or options that it cannot be run with.
+    pub fn new(directory: &Directory, options: Options) -> Result<Self, Error> {
+        let config = Config::new(directory)?;
+        check_context(&config, &options)?;
+        let mut placer = Placer::new(directory, options.max_binding);
+        if placer.has("rope_freqs.weight") {
+            return Err(Error::UnsupportedTensor { tensor: "rope_freqs.weight".into(), why: "scaled rotary frequencies are not implemented" });
+        }
+        let token_embd = placer.matrix("token_embd.weight", config.n_embd, config.n_vocab)?;
+        let shared = Shared::new(&mut placer.buffers, &config, &options);
+        let layers = (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, l)).collect::<Result<_, _>>()?;
+        let output_norm = placer.vector(&[("output_norm.weight", &[config.n_embd.into()])])?;
+        let output = if placer.has("output.weight") {
+            placer.matrix("output.weight", config.n_embd, config.n_vocab)?
+        } else {
+            token_embd.clone()
+        };
+        let state = State::new(&mut placer.buffers, &config, &options, &shared);
+        let Placer { buffers, uploads, bytes, .. } = placer;
+        Ok(Self { config, options, token_embd, rope: shared.rope, layers, output_norm, output, state, buffers, uploads, bytes })
+    }
+}
+
+fn check_context(config: &Config, options: &Options) -> Result<(), Error> {
+    let refuse = |why: String| Err(Error::Context { got: options.context, why });
+    let (context, row) = (u64::from(options.context), u64::from(config.heads.n_kv * config.heads.dim) * options.kv.bytes());
+    if options.context == 0 || options.context > config.n_context {
+        return refuse(format!("the model was made for 1 to {}", config.n_context));
+    }
+    if context * row > options.max_binding {
+        return refuse(format!("a layer's keys would take {} B, a binding may have {}", context * row, options.max_binding));
+    }
+    Ok(())
+}
+
+/// What every layer reads alike.
+struct Shared {
+    rope: Rope,
+    /// Biases of a model that has none.
+    zeros: Slice,
+    /// Sinks of a model that has none.
+    no_sinks: Slice,
+    /// Every token to expert 0, weight 1.
+    dense_routes: Slice,
+    /// Each expert in the slot of its number.
+    slots: Slice,
+}
+
+impl Shared {
+    fn new(buffers: &mut Buffers, config: &Config, options: &Options) -> Self {
+        let heads = config.heads;
+        let tables = Tables::new(&config.rope, options.context, options.yarn_rounded);
+        let rope = Rope {
+            n_rot: config.rope.n_rot,
+            interleaved: config.rope.interleaved,
+            concentration: tables.concentration,
+            low: buffers.holding_f32(format!("rope, position % {ROPE_BASE}"), tables.low.into_iter(), Usage::Weights),
+            high: buffers.holding_f32(format!("rope, position / {ROPE_BASE}"), tables.high.into_iter(), Usage::Weights),
+        };
+        let widest = (2 * config.n_ffn).max(config.n_embd).max((heads.n + 2 * heads.n_kv) * heads.dim);
+        let n_routes = if config.architecture == Architecture::Llama { options.chunk } else { 1 };
+        let dense_route = [0, 0, 1f32.to_bits(), 0];
+        Self {
+            rope,
+            zeros: buffers.zeros("no bias", u64::from(widest) * 4, Usage::Weights),
+            no_sinks: buffers.holding_f32("no sinks", (0..heads.n).map(|_| -1e30), Usage::Weights),
+            dense_routes: buffers.holding("routes to the one expert", (0..n_routes).flat_map(|_| dense_route), Usage::State),
+            slots: buffers.holding("slots", 0..config.experts.n, Usage::State),
+        }
+    }
+}
+
+impl Layer {
+    fn new(placer: &mut Placer<'_>, config: &Config, options: &Options, shared: &Shared, l: u32) -> Result<Self, Error> {
+        let name = |suffix: &str| format!("blk.{l}.{suffix}");
+        let (heads, window) = (config.heads, config.windows[l as usize]);
+        let (n_embd, n_ffn, n_experts) = (config.n_embd, config.n_ffn, config.experts.n);
+        let (embd, ffn, experts) = (u64::from(n_embd), u64::from(n_ffn), u64::from(n_experts));
+        let sparse = config.architecture == Architecture::GptOss;
+
+        let attn_norm = placer.vector(&[(&name("attn_norm.weight"), &[embd])])?;
+        let qkv = Projection::all(placer, config, shared, l)?;
+        let sinks = if sparse { placer.vector(&[(&name("attn_sinks.weight"), &[heads.n.into()])])? } else { shared.no_sinks };
+        let attn_output = placer.matrix(&name("attn_output.weight"), heads.n * heads.dim, n_embd)?;
+        let bias = |placer: &mut Placer<'_>, tensors: &[(&str, &[u64])]| if sparse { placer.vector(tensors) } else { Ok(shared.zeros) };
+        let attn_output_bias = bias(placer, &[(&name("attn_output.bias"), &[embd])])?;
+
+        let ffn_norm = placer.vector(&[(&name(if sparse { "post_attention_norm.weight" } else { "ffn_norm.weight" }), &[embd])])?;
+        let router = match sparse {
+            true => Some(Router {
+                gain: ffn_norm,
+                weight: placer.vector(&[(&name("ffn_gate_inp.weight"), &[embd, experts])])?,
+                bias: placer.vector(&[(&name("ffn_gate_inp.bias"), &[experts])])?,
+                slots: shared.slots,
+            }),
+            false => None,
+        };
+        let infix = if sparse { "_exps" } else { "" };
+        let [gate, up] = ["gate", "up"].map(|w| placer.experts(&name(&format!("ffn_{w}{infix}.weight")), n_embd, n_ffn, n_experts));
+        let (gate, up) = (gate?, up?);
+        if gate.format != up.format {
+            return Err(Error::TensorType {
+                tensor: name(&format!("ffn_up{infix}.weight")),
+                expected: gate.format.dtype().name(),
+                got: up.format.dtype().name(),
+            });
+        }
+        let down = placer.experts(&name(&format!("ffn_down{infix}.weight")), n_ffn, n_embd, n_experts)?;
+        let gate_up_shape = [ffn, experts];
+        let gate_up_bias = bias(placer, &[(&name("ffn_gate_exps.bias"), &gate_up_shape), (&name("ffn_up_exps.bias"), &gate_up_shape)])?;
+        let down_bias = bias(placer, &[(&name("ffn_down_exps.bias"), &[embd, experts])])?;
+
+        let capacity = kv_capacity(window, options);
+        let kv_bytes = u64::from(capacity) * u64::from(heads.n_kv * heads.dim) * options.kv.bytes();
+        let mut cache = |which: &str| placer.buffers.zeros(name(which), kv_bytes, Usage::State);
+        let kv = KvCache { k: cache("keys"), v: cache("values"), capacity, dtype: options.kv };
+        Ok(Self {
+            attn_norm,
+            qkv,
+            sinks,
+            window,
+            kv,
+            attn_output,
+            attn_output_bias,
+            ffn_norm,
+            router,
+            gate,
+            up,
+            gate_up_bias,
+            down,
+            down_bias,
+        })
+    }
+}
+
+/// A window's keys, those of a chunk that are appended before its first query looks, and as many again
+/// to go back by; never more than the context.
+fn kv_capacity(window: u32, options: &Options) -> u32 {
+    window.saturating_add(options.chunk.max(512)).min(options.context)
+}
+
+impl Projection {
+    fn all(placer: &mut Placer<'_>, config: &Config, shared: &Shared, l: u32) -> Result<Vec<Self>, Error> {
+        let (heads, n_embd) = (config.heads, config.n_embd);
+        let rows = [("q", heads.n * heads.dim), ("k", heads.n_kv * heads.dim), ("v", heads.n_kv * heads.dim)];
+        let names = rows.map(|(x, n)| (format!("blk.{l}.attn_{x}.weight"), format!("blk.{l}.attn_{x}.bias"), n));
+        let bias = |placer: &mut Placer<'_>, which: &[(String, String, u32)]| {
+            if config.architecture == Architecture::Llama {
+                return Ok(shared.zeros);
+            }
+            let shapes: Vec<[u64; 1]> = which.iter().map(|w| [w.2.into()]).collect();
+            let tensors: Vec<(&str, &[u64])> = which.iter().zip(&shapes).map(|(w, shape)| (w.1.as_str(), shape.as_slice())).collect();
+            placer.vector(&tensors)
+        };
+        let matrices = names.each_ref().map(|(weight, _, n)| (weight.as_str(), *n));
+        if let Some(weight) = placer.stacked(n_embd, &matrices)? {
+            return Ok(vec![Self { weight, bias: bias(placer, &names)?, first: 0 }]);
+        }
+        let mut first = 0;
+        let mut all = Vec::new();
+        for one in &names {
+            let weight = placer.matrix(&one.0, n_embd, one.2)?;
+            all.push(Self { weight, bias: bias(placer, std::slice::from_ref(one))?, first });
+            first += one.2;
+        }
+        Ok(all)
+    }
+}
+
+impl State {
+    fn new(buffers: &mut Buffers, config: &Config, options: &Options, shared: &Shared) -> Self {
+        let chunk = u64::from(options.chunk);
+        let heads = config.heads;
+        let sampling = buffers.zeros("sampling", size_of::<Sampling>() as u64, Usage::Uniform);
+        let mut words = |label: &str, n: u64| buffers.zeros(label, n * 4, Usage::State);
+        let [all_heads, q_heads] = [heads.n + 2 * heads.n_kv, heads.n].map(|n| u64::from(n * heads.dim));
+        let n_used = u64::from(config.experts.n_used);
+        let n_vocab = u64::from(config.n_vocab);
+        let routes = match config.architecture {
+            Architecture::GptOss => words("routes", chunk * n_used * (size_of::<Route>() / 4) as u64),
+            Architecture::Llama => shared.dense_routes,
+        };
+        let tokens = words("tokens", chunk);
+        let logits = words("logits", u64::from(options.logit_rows) * n_vocab);
+        let step = words("step", (size_of::<Step>() / 4) as u64);
+        let sampler = Sampler {
+            logits,
+            scores: words("scores", n_vocab),
+            counts: words("counts", n_vocab),
+            tokens,
+            step,
+            sampled: words("sampled", (size_of::<Sampled>() / 4) as u64),
+            sampling,
+        };
+        Self {
+            tokens,
+            step,
+            x: words("x", chunk * u64::from(config.n_embd)),
+            qkv: words("qkv", chunk * all_heads),
+            q: words("q", chunk * q_heads),
+            attn: words("attn", chunk * q_heads),
+            h: words("h", chunk * u64::from(config.n_embd)),
+            routes,
+            act: words("act", chunk * n_used * u64::from(config.n_ffn)),
+            logits,
+            logit_bias: words("logit bias", n_vocab),
+            sampler,
+        }
+    }
+}
