@@ -1,0 +1,27 @@
+//! The engine: a model's buffers on a GPU, recordings executed, tokens generated. It alone knows wgpu,
+//! and speaks token ids only.
+
+mod error;
+mod executor;
+mod generate;
+mod gpu;
+mod history;
+mod loader;
+mod readback;
+mod resident;
+mod sampling;
+
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "native.rs"]
+mod platform;
+#[cfg(target_arch = "wasm32")]
+#[path = "wasm.rs"]
+mod platform;
+
+pub use error::Error;
+pub use executor::{Executor, Prepared};
+pub use generate::{Cancel, Event, Finish, Generated, Request, Token};
+pub use gpu::{Counters, Gpu};
+pub use loader::Loader;
+pub use resident::Engine;
+pub use sampling::SamplingOptions;

@@ -1,0 +1,26 @@
+/// Why the GPU or a request failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("no WebGPU adapter was found: {why}")]
+    NoAdapter { why: String },
+    #[error("the adapter gave no device: {why}")]
+    NoDevice { why: String },
+    #[error("the GPU was lost: {why}")]
+    DeviceLost { why: String },
+    #[error("the GPU has no memory for {label} ({bytes} B): {why}")]
+    OutOfMemory { label: String, bytes: u64, why: String },
+    #[error("the GPU reported an error: {why}")]
+    Gpu { why: String },
+    #[error("the model needs {bytes} B of GPU memory, the budget is {budget} B")]
+    Budget { bytes: u64, budget: u64 },
+    #[error("the prompt has {got} tokens, the context holds {context}")]
+    ContextLength { got: usize, context: u32 },
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    #[error("token id {id} is not below the vocabulary's {n_vocab}")]
+    TokenRange { id: u32, n_vocab: u32 },
+    #[error("{name} is {got}: expected {expected}")]
+    Option { name: &'static str, expected: &'static str, got: String },
+    #[error("{tensor:?} ends after {got} of {expected} bytes")]
+    Unfinished { tensor: String, expected: u64, got: u64 },
+}

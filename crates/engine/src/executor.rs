@@ -1,0 +1,141 @@
+//! Resolves recordings into pipelines and bind groups once, and encodes them as often as wanted.
+
+use std::collections::HashMap;
+
+use kernels::{Access, Kernel, Recording};
+
+use crate::{Error, Gpu};
+
+/// Pipelines by kernel, made when first needed.
+#[derive(Debug)]
+pub struct Executor {
+    gpu: Gpu,
+    pipelines: HashMap<&'static str, Pipeline>,
+}
+
+#[derive(Clone, Debug)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// A recording whose every binding is resolved: encoding it costs no bind group and no write.
+#[derive(Debug)]
+pub struct Prepared {
+    dispatches: Vec<(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 3])>,
+}
+
+impl Executor {
+    pub fn new(gpu: Gpu) -> Self {
+        Self { gpu, pipelines: HashMap::new() }
+    }
+
+    /// Resolves `recording` over `buffers`, by [`kernels::BufferId`].
+    ///
+    /// # Errors
+    /// A buffer that is not there. What the driver refuses shows at [`Gpu::check`].
+    pub fn prepare(&mut self, recording: &Recording, buffers: &[wgpu::Buffer]) -> Result<Prepared, Error> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let args = self.gpu.small_buffer("args", (recording.args.len() as u64).max(16), usage);
+        self.gpu.write(&args, 0, &recording.args);
+        let mut dispatches = Vec::with_capacity(recording.commands.len());
+        for command in &recording.commands {
+            let Pipeline { pipeline, layout } = self.pipeline(command.kernel)?;
+            let bound = |buffer, offset, bytes| {
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes) })
+            };
+            let first = bound(&args, command.args_offset.into(), command.kernel.args_bytes.into());
+            let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: first }];
+            for (i, slice) in command.bindings.iter().enumerate() {
+                let buffer = buffers.get(slice.buffer.0 as usize).ok_or_else(|| Error::Gpu {
+                    why: format!("{} binds buffer {} of {}", command.kernel.name, slice.buffer.0, buffers.len()),
+                })?;
+                entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource: bound(buffer, slice.offset, slice.bytes) });
+            }
+            let descriptor = wgpu::BindGroupDescriptor { label: Some(command.kernel.name), layout: &layout, entries: &entries };
+            dispatches.push((pipeline, self.gpu.device.create_bind_group(&descriptor), command.workgroups));
+        }
+        self.gpu.count(|c| c.bind_groups += dispatches.len() as u64);
+        Ok(Prepared { dispatches })
+    }
+
+    fn pipeline(&mut self, kernel: &'static Kernel) -> Result<Pipeline, Error> {
+        if let Some(pipeline) = self.pipelines.get(kernel.name) {
+            return Ok(pipeline.clone());
+        }
+        let device = &self.gpu.device;
+        let source = kernel.source().map_err(|why| Error::Gpu { why })?;
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let entries: Vec<_> = kernel.bindings.iter().enumerate().map(|(i, b)| layout_entry(i as u32, b.access)).collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
+            cache: None,
+        });
+        let made = Pipeline { pipeline, layout };
+        self.pipelines.insert(kernel.name, made.clone());
+        Ok(made)
+    }
+
+    /// Runs a recording over buffers of these contents and gives them back: for tests of kernels.
+    ///
+    /// # Errors
+    /// As [`Executor::prepare`], or what the GPU reports.
+    pub async fn run(&mut self, recording: &Recording, contents: &[Vec<u32>]) -> Result<Vec<Vec<u32>>, Error> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let mut buffers = Vec::new();
+        for words in contents {
+            let buffer = self.gpu.buffer("test", (words.len() as u64 * 4).max(16), usage).await?;
+            self.gpu.write(&buffer, 0, bytemuck::cast_slice(words));
+            buffers.push(buffer);
+        }
+        let prepared = self.prepare(recording, &buffers)?;
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        prepared.encode(&mut encoder, &self.gpu);
+        self.gpu.queue.submit([encoder.finish()]);
+        let mut out = Vec::new();
+        for (buffer, words) in buffers.iter().zip(contents) {
+            let bytes = crate::readback::read(&self.gpu, buffer, 0, words.len() as u64 * 4).await?;
+            out.push(bytemuck::pod_collect_to_vec(&bytes));
+        }
+        Ok(out)
+    }
+}
+
+impl Prepared {
+    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, gpu: &Gpu) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for (pipeline, bind_group, [x, y, z]) in &self.dispatches {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bind_group, &[]);
+            pass.dispatch_workgroups(*x, *y, *z);
+        }
+        gpu.count(|c| c.dispatches += self.dispatches.len() as u64);
+    }
+}
+
+fn layout_entry(binding: u32, access: Access) -> wgpu::BindGroupLayoutEntry {
+    let ty = match access {
+        Access::Uniform => wgpu::BufferBindingType::Uniform,
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    }
+}

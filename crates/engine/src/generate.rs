@@ -1,0 +1,266 @@
+//! One answer: prefill in chunks, then decode steps submitted ahead of their results.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kernels::ops::{IN_PROMPT, Sampled};
+use web_time::Instant;
+
+use crate::history::History;
+use crate::resident::{Engine, StepKind, Tail};
+use crate::{Error, SamplingOptions};
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub prompt: &'a [u32],
+    pub max_tokens: u32,
+    pub sampling: SamplingOptions,
+    /// Token ids that end the answer; at most 16.
+    pub stops: &'a [u32],
+}
+
+/// Asks an answer under way to end. Clones ask the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What happens while an answer is made.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// So many of the prompt's tokens are done.
+    Prefill { done: usize, total: usize },
+    Token(&'a Token),
+}
+
+/// One sampled token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    pub id: u32,
+    /// Of the model's own distribution, natural logarithm.
+    pub logprob: f32,
+    /// The most likely tokens and their logprobs, as many as were asked for.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// At this stop token, which is the last of `ids`.
+    Stop(u32),
+    /// At `max_tokens`.
+    Length,
+    /// No position is left in the context.
+    Context,
+    /// The caller had enough.
+    Break,
+    Cancelled,
+}
+
+/// What was generated.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    pub ids: Vec<u32>,
+    pub finish: Finish,
+    /// Of the prompt, kept from the sequence before.
+    pub n_reused: usize,
+    /// Until the first token.
+    pub prefill_seconds: f64,
+    /// From the first token to the last.
+    pub decode_seconds: f64,
+}
+
+/// Seconds of work that may lie before the GPU: more only delays a stop.
+const AHEAD_SECONDS: f64 = 0.2;
+const MOST_AHEAD: usize = 16;
+/// Seconds that a prefill chunk should take: drivers give up on longer ones.
+const CHUNK_SECONDS: f64 = 0.4;
+
+impl Engine {
+    /// Generates after `request.prompt`, keeping what the KV cache already holds of it.
+    ///
+    /// # Errors
+    /// A prompt that does not fit, options out of range, or what the GPU reports.
+    pub async fn generate(
+        &mut self,
+        request: &Request<'_>,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Generated, Error> {
+        self.check_prompt(request.prompt)?;
+        if request.max_tokens == 0 {
+            return Err(Error::Option { name: "max_tokens", expected: "1 or more", got: "0".into() });
+        }
+        let sampling = request.sampling.layout(request.stops)?;
+        self.write(self.model.state.sampler.sampling, bytemuck::bytes_of(&sampling));
+        self.write_logit_bias(&request.sampling.logit_bias);
+        self.write_counts(request);
+
+        let began = Instant::now();
+        // If anything fails from here on, the cache holds nothing that can be relied on.
+        let history = std::mem::take(&mut self.history);
+        let mut run = Run { history, ids: Vec::new(), n_submitted: 0 };
+        let n_reused = self.prefill(request, cancel, on_event, &mut run).await?;
+        let mut generated = Generated { ids: Vec::new(), finish: Finish::Cancelled, n_reused, prefill_seconds: 0.0, decode_seconds: 0.0 };
+        if !cancel.is_cancelled() {
+            let mut first = None;
+            generated.finish = self.decode(request, cancel, on_event, &mut run, &mut first).await?;
+            let first = first.unwrap_or_else(Instant::now);
+            generated.prefill_seconds = (first - began).as_secs_f64();
+            generated.decode_seconds = first.elapsed().as_secs_f64();
+            let kept = (request.prompt.len() + run.ids.len()).min(run.history.written as usize);
+            run.history.tokens = request.prompt.iter().chain(&run.ids).copied().take(kept).collect();
+        }
+        // What was computed past the end is dropped by position.
+        while self.ring.next(&self.gpu).await?.is_some() {}
+        self.history = run.history;
+        generated.ids = run.ids;
+        Ok(generated)
+    }
+
+    /// Runs the prompt through the model; its last chunk also draws the first token. Returns how many tokens
+    /// were kept from before.
+    async fn prefill(
+        &mut self,
+        request: &Request<'_>,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+        run: &mut Run,
+    ) -> Result<usize, Error> {
+        let prompt = request.prompt;
+        let n_reused = run.history.reusable(prompt, &self.model.layers);
+        if n_reused == 0 {
+            run.history = History::default();
+        }
+        run.history.tokens.truncate(n_reused as usize);
+        let mut done = n_reused as usize;
+        while done < prompt.len() && !cancel.is_cancelled() {
+            let chunk = (self.pace.chunk as usize).min(prompt.len() - done);
+            let last = done + chunk == prompt.len();
+            let began = Instant::now();
+            self.place(&prompt[done..done + chunk], done as u32, request.sampling.seed);
+            let encoder = self.encode(StepKind { n_tokens: chunk as u32, tail: if last { Tail::Sample } else { Tail::Nothing } })?;
+            run.history.written = run.history.written.max((done + chunk) as u32);
+            if last {
+                self.submit_sampled(encoder, request);
+                run.n_submitted = 1;
+            } else {
+                self.gpu.queue.submit([encoder.finish()]);
+                self.gpu.idle().await?;
+                self.pace.learn_chunk(chunk as u32, began.elapsed().as_secs_f64(), self.model.options.chunk);
+            }
+            run.history.tokens.extend(&prompt[done..done + chunk]);
+            done += chunk;
+            if on_event(Event::Prefill { done, total: prompt.len() }).is_break() {
+                cancel.cancel();
+            }
+        }
+        Ok(n_reused as usize)
+    }
+
+    /// Takes sampled tokens as they come and keeps steps ahead of them.
+    async fn decode(
+        &mut self,
+        request: &Request<'_>,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+        run: &mut Run,
+        first: &mut Option<Instant>,
+    ) -> Result<Finish, Error> {
+        // A token is drawn at every position from the prompt's end to the context's.
+        let room = self.model.options.context - request.prompt.len() as u32 + 1;
+        let most = request.max_tokens.min(room);
+        let mut last = Instant::now();
+        let finish = loop {
+            while run.n_submitted < most && self.ring.len() < self.pace.ahead() {
+                let encoder = self.encode(StepKind { n_tokens: 1, tail: Tail::Sample })?;
+                self.submit_sampled(encoder, request);
+                run.n_submitted += 1;
+                run.history.written = run.history.written.max(request.prompt.len() as u32 + run.n_submitted - 1);
+            }
+            let Some(bytes) = self.ring.next(&self.gpu).await? else { break Finish::Length };
+            let now = Instant::now();
+            match first {
+                None => *first = Some(now),
+                Some(_) => self.pace.learn_step((now - last).as_secs_f64()),
+            }
+            last = now;
+            let token = read_token(&bytes, request.sampling.n_logprobs);
+            run.ids.push(token.id);
+            let broke = on_event(Event::Token(&token)).is_break();
+            if request.stops.contains(&token.id) {
+                break Finish::Stop(token.id);
+            }
+            if broke {
+                break Finish::Break;
+            }
+            if cancel.is_cancelled() {
+                break Finish::Cancelled;
+            }
+            if run.ids.len() as u32 == most {
+                break if most < request.max_tokens { Finish::Context } else { Finish::Length };
+            }
+        };
+        Ok(finish)
+    }
+
+    fn submit_sampled(&mut self, encoder: wgpu::CommandEncoder, request: &Request<'_>) {
+        let bytes = if request.sampling.n_logprobs == 0 { 16 } else { size_of::<Sampled>() as u64 };
+        let sampled = self.buffer(self.model.state.sampler.sampled).clone();
+        self.ring.submit(&self.gpu, encoder, &sampled, bytes);
+    }
+
+    fn write_counts(&self, request: &Request<'_>) {
+        let mut counts = vec![0u32; self.model.config.n_vocab as usize];
+        if request.sampling.looks_at_prompt() {
+            for id in request.prompt {
+                counts[*id as usize] = IN_PROMPT;
+            }
+        }
+        self.write(self.model.state.sampler.counts, bytemuck::cast_slice(&counts));
+    }
+}
+
+/// An answer under way.
+struct Run {
+    history: History,
+    /// Tokens accepted so far.
+    ids: Vec<u32>,
+    /// Steps submitted that draw a token.
+    n_submitted: u32,
+}
+
+impl crate::resident::Pace {
+    /// Results to have under way.
+    fn ahead(&self) -> usize {
+        ((AHEAD_SECONDS / self.step.max(1e-4)) as usize).clamp(2, MOST_AHEAD)
+    }
+
+    fn learn_step(&mut self, seconds: f64) {
+        self.step = self.step * 0.8 + seconds * 0.2;
+    }
+
+    /// A power of two, so that its recording is kept.
+    fn learn_chunk(&mut self, tokens: u32, seconds: f64, most: u32) {
+        let wanted = f64::from(tokens) * CHUNK_SECONDS / seconds.max(1e-4);
+        let limit = (self.chunk * 4).min(most.next_power_of_two() / if most.is_power_of_two() { 1 } else { 2 });
+        self.chunk = (1u32 << wanted.max(1.0).log2() as u32).clamp(8.min(limit), limit);
+    }
+}
+
+fn read_token(bytes: &[u8], n_logprobs: u32) -> Token {
+    let mut sampled: Sampled = bytemuck::Zeroable::zeroed();
+    bytemuck::bytes_of_mut(&mut sampled)[..bytes.len()].copy_from_slice(bytes);
+    let top = sampled.ids.into_iter().zip(sampled.logprobs).take(n_logprobs as usize).collect();
+    Token { id: sampled.token, logprob: sampled.logprob, top }
+}

@@ -1,0 +1,163 @@
+//! One device, what it can do, and what went wrong with it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use futures_channel::oneshot;
+
+use crate::{Error, platform};
+
+/// A device and its queue. Clones share both.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    trouble: Arc<Mutex<Option<Error>>>,
+    counters: Rc<Cell<Counters>>,
+}
+
+/// Work given to the GPU since [`Gpu::open`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub dispatches: u64,
+    pub bind_groups: u64,
+    /// By the host, into buffers.
+    pub bytes_written: u64,
+    /// By the host, of buffers.
+    pub bytes_read: u64,
+    pub readbacks: u64,
+}
+
+impl std::ops::Sub for Counters {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            dispatches: self.dispatches - before.dispatches,
+            bind_groups: self.bind_groups - before.bind_groups,
+            bytes_written: self.bytes_written - before.bytes_written,
+            bytes_read: self.bytes_read - before.bytes_read,
+            readbacks: self.readbacks - before.readbacks,
+        }
+    }
+}
+
+impl Gpu {
+    /// The fastest adapter there is, with no optional feature and the largest buffers it allows.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::NoDevice`].
+    pub async fn open() -> Result<Self, Error> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = platform::BACKENDS;
+        let instance = wgpu::Instance::new(descriptor);
+        let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+        let adapter = instance.request_adapter(&options).await.map_err(|e| Error::NoAdapter { why: e.to_string() })?;
+        let allowed = adapter.limits();
+        let limits = wgpu::Limits {
+            max_storage_buffer_binding_size: allowed.max_storage_buffer_binding_size,
+            max_buffer_size: allowed.max_buffer_size,
+            ..wgpu::Limits::default()
+        };
+        let descriptor = wgpu::DeviceDescriptor { label: Some("quire"), required_limits: limits.clone(), ..Default::default() };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| Error::NoDevice { why: e.to_string() })?;
+
+        let trouble = Arc::new(Mutex::new(None));
+        let note = |trouble: &Arc<Mutex<Option<Error>>>, error: Error| {
+            log::error!("{error}");
+            if let Ok(mut first) = trouble.lock() {
+                first.get_or_insert(error);
+            }
+        };
+        let on_error = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&on_error, Error::Gpu { why: error.to_string() })));
+        let on_lost = trouble.clone();
+        device.set_device_lost_callback(move |reason, why| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&on_lost, Error::DeviceLost { why });
+            }
+        });
+        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters: Rc::default() })
+    }
+
+    /// The adapter, as its driver names it.
+    pub fn adapter(&self) -> String {
+        let wgpu::AdapterInfo { name, driver, backend, .. } = &self.info;
+        let name = if name.is_empty() { "unnamed adapter" } else { name };
+        if driver.is_empty() { format!("{name} ({backend})") } else { format!("{name} ({backend}, {driver})") }
+    }
+
+    /// Bytes that one binding may have.
+    pub fn max_binding(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> Counters {
+        self.counters.get()
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counters)) {
+        let mut counters = self.counters.get();
+        change(&mut counters);
+        self.counters.set(counters);
+    }
+
+    /// Writes from `offset` on, a multiple of 4; a tail of under 4 bytes is filled up with zeros.
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        let (words, tail) = bytes.split_at(bytes.len() / 4 * 4);
+        if !words.is_empty() {
+            self.queue.write_buffer(buffer, offset, words);
+        }
+        if !tail.is_empty() {
+            let mut word = [0; 4];
+            word[..tail.len()].copy_from_slice(tail);
+            self.queue.write_buffer(buffer, offset + words.len() as u64, &word);
+        }
+        self.count(|c| c.bytes_written += bytes.len() as u64);
+    }
+
+    /// Makes a buffer.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] with its label and size.
+    pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let valid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
+        let (invalid, out) = (valid.pop(), memory.pop());
+        match invalid.await.or(out.await) {
+            None => Ok(buffer),
+            Some(error) => Err(Error::OutOfMemory { label: label.into(), bytes, why: error.to_string() }),
+        }
+    }
+
+    /// Makes a buffer that is too small to fail on its own; if it does, [`Gpu::check`] says so.
+    pub(crate) fn small_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false })
+    }
+
+    /// Once everything submitted so far is done.
+    ///
+    /// # Errors
+    /// As [`Gpu::check`].
+    pub async fn idle(&self) -> Result<(), Error> {
+        let (sender, receiver) = oneshot::channel();
+        let submission = self.queue.submit([]);
+        self.queue.on_submitted_work_done(move || { let _ = sender.send(()); });
+        platform::wait(&self.device, &submission, receiver).await;
+        self.check()
+    }
+
+    /// # Errors
+    /// The first that the GPU reported.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.trouble.lock() {
+            Ok(trouble) => trouble.clone().map_or(Ok(()), Err),
+            Err(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Which tokens the KV cache holds, and how much of them a new prompt can keep.
+
+use model::Layer;
+
+/// Tokens whose keys and values are in the cache, from position 0.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    pub(crate) tokens: Vec<u32>,
+    /// Positions that were ever written since the cache began, those past `tokens` included.
+    pub(crate) written: u32,
+}
+
+impl History {
+    /// Positions of `prompt` that need not be computed again; at least its last token always is. Going
+    /// back further than a window's ring remembers means to begin anew.
+    pub(crate) fn reusable(&self, prompt: &[u32], layers: &[Layer]) -> u32 {
+        let common = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        let n = common.min(prompt.len().saturating_sub(1)) as u32;
+        let remembers = |layer: &Layer| n.saturating_sub(layer.window.saturating_sub(1)) + layer.kv.capacity >= self.written;
+        if layers.iter().all(remembers) { n } else { 0 }
+    }
+}

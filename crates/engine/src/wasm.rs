@@ -1,0 +1,10 @@
+//! Waiting in a browser: the event loop runs callbacks while the future sleeps.
+
+use futures_channel::oneshot::Receiver;
+
+pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::BROWSER_WEBGPU;
+
+/// What `receiver` gets once the browser says so.
+pub(crate) async fn wait<T>(_: &wgpu::Device, _: &wgpu::SubmissionIndex, receiver: Receiver<T>) -> Option<T> {
+    receiver.await.ok()
+}
