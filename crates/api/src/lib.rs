@@ -1,0 +1,10 @@
+//! The one place where messages meet tokens: a model's files opened, its weights loaded, OpenAI
+//! requests rendered to ids, and what the engine samples parsed back into chunks.
+
+mod error;
+mod files;
+mod load;
+
+pub use error::Error;
+pub use files::Files;
+pub use load::{LoadOptions, Model, Progress, tokenizer};

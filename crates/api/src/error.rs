@@ -1,0 +1,40 @@
+/// Anything that can go wrong between a location and an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("{location}: {error}")]
+    Header { location: String, error: gguf::Error },
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    #[error(transparent)]
+    Text(#[from] text::Error),
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    #[error("metadata: {0}")]
+    Metadata(#[from] gguf::Error),
+    #[error("the model's vocabulary is missing: no {key} in the metadata")]
+    NoVocabulary { key: &'static str },
+}
+
+impl Error {
+    /// For programs: one of the codes that the JavaScript API documents.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(store::Error::Cancelled { .. }) => "aborted",
+            Self::Store(_) => "network",
+            Self::Header { .. } | Self::Metadata(_) | Self::NoVocabulary { .. } => "format",
+            Self::Model(model::Error::Context { .. }) => "context_length",
+            Self::Model(_) => "unsupported",
+            Self::Text(_) => "invalid_request",
+            Self::Engine(error) => match error {
+                engine::Error::NoAdapter { .. } | engine::Error::NoDevice { .. } => "no_webgpu",
+                engine::Error::DeviceLost { .. } | engine::Error::Gpu { .. } => "device_lost",
+                engine::Error::OutOfMemory { .. } | engine::Error::Budget { .. } => "out_of_memory",
+                engine::Error::ContextLength { .. } => "context_length",
+                engine::Error::Unfinished { .. } => "format",
+                _ => "invalid_request",
+            },
+        }
+    }
+}

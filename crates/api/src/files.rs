@@ -1,0 +1,65 @@
+//! A model's files and what their headers say.
+
+use std::rc::Rc;
+
+use gguf::{Directory, Parsed};
+use store::Source;
+
+use crate::Error;
+
+/// One file, or all shards of a set.
+pub struct Files {
+    pub sources: Vec<Rc<dyn Source>>,
+    pub directory: Directory,
+    /// Bytes read to get there.
+    pub header_bytes: u64,
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let locations: Vec<&str> = self.sources.iter().map(|s| s.location()).collect();
+        f.debug_struct("Files").field("sources", &locations).field("header_bytes", &self.header_bytes).finish_non_exhaustive()
+    }
+}
+
+/// First bytes to ask a file for; most headers but for the vocabulary fit.
+const FIRST_BYTES: u64 = 1 << 20;
+
+impl Files {
+    /// Opens a path or URL; the name of any shard of a set opens all of them.
+    ///
+    /// # Errors
+    /// What the medium reports, or a header that is none.
+    pub async fn open(location: &str) -> Result<Self, Error> {
+        let (path, query) = location.find('?').map_or((location, ""), |at| location.split_at(at));
+        let names = gguf::shard_names(path).unwrap_or_else(|| vec![path.to_owned()]);
+        let sources = names.iter().map(|name| store::open(&format!("{name}{query}"))).collect::<Result<Vec<_>, _>>()?;
+        Self::from_sources(sources).await
+    }
+
+    /// The same over sources that are open already, shard after shard.
+    ///
+    /// # Errors
+    /// As [`Files::open`].
+    pub async fn from_sources(sources: Vec<Rc<dyn Source>>) -> Result<Self, Error> {
+        let mut headers = Vec::new();
+        let mut header_bytes = 0;
+        for source in &sources {
+            let fail = |error| Error::Header { location: source.location().to_owned(), error };
+            let file_bytes = source.size().await?;
+            let mut prefix = store::read_vec(&**source, 0..FIRST_BYTES.min(file_bytes)).await?;
+            let header = loop {
+                match gguf::parse(&prefix, file_bytes).map_err(fail)? {
+                    Parsed::Header(header) => break header,
+                    Parsed::NeedMore { at_least } => {
+                        let more = store::read_vec(&**source, prefix.len() as u64..at_least.min(file_bytes)).await?;
+                        prefix.extend(more);
+                    }
+                }
+            };
+            header_bytes += header.data_start;
+            headers.push((header, file_bytes));
+        }
+        Ok(Self { directory: Directory::new(headers)?, sources, header_bytes })
+    }
+}
