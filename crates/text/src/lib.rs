@@ -1,8 +1,14 @@
 //! Text on one side, token ids on the other: the tokenizer from the GGUF's own vocabulary, Harmony and chat
 //! templates. Knows nothing of files, GPUs or networks.
 
+pub mod chat;
 mod error;
+pub mod harmony;
+mod prompt;
+pub mod template;
 pub mod tokenizer;
 
 pub use error::Error;
+pub use prompt::{Encode, Piece, Prompt};
+pub use template::Template;
 pub use tokenizer::{Detokenizer, Pretokenizer, SpecialIds, Tokenizer};
