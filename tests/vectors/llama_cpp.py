@@ -1,14 +1,18 @@
 """llama.cpp as an oracle, through ctypes: the prebuilt CPU library of the npm package @node-llama-cpp/linux-x64
 (3.22, llama.cpp v0.5.0). LLAMA_CPP names the folder that holds libllama*.so; left unset, ./node_modules is searched.
 
-    npm i --ignore-scripts @node-llama-cpp/linux-x64"""
+    npm i --ignore-scripts @node-llama-cpp/linux-x64
+
+It rounds activations to 8 bits wherever weights are quantised; `write_as_f32` makes a file on which it computes in f32."""
 
 import ctypes
 import os
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int32, c_uint32, c_void_p
 from pathlib import Path
 
+import gguf
 import numpy as np
+from gguf.quants import dequantize
 
 GGML_TYPE_F32 = 0
 FLASH_ATTENTION_OFF = 0
@@ -96,6 +100,24 @@ class LlamaCpp:
         b = ctypes.create_string_buffer(256)
         length = lambda token: self.lib.llama_token_to_piece(self.vocab, token, b, len(b), 0, True)
         return b"".join(b[: length(token)] for token in ids).decode(errors="replace")
+
+
+def write_as_f32(model, path):
+    """The same metadata and the same numbers, every tensor as F32."""
+    r = gguf.GGUFReader(model)
+    g = gguf.GGUFWriter(path, r.fields["general.architecture"].contents())
+    for f in r.fields.values():
+        if not f.name.startswith("GGUF.") and f.name != "general.architecture":
+            g.add_key_value(f.name, f.contents(), f.types[0], f.types[-1] if len(f.types) > 1 else None)
+    for t in r.tensors:
+        shape = [int(n) for n in reversed(t.shape)]
+        g.add_tensor_info(t.name, shape, np.dtype(np.float32), 4 * int(t.n_elements))
+    g.write_header_to_file()
+    g.write_kv_data_to_file()
+    g.write_ti_data_to_file()
+    for t in r.tensors:
+        g.write_tensor_data(dequantize(t.data, t.tensor_type).astype(np.float32))
+    g.close()
 
 
 QUIET = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)(lambda *_: None)

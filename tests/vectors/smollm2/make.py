@@ -16,13 +16,11 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import gguf
 import numpy as np
-from gguf.quants import dequantize
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
-from llama_cpp import LlamaCpp
+from llama_cpp import LlamaCpp, write_as_f32
 
 TOP = 64
 N_ANSWER = 24  # tokens
@@ -60,24 +58,6 @@ def main(name, model):
     print(f"8-bit activations: same top token {same:.2%}, mean KL divergence {kl.mean():.1e}")
     for a in answers:
         print(f"{a['prompt']} {a['text']!r} (smallest lead {min(a['leads'])})")
-
-
-def write_as_f32(model, path):
-    """The same metadata and the same numbers, every tensor as F32."""
-    r = gguf.GGUFReader(model)
-    g = gguf.GGUFWriter(path, r.fields["general.architecture"].contents())
-    for f in r.fields.values():
-        if not f.name.startswith("GGUF.") and f.name != "general.architecture":
-            g.add_key_value(f.name, f.contents(), f.types[0], f.types[-1] if len(f.types) > 1 else None)
-    for t in r.tensors:
-        shape = [int(n) for n in reversed(t.shape)]
-        g.add_tensor_info(t.name, shape, np.dtype(np.float32), 4 * int(t.n_elements))
-    g.write_header_to_file()
-    g.write_kv_data_to_file()
-    g.write_ti_data_to_file()
-    for t in r.tensors:
-        g.write_tensor_data(dequantize(t.data, t.tensor_type).astype(np.float32))
-    g.close()
 
 
 def distributions(model, text):
