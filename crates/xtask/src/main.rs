@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask serve | test | models`: each sets up what it needs by itself, and says so.
+
+mod bundle;
+mod models;
+mod npm;
+mod serve;
+mod setup;
+mod shell;
+mod test;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Build, serve and test Quire")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the page and serve it on this machine
+    Serve {
+        /// What the page loads: a path, a URL, or a name that `cargo xtask models` lists
+        #[arg(long, default_value = models::DEFAULT)]
+        model: String,
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+    /// Run every test: Rust, TypeScript and browsers
+    Test,
+    /// List the models by name, or make those that are named
+    Models { names: Vec<String> },
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Serve { model, port } => serve::run(&model, port).map(|()| true),
+        Command::Test => test::run(),
+        Command::Models { names } => models::run(&names).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The page: TypeScript bundled by esbuild beside the wasm module, static files copied.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::shell::{root, run, say, target};
+use crate::{npm, wasm};
+
+/// Builds everything that is served at `/`, and says where it is.
+///
+/// # Errors
+/// If a tool is missing or fails.
+pub(crate) fn build() -> Result<PathBuf> {
+    let out = target().join("web");
+    wasm::build(&out.join("wasm"))?;
+    let web = root().join("web");
+    npm::install(&web)?;
+    say("bundling the page");
+    run(Command::new(web.join("node_modules/.bin/esbuild"))
+        .args(["page/main.ts", "src/index.ts", "src/worker.ts"])
+        .args(["--bundle", "--format=esm", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning"])
+        .args(["--entry-names=[name]", "--external:./wasm/*"])
+        .arg(format!("--outdir={}", out.display()))
+        .current_dir(&web))?;
+    for name in ["index.html", "style.css", "icon.svg", "catalogue.json"] {
+        let from = web.join("page").join(name);
+        fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(out)
+}
+
+/// Checks the types of everything in `web/`.
+///
+/// # Errors
+/// If there is an error in them, or the checker cannot be had.
+pub(crate) fn check_types() -> Result<()> {
+    let web = root().join("web");
+    npm::install(&web)?;
+    say("checking types");
+    run(Command::new(web.join("node_modules/.bin/tsc")).arg("--noEmit").current_dir(&web))
+}

@@ -1,0 +1,62 @@
+//! Running other programs, and saying what is done.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Where everything that is built or fetched goes.
+pub(crate) fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// One line for the person who waits.
+pub(crate) fn say(what: &str) {
+    eprintln!("• {what}");
+}
+
+/// A program as it would be typed.
+fn words(command: &Command) -> String {
+    let args = command.get_args().map(|arg| arg.to_string_lossy());
+    let program = command.get_program().to_string_lossy();
+    std::iter::once(program).chain(args).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a program, its output going where ours goes.
+///
+/// # Errors
+/// If it cannot be started or does not succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let words = words(command);
+    let status = command.status().with_context(|| format!("cannot run `{words}`"))?;
+    if !status.success() {
+        bail!("`{words}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a program and gives what it printed; what it said on stderr is shown only if it fails.
+///
+/// # Errors
+/// If it cannot be started or does not succeed.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let words = words(command);
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{words}`"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{words}` failed: {}\n{}", output.status, said.trim_end());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether a program can be found by name.
+pub(crate) fn has(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+}

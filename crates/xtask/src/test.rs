@@ -1,0 +1,159 @@
+//! Every test there is: Rust, TypeScript, browsers; added up on the last line.
+
+use std::io::{BufRead, BufReader};
+use std::ops::AddAssign;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::models;
+use crate::serve::{Server, Site};
+use crate::shell::{root, say};
+use crate::{bundle, npm, setup, wasm};
+
+/// The wasm module may weigh this much, in bytes.
+const MAX_WASM: wasm::Size = wasm::Size { raw: 3_000_000, brotli: 1_000_000 };
+
+/// How many tests ended how.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl Tally {
+    /// One check as a test.
+    fn of(name: &str, done: Result<()>) -> Self {
+        match done {
+            Ok(()) => {
+                println!("ok - {name}");
+                Self { passed: 1, ..Self::default() }
+            }
+            Err(error) => {
+                println!("not ok - {name}: {error:#}");
+                Self { failed: 1, ..Self::default() }
+            }
+        }
+    }
+}
+
+/// Runs all tests, whatever fails on the way; true if none failed.
+///
+/// # Errors
+/// None of a test's own: those count as failures.
+pub(crate) fn run() -> Result<bool> {
+    let mut tally = Tally::default();
+    let models = ["smollm2", "smollm2-moe", "smollm2-moe-q8", "smollm2-moe-shards"];
+    tally += Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned)));
+    tally += rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error)));
+    tally += Tally::of("the TypeScript is well typed", bundle::check_types());
+    match bundle::build() {
+        Ok(page) => {
+            tally += Tally::of("the page can be built", Ok(()));
+            let module = page.join("wasm/quire_web_bg.wasm");
+            tally += Tally::of("the wasm module is small", is_small(&module));
+            let done = models::locate(models::DEFAULT).and_then(|model| Site::new(page, &model)).and_then(browsers);
+            tally += done.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)));
+        }
+        Err(error) => tally += Tally::of("the page can be built", Err(error)),
+    }
+    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+    Ok(tally.failed == 0)
+}
+
+fn is_small(module: &std::path::Path) -> Result<()> {
+    let size = wasm::Size::of(module)?;
+    anyhow::ensure!(
+        size.raw <= MAX_WASM.raw && size.brotli <= MAX_WASM.brotli,
+        "{} bytes, {} with brotli; at most {} and {}",
+        size.raw,
+        size.brotli,
+        MAX_WASM.raw,
+        MAX_WASM.brotli
+    );
+    Ok(())
+}
+
+/// `cargo test` over the workspace, shown as it runs.
+fn rust() -> Result<Tally> {
+    say("running the Rust tests");
+    let mut cargo = Command::new("cargo")
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(cargo.stdout.take().context("cargo has no output")?).lines() {
+        let line = line?;
+        println!("{line}");
+        tally += summary(&line).unwrap_or_default();
+    }
+    let status = cargo.wait()?;
+    // What does not compile, or dies, leaves no summary behind.
+    if !status.success() && tally.failed == 0 {
+        tally += Tally::of("cargo test ends well", Err(anyhow::anyhow!("{status}")));
+    }
+    Ok(tally)
+}
+
+/// The counts of a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn summary(line: &str) -> Option<Tally> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let count = |word: &str| {
+        let part = counts.split(';').find_map(|part| part.trim().strip_suffix(word))?;
+        part.trim().parse().ok()
+    };
+    Some(Tally { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
+}
+
+/// The tests under `tests/browser`, against a server of their own.
+fn browsers(site: Site) -> Result<Tally> {
+    let folder = root().join("tests/browser");
+    npm::install(&folder)?;
+    let browsers = setup::browsers()?;
+    let server = Server::start(site, 0)?;
+    say("running the browser tests");
+    let mut node = Command::new("node")
+        .arg("run.mjs")
+        .current_dir(&folder)
+        .env("QUIRE_URL", server.url())
+        .env("CHROMIUM", browsers.chromium)
+        .env("FIREFOX", browsers.firefox)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run node")?;
+    let mut tally = None;
+    for line in BufReader::new(node.stdout.take().context("node has no output")?).lines() {
+        let line = line?;
+        match serde_json::from_str(&line) {
+            Ok(counts) => tally = Some(counts),
+            Err(_) => println!("{line}"),
+        }
+    }
+    let status = node.wait()?;
+    tally.with_context(|| format!("the browser tests ended without a summary: {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_read() {
+        let line = "test result: FAILED. 25 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 1.22s";
+        assert_eq!(summary(line), Some(Tally { passed: 25, failed: 1, skipped: 2 }));
+        assert_eq!(summary("test result: soon"), None);
+        assert_eq!(summary("running 3 tests"), None);
+    }
+}

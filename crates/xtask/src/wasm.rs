@@ -1,0 +1,104 @@
+//! The wasm module: compiled, bound to JavaScript, made small.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::npm;
+use crate::setup::{WasmToolchain, wasm_toolchain};
+use crate::shell::{read, root, run, say, target};
+
+const NAME: &str = "quire_web";
+
+/// Builds the module into `out`; does only what its sources' changes ask for.
+///
+/// # Errors
+/// If a tool is missing or fails.
+pub(crate) fn build(out: &Path) -> Result<()> {
+    npm::install(&root().join("web"))?;
+    let compiled = compile()?;
+    let bytes = fs::read(&compiled).with_context(|| format!("cannot read {}", compiled.display()))?;
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let stamp = out.join("built-from");
+    let module = out.join(format!("{NAME}_bg.wasm"));
+    if module.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == digest) {
+        return Ok(());
+    }
+    fs::create_dir_all(out)?;
+    say("binding the wasm module to JavaScript");
+    Bindgen::new().input_bytes(NAME, bytes).web(true)?.typescript(true).generate(out).context("wasm-bindgen failed")?;
+    shrink(&module)?;
+    fs::write(stamp, digest)?;
+    Ok(())
+}
+
+fn compile() -> Result<PathBuf> {
+    let toolchain = wasm_toolchain()?;
+    say("compiling the engine for wasm");
+    let folder = target().join("wasm");
+    let mut cargo = match &toolchain {
+        WasmToolchain::Rustup => Command::new("cargo"),
+        WasmToolchain::Debian { linker } => {
+            let mut cargo = Command::new("/usr/bin/cargo");
+            cargo
+                .env("RUSTC", "/usr/bin/rustc")
+                // build-std is unstable in name only here: the sources are those of this very compiler.
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+                .args(["-Z", "build-std=std,panic_abort"]);
+            cargo
+        }
+    };
+    // What the cargo that runs xtask tells its children is about the other toolchain.
+    for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC_WRAPPER", "RUSTDOC"] {
+        cargo.env_remove(name);
+    }
+    run(cargo
+        .args(["build", "--package", "quire-web", "--profile", "wasm"])
+        .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
+        .arg(&folder)
+        .current_dir(root()))?;
+    Ok(folder.join(format!("wasm32-unknown-unknown/wasm/{NAME}.wasm")))
+}
+
+fn shrink(module: &Path) -> Result<()> {
+    say("making the wasm module small");
+    let before = fs::metadata(module)?.len();
+    run(Command::new(root().join("web/node_modules/.bin/wasm-opt"))
+        .args(["-Os", "--strip-debug", "--strip-producers"])
+        .args([
+            "--enable-bulk-memory",
+            "--enable-multivalue",
+            "--enable-mutable-globals",
+            "--enable-nontrapping-float-to-int",
+            "--enable-reference-types",
+            "--enable-sign-ext",
+        ])
+        .arg(module)
+        .arg("-o")
+        .arg(module))?;
+    let size = Size::of(module)?;
+    say(&format!("wasm: {before} bytes compiled, {} optimised, {} with brotli", size.raw, size.brotli));
+    Ok(())
+}
+
+/// What a file weighs on disk and on the wire, in bytes.
+pub(crate) struct Size {
+    pub(crate) raw: u64,
+    pub(crate) brotli: u64,
+}
+
+impl Size {
+    /// # Errors
+    /// If the file cannot be read or node fails.
+    pub(crate) fn of(file: &Path) -> Result<Self> {
+        let script = "const b = require('fs').readFileSync(process.argv[1]); \
+                      console.log(require('zlib').brotliCompressSync(b).length)";
+        let brotli = read(Command::new("node").args(["-e", script]).arg(file))?;
+        Ok(Self { raw: fs::metadata(file)?.len(), brotli: brotli.parse().context("node did not print a size")? })
+    }
+}

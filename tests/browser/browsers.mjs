@@ -1,0 +1,101 @@
+// Two browsers behind one small face: Chromium through Playwright, Firefox through Puppeteer. Both render on a software
+// adapter, so that the tests need no graphics processor.
+
+import { chromium } from "playwright-core";
+import puppeteer from "puppeteer-core";
+
+/** A page, the console errors it made, and what a person does with it, by role and name. */
+class Tab {
+  errors = [];
+
+  constructor(page) {
+    this.page = page;
+    page.on("console", (message) => {
+      if (message.type() === "error") this.errors.push(message.text());
+    });
+    page.on("pageerror", (error) => this.errors.push(String(error)));
+  }
+
+  goto(url) {
+    return this.page.goto(url);
+  }
+
+  /** Runs `fn(arg)` in the page. */
+  evaluate(fn, arg) {
+    return this.page.evaluate(fn, arg);
+  }
+
+  /** Polls `fn(arg)` in the page until it is true; fails with `what` and what the page shows by then. */
+  async until(what, fn, arg, seconds = 30) {
+    const end = Date.now() + seconds * 1000;
+    for (;;) {
+      const value = await this.evaluate(fn, arg);
+      if (value) return value;
+      if (Date.now() > end) {
+        const shown = await this.evaluate(() => document.body.innerText);
+        throw new Error(`waited ${seconds} s for ${what}; the page shows: ${shown.slice(0, 600)}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+class ChromiumTab extends Tab {
+  click(role, name) {
+    return this.page.getByRole(role, { name, exact: true }).click();
+  }
+  fill(role, name, text) {
+    return this.page.getByRole(role, { name, exact: true }).fill(text);
+  }
+  count(role, name) {
+    return this.page.getByRole(role, { name, exact: true }).count();
+  }
+}
+
+class FirefoxTab extends Tab {
+  async #find(role, name) {
+    const found = await this.page.$$(`aria/${name}[role="${role}"]`);
+    if (!found[0]) throw new Error(`no ${role} "${name}"`);
+    return found[0];
+  }
+  async click(role, name) {
+    await (await this.#find(role, name)).click();
+  }
+  async fill(role, name, text) {
+    await (await this.#find(role, name)).type(text);
+  }
+  async count(role, name) {
+    return (await this.page.$$(`aria/${name}[role="${role}"]`)).length;
+  }
+}
+
+async function openChromium({ webgpu }) {
+  const args = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ];
+  if (webgpu) args.push("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader");
+  else args.push("--disable-features=WebGPU", "--disable-gpu");
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
+  return { tab: new ChromiumTab(await browser.newPage()), close: () => browser.close() };
+}
+
+async function openFirefox({ webgpu }) {
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+    headless: true,
+    extraPrefsFirefox: {
+      "dom.webgpu.enabled": webgpu,
+      "dom.webgpu.workers.enabled": webgpu,
+      "gfx.webgpu.ignore-blocklist": webgpu,
+    },
+  });
+  return { tab: new FirefoxTab(await browser.newPage()), close: () => browser.close() };
+}
+
+export const browsers = { Chromium: openChromium, Firefox: openFirefox };

@@ -1,0 +1,50 @@
+/** The download as the page shows it: bytes, rate, time left. */
+
+import type { Progress } from "../src/index.ts";
+import { bytes, duration, Rate } from "./format.ts";
+import { element } from "./dom.ts";
+
+const words: Record<string, string> = {
+  header: "Reading what the model is made of",
+  weights: "Fetching the model",
+  upload: "Moving the model to the graphics processor",
+  compile: "Preparing the graphics processor",
+};
+
+export class Loading {
+  #section = element("loading");
+  #phase = element("phase");
+  #bar = element<HTMLProgressElement>("bar");
+  #numbers = element("numbers");
+  #rate = new Rate();
+  #last = "";
+
+  start(): void {
+    this.#rate = new Rate();
+    this.#last = "";
+    this.#phase.textContent = "Starting";
+    this.#numbers.textContent = "";
+    this.#bar.removeAttribute("value");
+    this.#section.hidden = false;
+  }
+
+  show({ phase, loaded, total }: Progress): void {
+    if (phase !== this.#last) {
+      this.#last = phase;
+      this.#rate = new Rate();
+      this.#phase.textContent = words[phase] ?? phase;
+    }
+    const rate = this.#rate.add(loaded);
+    if (total > 0) this.#bar.value = loaded / total;
+    else this.#bar.removeAttribute("value");
+    const parts = total > 0 ? [`${bytes(loaded)} of ${bytes(total)}`] : [];
+    if (rate && loaded < total) {
+      parts.push(`${bytes(rate)}/s`, `${duration((total - loaded) / rate)} left`);
+    }
+    this.#numbers.textContent = parts.join(" · ");
+  }
+
+  end(): void {
+    this.#section.hidden = true;
+  }
+}

@@ -1,0 +1,69 @@
+/** Choosing a model: the catalogue, an address, or a file. */
+
+import { create, element } from "./dom.ts";
+
+/** An entry of `catalogue.json` that is on the web, or of `config.json`. */
+export interface Choice {
+  title: string;
+  about: string;
+  url: string;
+}
+
+/** What the server says of itself: the model to begin with, and those it has. Absent on a plain host. */
+interface Config {
+  model?: string;
+  models?: Choice[];
+}
+
+async function json<T>(path: string): Promise<T | undefined> {
+  try {
+    const answer = await fetch(path, { cache: "no-store" });
+    return answer.ok ? ((await answer.json()) as T) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The address of the model to load, and what else there is. */
+export async function available(): Promise<{ first: string | undefined; choices: Choice[] }> {
+  const [config, catalogue] = await Promise.all([
+    json<Config>("config.json"),
+    json<{ models: Partial<Choice>[] }>("catalogue.json"),
+  ]);
+  const onWeb = (catalogue?.models ?? []).filter((choice): choice is Choice => choice.url !== undefined);
+  const choices = [...(config?.models ?? []), ...onWeb];
+  const asked = new URLSearchParams(location.search).get("model");
+  return { first: asked ?? config?.model, choices };
+}
+
+/** Shows the dialog's choices and reports the one that is taken. */
+export function offer(choices: Choice[], take: (model: string | File) => void): void {
+  const dialog = element<HTMLDialogElement>("models");
+  const chosen = (model: string | File) => {
+    dialog.close();
+    take(model);
+  };
+  element("catalogue").replaceChildren(
+    ...choices.map(({ title, about, url }) => {
+      const button = create("button", "", title);
+      button.type = "button";
+      button.append(create("small", "", about));
+      button.addEventListener("click", () => chosen(url));
+      const item = create("li");
+      item.append(button);
+      return item;
+    }),
+  );
+  element("choose").addEventListener("click", () => dialog.showModal());
+  element("close").addEventListener("click", () => dialog.close());
+  element("other").addEventListener("submit", (event) => {
+    event.preventDefault();
+    chosen(element<HTMLInputElement>("address").value);
+  });
+  element<HTMLInputElement>("file").addEventListener("change", ({ currentTarget }) => {
+    const input = currentTarget as HTMLInputElement;
+    const file = input.files?.[0];
+    input.value = "";
+    if (file) chosen(file);
+  });
+}

@@ -1,0 +1,121 @@
+/**
+ * Quire: gpt-oss models in a browser tab, behind OpenAI's chat API.
+ *
+ * ```ts
+ * const engine = await createEngine({ model: "https://example.com/model.gguf" });
+ * const answer = await engine.chat.completions.create({ messages: [{ role: "user", content: "Hello" }] });
+ * ```
+ */
+
+import { Client } from "./client.ts";
+import { QuireError } from "./errors.ts";
+import { createStream } from "./stream.ts";
+import { isSupported } from "./support.ts";
+import type { ChatCompletion, ChatCompletionChunk, ChatRequest, EngineInfo, Progress, Stats } from "./types.ts";
+
+export { QuireError, type ErrorCode } from "./errors.ts";
+export { isSupported, type Support } from "./support.ts";
+export type * from "./types.ts";
+
+export interface EngineOptions {
+  /** URL of a GGUF file (the first of its shards, if it has several), or a file that the user chose. */
+  model: string | File;
+  onProgress?: (progress: Progress) => void;
+  /** Aborts loading. */
+  signal?: AbortSignal;
+  /** Tokens of context to make room for. */
+  contextLength?: number;
+  /** GPU memory that may be used, in bytes. */
+  maxGpuBytes?: number;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+export interface Completions {
+  /** Streams chunks. Leaving the loop early stops the answer. */
+  create(body: ChatRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
+  create(body: ChatRequest & { stream?: false }, options?: CallOptions): Promise<ChatCompletion>;
+}
+
+export interface Engine extends AsyncDisposable {
+  readonly chat: { readonly completions: Completions };
+  readonly info: EngineInfo;
+  stats(): Promise<Stats>;
+  /** Logits at every position, row by row, `[ids.length, vocabulary]`; for tests of the engine. */
+  logits(ids: Uint32Array, options?: { kvF16?: boolean }): Promise<Float32Array>;
+  /** Frees the model and ends its worker; calls under way are aborted. */
+  unload(): Promise<void>;
+}
+
+/**
+ * Loads a model into a worker of its own.
+ *
+ * Rejects with a {@link QuireError}, or with an `AbortError` if `signal` fires.
+ */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { model, onProgress, signal, contextLength, maxGpuBytes } = options;
+  const support = await isSupported();
+  if (!support.ok) throw new QuireError("no_webgpu", support.reason);
+  const client = new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }));
+  try {
+    const info = await client.call(
+      "load",
+      {
+        // The worker's own URL is another base than the page's.
+        model: typeof model === "string" ? new URL(model, document.baseURI).href : model,
+        options: {
+          ...(contextLength !== undefined && { contextLength }),
+          ...(maxGpuBytes !== undefined && { maxGpuBytes }),
+        },
+      },
+      (json) => onProgress?.(JSON.parse(json) as Progress),
+      signal,
+    );
+    return new WorkerEngine(client, JSON.parse(info) as EngineInfo);
+  } catch (error) {
+    client.terminate();
+    throw error;
+  }
+}
+
+class WorkerEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly chat: { readonly completions: Completions };
+  #client: Client;
+
+  constructor(client: Client, info: EngineInfo) {
+    this.#client = client;
+    this.info = info;
+    this.chat = { completions: { create: this.#create.bind(this) as Completions["create"] } };
+  }
+
+  async #create(
+    body: ChatRequest,
+    { signal }: CallOptions = {},
+  ): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>> {
+    const request = JSON.stringify(body);
+    if (body.stream) {
+      return createStream((onPart, stop) => this.#client.call("chat", { request }, onPart, stop), signal);
+    }
+    return JSON.parse(await this.#client.call("chat", { request }, undefined, signal)) as ChatCompletion;
+  }
+
+  async stats(): Promise<Stats> {
+    return JSON.parse(await this.#client.call("stats", {})) as Stats;
+  }
+
+  logits(ids: Uint32Array, { kvF16 = false } = {}): Promise<Float32Array> {
+    return this.#client.call("logits", { ids, kvF16 });
+  }
+
+  async unload(): Promise<void> {
+    // The worker owns every byte of the model; with it goes all of it.
+    this.#client.terminate();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.unload();
+  }
+}

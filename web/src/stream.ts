@@ -1,0 +1,55 @@
+/** Chunks pushed by the worker, pulled by a `for await`. */
+
+import { abortError } from "./errors.ts";
+import type { ChatCompletionChunk } from "./types.ts";
+
+type Start = (onPart: (json: string) => void, signal: AbortSignal) => Promise<unknown>;
+
+/**
+ * Starts a call and resolves once it has begun to answer, so that a refused request rejects here, not in the loop.
+ * Leaving the loop early stops the call.
+ */
+export async function createStream(
+  start: Start,
+  signal?: AbortSignal,
+): Promise<AsyncIterable<ChatCompletionChunk>> {
+  if (signal?.aborted) throw abortError(signal);
+  const controller = new AbortController();
+  const forward = () => controller.abort(signal?.reason);
+  signal?.addEventListener("abort", forward, { once: true });
+
+  const chunks: ChatCompletionChunk[] = [];
+  let end: { error?: unknown } | undefined;
+  let wake = () => {};
+  const news = () => new Promise<void>((resolve) => (wake = resolve));
+
+  start((json) => {
+    chunks.push(JSON.parse(json) as ChatCompletionChunk);
+    wake();
+  }, controller.signal)
+    .then(
+      () => (end = {}),
+      (error: unknown) => (end = { error }),
+    )
+    .finally(() => {
+      signal?.removeEventListener("abort", forward);
+      wake();
+    });
+
+  while (chunks.length === 0 && !end) await news();
+  if (end && "error" in end && chunks.length === 0) throw end.error;
+
+  return (async function* () {
+    try {
+      for (;;) {
+        const chunk = chunks.shift();
+        if (chunk) yield chunk;
+        else if (!end) await news();
+        else if ("error" in end) throw end.error;
+        else return;
+      }
+    } finally {
+      if (!end) controller.abort();
+    }
+  })();
+}

@@ -1,0 +1,102 @@
+/** The part of OpenAI's chat API that Quire speaks, and what it says of itself. */
+
+export type Role = "system" | "developer" | "user" | "assistant" | "tool";
+
+export interface ToolCall {
+  id: string;
+  type: "function";
+  function: { name: string; arguments: string };
+}
+
+export interface Message {
+  role: Role;
+  content: string | null;
+  /** The model's reasoning before its answer. */
+  reasoning?: string;
+  name?: string;
+  tool_calls?: ToolCall[];
+  tool_call_id?: string;
+}
+
+export interface Tool {
+  type: "function";
+  function: { name: string; description?: string; parameters?: object };
+}
+
+export interface ChatRequest {
+  messages: Message[];
+  model?: string;
+  stream?: boolean;
+  stream_options?: { include_usage?: boolean };
+  max_tokens?: number;
+  max_completion_tokens?: number;
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  min_p?: number;
+  seed?: number;
+  stop?: string | string[];
+  frequency_penalty?: number;
+  presence_penalty?: number;
+  repetition_penalty?: number;
+  logit_bias?: Record<string, number>;
+  logprobs?: boolean;
+  top_logprobs?: number;
+  reasoning_effort?: "low" | "medium" | "high";
+  tools?: Tool[];
+}
+
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+export interface ChatCompletionChunk {
+  id: string;
+  object: "chat.completion.chunk";
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    delta: {
+      role?: Role;
+      content?: string | null;
+      reasoning?: string | null;
+      tool_calls?: (Partial<ToolCall> & { index: number })[];
+    };
+    finish_reason: FinishReason | null;
+  }[];
+  usage?: Usage | null;
+}
+
+export interface ChatCompletion {
+  id: string;
+  object: "chat.completion";
+  created: number;
+  model: string;
+  choices: { index: number; message: Message; finish_reason: FinishReason }[];
+  usage?: Usage;
+}
+
+/** How far loading is. `loaded` and `total` are bytes. */
+export interface Progress {
+  phase: string;
+  loaded: number;
+  total: number;
+}
+
+export interface EngineInfo {
+  name: string;
+  architecture: string;
+  adapter: string;
+  /** Tokens. */
+  contextLength: number;
+  /** Size of the model. */
+  bytes: number;
+}
+
+/** Counters of the engine; which ones there are depends on what it did. */
+export type Stats = Record<string, unknown>;

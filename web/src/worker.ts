@@ -1,0 +1,85 @@
+/** The engine's side: one model in one worker, calls answered as they finish. */
+
+import type { ErrorCode } from "./errors.ts";
+import type { Calls, FromWorker, Op, ToWorker } from "./messages.ts";
+import init, { Quire } from "./wasm/quire_web.js";
+
+const codes: ReadonlySet<string> = new Set<ErrorCode>([
+  "no_webgpu",
+  "device_lost",
+  "out_of_memory",
+  "network",
+  "integrity",
+  "quota",
+  "format",
+  "unsupported",
+  "context_length",
+  "busy",
+  "invalid_request",
+  "internal",
+]);
+
+const started = init();
+// A failure to start is reported by the call that needs the module.
+started.catch(() => {});
+
+let quire: Quire | undefined;
+const running = new Map<number, AbortController>();
+
+function post(message: FromWorker, transfer: Transferable[] = []): void {
+  self.postMessage(message, { transfer });
+}
+
+function loaded(): Quire {
+  if (!quire) throw { code: "invalid_request", message: "No model is loaded." };
+  return quire;
+}
+
+async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): Promise<Calls[Op]["result"]> {
+  const part = (json: string) => post({ id: call.id, kind: "part", json });
+  switch (call.op) {
+    case "load": {
+      await started;
+      const next = await Quire.load(call.model, call.options, part, signal);
+      quire?.free();
+      quire = next;
+      return next.info();
+    }
+    case "chat":
+      return await loaded().chat(call.request, part, signal);
+    case "logits":
+      return await loaded().logits(call.ids, call.kvF16);
+    case "stats":
+      return loaded().stats();
+    case "unload":
+      quire?.free();
+      quire = undefined;
+      return null;
+  }
+}
+
+/** A thrown value as the page is told of it. */
+function failure(id: number, thrown: unknown, signal: AbortSignal): FromWorker {
+  const { code, name, message } = (thrown ?? {}) as { code?: unknown; name?: unknown; message?: unknown };
+  const words = typeof message === "string" ? message : String(thrown);
+  if (signal.aborted || name === "AbortError") return { id, kind: "failed", code: "aborted", message: words };
+  const known = typeof code === "string" && codes.has(code) ? (code as ErrorCode) : "internal";
+  return { id, kind: "failed", code: known, message: words };
+}
+
+self.addEventListener("message", async ({ data: call }: MessageEvent<ToWorker>) => {
+  if (call.op === "abort") {
+    running.get(call.id)?.abort();
+    return;
+  }
+  const controller = new AbortController();
+  running.set(call.id, controller);
+  try {
+    const result = await work(call, controller.signal);
+    post({ id: call.id, kind: "done", result }, result instanceof Float32Array ? [result.buffer] : []);
+  } catch (thrown) {
+    post(failure(call.id, thrown, controller.signal));
+  } finally {
+    running.delete(call.id);
+  }
+});
