@@ -67,7 +67,7 @@ fn class(c: char) -> Set {
 }
 
 /// A place in a text, between two characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
     text: &'a str,
     offset: usize,

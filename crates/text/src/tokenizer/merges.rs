@@ -31,16 +31,7 @@ impl Merges {
         let mut bytes = Vec::new();
         for (index, merge) in merges.enumerate() {
             let text = || String::from_utf8_lossy(merge).into_owned();
-            let space = merge.iter().position(|&b| b == b' ');
-            bytes.clear();
-            let split = match space.map(|at| (&merge[..at], &merge[at + 1..])) {
-                Some((left, right)) if byte_level::decode(left, &mut bytes) => {
-                    let split = bytes.len();
-                    byte_level::decode(right, &mut bytes).then_some(split)
-                }
-                _ => None,
-            };
-            let Some(split) = split.filter(|&split| 0 < split && split < bytes.len()) else {
+            let Some(split) = decode(merge, &mut bytes) else {
                 return Err(Error::MergeForm { index, merge: text() });
             };
             let id = |token: &[u8]| {
@@ -116,6 +107,16 @@ impl Merges {
             queue.push(Reverse((rank, left)));
         }
     }
+}
+
+/// Puts the bytes of both halves of `merge` into `bytes` and says where the second begins; neither is empty.
+fn decode(merge: &[u8], bytes: &mut Vec<u8>) -> Option<usize> {
+    let space = merge.iter().position(|&byte| byte == b' ')?;
+    bytes.clear();
+    let left = byte_level::decode(&merge[..space], bytes);
+    let split = bytes.len();
+    let right = byte_level::decode(&merge[space + 1..], bytes);
+    (left && right && 0 < split && split < bytes.len()).then_some(split)
 }
 
 /// (rank, index of the left part), best first.

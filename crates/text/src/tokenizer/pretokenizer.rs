@@ -170,7 +170,7 @@ fn lines(at: Cursor<'_>) -> Option<Cursor<'_>> {
 fn spaces(at: Cursor<'_>) -> Option<Cursor<'_>> {
     let first = at.one(Set::SPACE)?;
     let end = first.run(Set::SPACE);
-    if end.at_end() || end == first { Some(end) } else { Some(end.back()) }
+    if end.at_end() || end.offset() == first.offset() { Some(end) } else { Some(end.back()) }
 }
 
 /// White space that a digit ends as the end of the text does.

@@ -78,12 +78,12 @@ fn bytes_without_a_token_are_left_out() {
 #[test]
 fn a_piece_of_a_megabyte_takes_no_longer_than_many_small_ones() {
     let tokenizer = smollm2().tokenizer().unwrap();
-    for unit in ["a", "ab", " ", "\n", "7", "\u{301}", "語A"] {
+    for unit in ["a", "ab", " ", "\n", "7", "\u{301}", "語A", "  a\n"] {
         let text = unit.repeat(1_000_000 / unit.len());
         let start = Instant::now();
         assert_eq!(tokenizer.decode(&tokenizer.encode(&text)), text);
-        // Quadratic time would be hours.
-        assert!(start.elapsed() < Duration::from_secs(20), "{unit:?} took {:?}", start.elapsed());
+        // Quadratic time would be minutes to hours.
+        assert!(start.elapsed() < Duration::from_secs(10), "{unit:?} took {:?}", start.elapsed());
     }
 }
 
