@@ -20,14 +20,14 @@ pub(super) struct Merges {
 }
 
 impl Merges {
-    /// `merges`: `left right` in byte-level text, best first.
+    /// `merges`: `left right` in byte-level text, best first: the rank is the place.
     ///
-    /// Merges in a row that make the same token share a rank. Vocabularies that rank tokens rather than merges
-    /// (tiktoken's: o200k, llama 3) are written as all splits of every token in turn, and which split
-    /// comes first must not matter there: only the token and the position do.
+    /// Vocabularies that rank tokens rather than merges (tiktoken's: o200k, llama 3) are written as all splits of every
+    /// token in turn. That is the same: what precedes a token is merged alike wherever it stands, so
+    /// only one of its splits ever comes to pass.
     pub(super) fn new<'a>(vocab: &Vocab, merges: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
         let mut rules = Vec::new();
-        let mut made: Vec<u32> = Vec::new();
+        let mut made = Vec::new();
         let mut bytes = Vec::new();
         for (index, merge) in merges.enumerate() {
             let text = || String::from_utf8_lossy(merge).into_owned();
@@ -38,14 +38,11 @@ impl Merges {
                 vocab.text_id(token).ok_or_else(|| Error::MergeToken { index, merge: text(), token: byte_level::encode(token) })
             };
             let (left, right) = (id(&bytes[..split])?, id(&bytes[split..])?);
-            let whole = id(&bytes)?;
-            if made.last() != Some(&whole) {
-                made.push(whole);
-            }
-            let rank = u32::try_from(made.len() - 1).unwrap_or(NONE);
+            let rank = u32::try_from(index).unwrap_or(NONE);
             if rank == NONE {
                 return Err(Error::VocabTooLarge { what: "merges", limit: NONE });
             }
+            made.push(id(&bytes)?);
             rules.push([left, right, rank]);
         }
         let mut ranks = Table::new(rules.len(), [NONE; 3]);
