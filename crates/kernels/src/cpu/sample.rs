@@ -14,11 +14,12 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let mut order: Vec<u32> = (0..args.n_vocab).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(key(logits.f(i))), i));
     let top = logits.f(order[0]);
+    // In f64: one f32 sum over a vocabulary loses what the shader's 256 partial sums keep.
     let mut mass = 0.0;
     for i in 0..args.n_vocab {
-        mass += (logits.f(i) - top).exp();
+        mass += f64::from((logits.f(i) - top).exp());
     }
-    let log_total = top + mass.ln();
+    let log_total = top + mass.ln() as f32;
     for n in 0..(sampling.n_logprobs as usize).min(MAX_LOGPROBS).min(order.len()) {
         sampled.set_u(4 + n as u32, order[n]);
         sampled.set_f(4 + (MAX_LOGPROBS + n) as u32, logits.f(order[n]) - log_total);
@@ -71,13 +72,13 @@ fn draw(args: &SampleArgs, sampling: &Sampling, scores: Words<'_>, seed: u32, n_
     if sampling.top_k > 0 && sampling.top_k < args.n_vocab {
         least = at(sampling.top_k as usize - 1);
     }
-    let mass = |i: u32| ((scores.f(i) - top) / sampling.temperature).exp();
+    let mass = |i: u32| f64::from(((scores.f(i) - top) / sampling.temperature).exp());
     if sampling.top_p < 1.0 {
         let mut enough = 0.0;
         for &i in order.iter().filter(|&&i| key(scores.f(i)) >= least) {
             enough += mass(i);
         }
-        enough *= sampling.top_p;
+        enough *= f64::from(sampling.top_p);
         let mut sum = 0.0;
         for n in 0..order.len() {
             sum += mass(order[n]);

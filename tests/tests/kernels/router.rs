@@ -1,0 +1,113 @@
+use kernels::ops::{MAX_EXPERTS, Route, Router, RouterArgs};
+
+use crate::bench::Bench;
+use crate::random::Random;
+
+const EPS: f32 = 1e-5;
+
+/// Inputs of a router.
+#[derive(Clone, Debug)]
+struct Layer {
+    args: RouterArgs,
+    x: Vec<f32>,
+    gain: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    slots: Vec<u32>,
+}
+
+impl Layer {
+    fn random(n_cols: u32, n_experts: u32, n_used: u32, n_tokens: u32) -> Self {
+        let mut random = Random(31);
+        let mut floats = |n: u32, scale| random.floats(n as usize, scale);
+        let (x, gain, weight, bias) =
+            (floats(n_tokens * n_cols, 3.0), floats(n_cols, 2.0), floats(n_experts * n_cols, 0.3), floats(n_experts, 0.5));
+        // Some experts have no slot, the others not their own number.
+        let slots = (0..n_experts).map(|e| if e % 3 == 1 { Route::MISS } else { (e * 7 + 2) % n_experts }).collect();
+        Self { args: RouterArgs { n_cols, n_experts, n_used, eps: EPS }, x, gain, weight, bias, slots }
+    }
+
+    /// Returns the experts chosen, token after token.
+    fn test(&self) -> Vec<u32> {
+        let RouterArgs { n_cols, n_experts, n_used, .. } = self.args;
+        let n_tokens = self.x.len() as u32 / n_cols;
+        let mut b = Bench::default();
+        let x = b.floats(&self.x);
+        let router =
+            Router { gain: b.floats(&self.gain), weight: b.floats(&self.weight), bias: b.floats(&self.bias), slots: b.words(&self.slots) };
+        let h = b.output(self.x.len());
+        let routes = b.output((n_tokens * n_used) as usize * 4);
+        b.recording.router_topk(self.args, x, &router, h, routes, n_tokens);
+        let results = b.run();
+
+        let (mut expected_h, mut chosen) = (Vec::new(), Vec::new());
+        for token in 0..n_tokens as usize {
+            let x = &self.x[token * n_cols as usize..(token + 1) * n_cols as usize];
+            let mean = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / f64::from(n_cols);
+            let inverse_rms = 1.0 / (mean + f64::from(EPS)).sqrt();
+            let h: Vec<f64> = x.iter().zip(&self.gain).map(|(x, g)| f64::from(*x) * inverse_rms * f64::from(*g)).collect();
+            expected_h.extend(h.iter().map(|v| (*v, v.abs() * 2e-6 + 1e-30)));
+
+            let logit = |e: usize| {
+                let row = &self.weight[e * n_cols as usize..(e + 1) * n_cols as usize];
+                f64::from(self.bias[e]) + row.iter().zip(&h).map(|(w, h)| f64::from(*w) * h).sum::<f64>()
+            };
+            let logits: Vec<f64> = (0..n_experts as usize).map(logit).collect();
+            let mut order: Vec<usize> = (0..logits.len()).collect();
+            order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
+            let top = &order[..n_used as usize];
+            let total: f64 = top.iter().map(|e| (logits[*e] - logits[top[0]]).exp()).sum();
+            for (k, &e) in top.iter().enumerate() {
+                chosen.push(e as u32);
+                let weight = (logits[e] - logits[top[0]]).exp() / total;
+                for (side, words) in results.words(routes) {
+                    let route: &[Route] = bytemuck::cast_slice(words);
+                    let route = route[token * n_used as usize + k];
+                    assert_eq!((route.expert, route.slot), (e as u32, self.slots[e]), "{side}: choice {k} of token {token}");
+                    assert!(
+                        (f64::from(route.weight) - weight).abs() < 2e-5,
+                        "{side}: weight {} of choice {k}, expected {weight}",
+                        route.weight
+                    );
+                }
+            }
+        }
+        results.assert_close("h", h, &expected_h);
+        chosen
+    }
+}
+
+#[test]
+fn the_router_is_right_at_the_sizes_of_gpt_oss() {
+    Layer::random(2880, 32, 4, 2).test();
+}
+
+#[test]
+fn the_router_is_right_for_ragged_sizes_and_several_tokens() {
+    Layer::random(40, 100, 8, 3).test();
+    Layer::random(33, 2, 1, 2).test();
+    Layer::random(32, 5, 5, 1).test();
+}
+
+#[test]
+fn the_router_has_room_for_its_largest_number_of_experts() {
+    Layer::random(32, MAX_EXPERTS, 4, 1).test();
+}
+
+#[test]
+fn equal_experts_are_chosen_from_the_lower_index() {
+    let mut layer = Layer::random(32, 40, 4, 1);
+    layer.weight.fill(0.0);
+    layer.bias = (0..40).map(|e| if [39, 7, 8, 33, 20].contains(&e) { 2.0 } else { -1.0 }).collect();
+    assert_eq!(layer.test(), [7, 8, 20, 33]);
+    layer.bias.fill(0.0);
+    assert_eq!(layer.test(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn very_low_logits_are_chosen_only_once() {
+    let mut layer = Layer::random(32, 6, 4, 1);
+    layer.weight.fill(0.0);
+    layer.bias = vec![-1e30, -2e30, -3e30, -1e30, 5.0, -2e38];
+    assert_eq!(layer.test(), [4, 0, 3, 1]);
+}

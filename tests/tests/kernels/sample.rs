@@ -1,0 +1,213 @@
+use bytemuck::{Zeroable, cast_slice};
+use kernels::Slice;
+use kernels::ops::{IN_PROMPT, MAX_LOGPROBS, Sampled, Sampler, Sampling, Step};
+
+use crate::bench::{Bench, Results, SENTINEL};
+use crate::random::Random;
+
+/// Greedy, everything off.
+pub(crate) fn greedy() -> Sampling {
+    Sampling { top_p: 1.0, repetition: 1.0, ..Sampling::zeroed() }
+}
+
+/// Draws from scores that are also the logits.
+#[derive(Debug)]
+pub(crate) struct Draws {
+    pub(crate) sampling: Sampling,
+    pub(crate) scores: Vec<f32>,
+    pub(crate) step: Step,
+    /// Steps, one after the other.
+    pub(crate) n: u32,
+    /// Tokens a step.
+    pub(crate) n_tokens: u32,
+}
+
+/// The buffers afterwards.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    results: Results,
+    counts: Slice,
+    tokens: Slice,
+    step: Slice,
+    sampled: Slice,
+}
+
+impl Draws {
+    pub(crate) fn new(sampling: Sampling, scores: Vec<f32>) -> Self {
+        Self { sampling, scores, step: Step { position: 10, n_sampled: 0, halt: 0, seed: 1 }, n: 1, n_tokens: 1 }
+    }
+
+    pub(crate) fn seed(mut self, seed: u32) -> Self {
+        self.step.seed = seed;
+        self
+    }
+
+    pub(crate) fn times(self, n: u32) -> Self {
+        Self { n, ..self }
+    }
+
+    pub(crate) fn run(&self) -> Drawn {
+        let mut b = Bench::default();
+        let n_vocab = self.scores.len();
+        let scores = b.floats(&self.scores);
+        let sampler = Sampler {
+            sampling: b.words(cast_slice(&[self.sampling])),
+            logits: scores,
+            scores,
+            counts: b.in_out(&vec![0; n_vocab]),
+            tokens: b.output(1),
+            step: b.in_out(cast_slice(&[self.step])),
+            sampled: b.output(size_of::<Sampled>() / 4),
+        };
+        for _ in 0..self.n {
+            b.recording.sample(n_vocab as u32, &sampler, self.n_tokens);
+        }
+        let Sampler { counts, tokens, step, sampled, .. } = sampler;
+        Drawn { results: b.run(), counts, tokens, step, sampled }
+    }
+}
+
+impl Drawn {
+    /// How often each id was drawn.
+    pub(crate) fn counts(&self) -> [(&'static str, &[u32]); 2] {
+        self.results.words(self.counts)
+    }
+
+    fn sampled(&self) -> [(&'static str, Sampled); 2] {
+        self.results.words(self.sampled).map(|(side, words)| (side, *bytemuck::from_bytes(cast_slice(words))))
+    }
+
+    /// The last token, from the twin and from the GPU.
+    pub(crate) fn tokens(&self) -> [u32; 2] {
+        self.results.words(self.tokens).map(|(_, words)| words[0])
+    }
+}
+
+/// Scores of a whole vocabulary, all below 5.
+fn o200k_scores() -> Vec<f32> {
+    Random(61).floats(201_088, 5.0)
+}
+
+fn log_total(scores: &[f32]) -> f64 {
+    scores.iter().map(|s| f64::from(*s).exp()).sum::<f64>().ln()
+}
+
+#[test]
+fn the_greedy_choice_among_equals_is_the_lower_id() {
+    let mut scores = o200k_scores();
+    for id in [200_000, 777, 150_000, 201_087] {
+        scores[id] = 9.0;
+    }
+    assert_eq!(Draws::new(greedy(), scores.clone()).run().tokens(), [777, 777]);
+    scores[201_087] = 9.5;
+    assert_eq!(Draws::new(greedy(), scores).run().tokens(), [201_087, 201_087]);
+    assert_eq!(Draws::new(greedy(), vec![-1e30, -1e30, -3.0, -1e30]).run().tokens(), [2, 2]);
+    assert_eq!(Draws::new(greedy(), vec![-1e30]).run().tokens(), [0, 0]);
+}
+
+#[test]
+fn logprobs_are_the_models_own_and_in_order() {
+    let mut scores = o200k_scores();
+    for (id, score) in [(5, 11.0), (70_000, 12.0), (6, 11.0), (201_087, 10.5), (0, 10.25)] {
+        scores[id] = score;
+    }
+    let order = [70_000, 5, 6, 201_087, 0];
+    let draws = Draws::new(Sampling { n_logprobs: 5, ..greedy() }, scores);
+    for (side, sampled) in draws.run().sampled() {
+        assert_eq!((sampled.token, sampled.n_sampled, sampled.halt), (70_000, 1, 0), "{side}");
+        assert_eq!(sampled.ids[..5], order, "{side}");
+        assert!(sampled.ids[5..].iter().all(|id| *id == SENTINEL), "{side} reports more alternatives than asked for");
+        let total = log_total(&draws.scores);
+        for (id, logprob) in order.iter().zip(sampled.logprobs) {
+            let expected = f64::from(draws.scores[*id as usize]) - total;
+            assert!((f64::from(logprob) - expected).abs() < 2e-5, "{side}: logprob {logprob} of {id}, expected {expected}");
+        }
+        assert_eq!(sampled.logprob, sampled.logprobs[0], "{side}");
+    }
+}
+
+#[test]
+fn as_many_logprobs_as_can_be_reported_are() {
+    let scores = Random(62).floats(1000, 4.0);
+    let draws = Draws::new(Sampling { n_logprobs: MAX_LOGPROBS as u32, ..greedy() }, scores);
+    let mut order: Vec<u32> = (0..1000).collect();
+    order.sort_by(|a, b| draws.scores[*b as usize].total_cmp(&draws.scores[*a as usize]).then(a.cmp(b)));
+    for (side, sampled) in draws.run().sampled() {
+        assert_eq!(sampled.ids[..], order[..MAX_LOGPROBS], "{side}");
+    }
+}
+
+#[test]
+fn a_draw_advances_the_step_and_is_counted() {
+    let mut draws = Draws::new(greedy(), vec![0.0, 1.0, 3.0, 2.0]).times(3);
+    draws.n_tokens = 17;
+    let drawn = draws.run();
+    drawn.results.assert_words("counts", drawn.counts, &[0, 0, 3, 0]);
+    drawn.results.assert_words("step", drawn.step, &[10 + 3 * 17, 3, 0, 1]);
+    drawn.results.assert_words("tokens", drawn.tokens, &[2]);
+}
+
+#[test]
+fn a_stop_token_halts_and_what_comes_after_changes_nothing() {
+    for n_stops in [1, 6, 16] {
+        let mut sampling = Sampling { n_stops, n_logprobs: 2, ..greedy() };
+        sampling.stops = [99; 16];
+        sampling.stops[n_stops as usize - 1] = 2;
+        let drawn = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]).times(3).run();
+        drawn.results.assert_words("counts", drawn.counts, &[0, 0, 1, 0]);
+        drawn.results.assert_words("step", drawn.step, &[11, 1, 1, 1]);
+        for (side, sampled) in drawn.sampled() {
+            assert_eq!((sampled.token, sampled.n_sampled, sampled.halt), (2, 1, 1), "{side}");
+        }
+    }
+    // A stop beyond n_stops is none.
+    let mut sampling = Sampling { n_stops: 2, ..greedy() };
+    sampling.stops[2] = 2;
+    let drawn = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]).times(2).run();
+    drawn.results.assert_words("counts", drawn.counts, &[0, 0, 2, 0]);
+}
+
+#[test]
+fn a_halted_step_leaves_every_buffer_as_it_is() {
+    let sampling = Sampling { temperature: 1.0, n_logprobs: 3, ..greedy() };
+    let mut draws = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]);
+    draws.step.halt = 1;
+    let drawn = draws.run();
+    drawn.results.assert_words("counts", drawn.counts, &[0; 4]);
+    drawn.results.assert_words("step", drawn.step, &[10, 0, 1, 1]);
+    drawn.results.assert_words("tokens", drawn.tokens, &[SENTINEL]);
+    drawn.results.assert_words("sampled", drawn.sampled, &[SENTINEL; size_of::<Sampled>() / 4]);
+}
+
+#[test]
+fn penalties_and_biases_change_scores_by_what_was_seen() {
+    for n_vocab in [1, 64, 100, 201_088] {
+        let mut random = Random(63);
+        let logits = random.floats(n_vocab, 8.0);
+        let bias: Vec<f32> = (0..n_vocab).map(|i| if i % 5 == 4 { -1e30 } else { (i % 3) as f32 }).collect();
+        let counts: Vec<u32> = (0..n_vocab).map(|i| [0, 1, IN_PROMPT, IN_PROMPT | 3, 0, 70][i % 6]).collect();
+        let sampling = Sampling { repetition: 1.3, frequency: 0.25, presence: 0.5, ..greedy() };
+
+        let mut b = Bench::default();
+        let (sampling_slice, logits_slice) = (b.words(cast_slice(&[sampling])), b.floats(&logits));
+        let (bias_slice, counts_slice) = (b.floats(&bias), b.words(&counts));
+        let scores = b.output(n_vocab);
+        b.recording.penalize(n_vocab as u32, sampling_slice, logits_slice, bias_slice, counts_slice, scores);
+
+        let expected: Vec<(f64, f64)> = (0..n_vocab)
+            .map(|i| {
+                let (mut score, sampled) = (f64::from(logits[i]), counts[i] & !IN_PROMPT);
+                if counts[i] != 0 {
+                    let repetition = f64::from(sampling.repetition);
+                    score = if score > 0.0 { score / repetition } else { score * repetition };
+                }
+                if sampled > 0 {
+                    score -= 0.25 * f64::from(sampled) + 0.5;
+                }
+                let value = score + f64::from(bias[i]);
+                (value, 4e-7 * (value.abs() + f64::from(logits[i].abs()) * 1.3 + 20.0))
+            })
+            .collect();
+        b.run().assert_close(&format!("scores of {n_vocab}"), scores, &expected);
+    }
+}

@@ -1,0 +1,90 @@
+//! What the kernel table promises: arguments laid out alike in Rust and WGSL, and WGSL that Chromium's
+//! compiler takes as naga does.
+
+use std::mem::offset_of;
+use std::process::Command;
+
+use kernels::kernels::{FAMILIES, FORMATS};
+use kernels::ops::{
+    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, PenalizeArgs, RepackArgs, RmsNormArgs, RopeAppendArgs, RouterArgs,
+    SampleArgs,
+};
+use kernels::{Format, Kernel};
+
+/// Names and offsets of a struct's fields, and its size.
+macro_rules! layout {
+    ($args:ident: $($field:ident)*) => {
+        (vec![$((stringify!($field), offset_of!($args, $field) as u32)),*], size_of::<$args>() as u32)
+    };
+}
+
+fn all() -> impl Iterator<Item = &'static Kernel> {
+    FAMILIES.iter().copied().flatten()
+}
+
+#[test]
+fn arguments_lie_alike_in_rust_and_wgsl() {
+    for kernel in all() {
+        let (fields, bytes) = match kernel.shader {
+            "attention" => layout!(AttentionArgs: n_heads n_kv_heads head_dim capacity window scale),
+            "get_rows" => layout!(GetRowsArgs: n_cols n_tokens first_row n_rows n_blocks),
+            "matmul" => layout!(MatmulArgs: n_cols n_rows n_tokens first_token n_blocks first_row y_stride y_first eps),
+            "moe_down_residual" => layout!(MoeDownArgs: n_cols n_rows n_used n_blocks first_slot n_slots),
+            "moe_gate_up_swiglu" => {
+                layout!(MoeGateUpArgs: n_cols n_rows n_used n_experts n_blocks first_slot n_slots alpha limit shift)
+            }
+            "penalize" => layout!(PenalizeArgs: n_vocab),
+            "repack" => layout!(RepackArgs: block_bytes plane_offset run_bytes n_blocks first_word first_byte),
+            "rms_norm" => layout!(RmsNormArgs: n_cols eps),
+            "rope_append" => layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity concentration),
+            "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps),
+            "sample" => layout!(SampleArgs: n_vocab n_tokens),
+            other => panic!("{other} has arguments that no test knows"),
+        };
+        assert_eq!(kernel.args, fields, "{}", kernel.name);
+        assert_eq!(kernel.args_bytes, bytes, "{}", kernel.name);
+    }
+}
+
+#[test]
+fn every_family_has_a_kernel_for_every_format_under_a_name_of_its_own() {
+    let mut names: Vec<&str> = all().map(|k| k.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all().count());
+    for family in FAMILIES.iter().filter(|f| f.len() > 1) {
+        for format in Format::all() {
+            let name = FORMATS[format.index()];
+            assert_eq!(name, format.dtype().name().to_lowercase());
+            assert!(family[format.index()].name.starts_with(&format!("f32_{name}_")), "{}", family[format.index()].name);
+        }
+    }
+}
+
+/// Tint also checks what naga does not: that barriers stand in uniform control flow.
+#[test]
+fn tint_takes_every_kernel() {
+    let dir = std::env::temp_dir().join(format!("quire-tint-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let tint = |name: &str, source: &str| {
+        let path = dir.join(format!("{name}.wgsl"));
+        std::fs::write(&path, source).unwrap();
+        Command::new("tint").args(["--format", "wgsl"]).arg(&path).output()
+    };
+    let non_uniform =
+        "@compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) { if (i == 0u) { workgroupBarrier(); } }";
+    match tint("non_uniform", non_uniform) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            println!("NOT RUN: tint is not on the PATH, so kernels went through naga alone")
+        }
+        Err(e) => panic!("tint: {e}"),
+        Ok(output) => {
+            assert!(!output.status.success(), "tint lets a barrier under a condition pass, so its verdict on kernels says little");
+            for kernel in all() {
+                let output = tint(kernel.name, &kernel.source().unwrap()).unwrap();
+                assert!(output.status.success(), "{}:\n{}", kernel.name, String::from_utf8_lossy(&output.stderr));
+            }
+        }
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
