@@ -47,7 +47,7 @@ impl Product {
         Self { n_tokens, ..self }
     }
 
-    fn from_token(self, first_token: u32) -> Self {
+    fn first_token(self, first_token: u32) -> Self {
         Self { first_token, ..self }
     }
 
@@ -153,6 +153,6 @@ fn a_head_of_real_height_in_parts_is_right() {
 #[test]
 fn the_head_can_begin_at_a_later_token() {
     for (first, n) in [(6, 1), (3, 2), (1, 9)] {
-        Product::of(Family::Rms, format(DType::F16)).n_rows(&[9]).from_token(first).n_tokens(n).test();
+        Product::of(Family::Rms, format(DType::F16)).n_rows(&[9]).first_token(first).n_tokens(n).test();
     }
 }
