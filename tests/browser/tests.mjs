@@ -64,7 +64,7 @@ export const tests = [
     name: "the capital of France streams in and is Paris; an answer is stopped and another asked for",
     needsEngine: true,
     async run(tab, url) {
-      await tab.goto(url);
+      await tab.goto(`${url}?temperature=0`);
       await ready(tab);
       await ask(tab, "What is the capital of France?");
       await tab.until("the answer to begin", isAnswering);

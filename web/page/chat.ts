@@ -1,6 +1,6 @@
 /** The conversation: what was said, shown as it comes. */
 
-import { type Engine, type Message, QuireError } from "../src/index.ts";
+import { type ChatRequest, type Engine, type Message, QuireError } from "../src/index.ts";
 import { create, element } from "./dom.ts";
 
 /** One answer in the log: reasoning folded away, the answer itself, and a line on how it ended. */
@@ -76,7 +76,7 @@ export class Chat {
     let finish = "";
     try {
       const stream = await engine.chat.completions.create(
-        { messages: history, stream: true, stream_options: { include_usage: true } },
+        { ...settings(location.search), messages: history, stream: true, stream_options: { include_usage: true } },
         { signal: controller.signal },
       );
       const meter = new Meter();
@@ -117,6 +117,19 @@ export class Chat {
   #follow(isWanted: boolean): void {
     if (isWanted) document.documentElement.scrollTop = document.documentElement.scrollHeight;
   }
+}
+
+/** What the page's own address asks of every answer, such as `?temperature=0&reasoning_effort=low`. */
+export function settings(query: string): Partial<ChatRequest> {
+  const asked = new URLSearchParams(query);
+  const found: Partial<ChatRequest> = {};
+  for (const name of ["temperature", "top_p", "seed", "max_tokens"] as const) {
+    const value = asked.get(name);
+    if (value?.trim() && Number.isFinite(Number(value))) found[name] = Number(value);
+  }
+  const effort = asked.get("reasoning_effort");
+  if (effort === "low" || effort === "medium" || effort === "high") found.reasoning_effort = effort;
+  return found;
 }
 
 /** Tokens a second, from the first token on: before it lies the prompt. */

@@ -42,3 +42,27 @@ pub(crate) fn check_types() -> Result<()> {
     say("checking types");
     run(Command::new(web.join("node_modules/.bin/tsc")).arg("--noEmit").current_dir(&web))
 }
+
+/// Bundles the tests of `web/` for node, a file each, and names them.
+///
+/// # Errors
+/// If a tool is missing or fails.
+pub(crate) fn tests() -> Result<Vec<PathBuf>> {
+    let (web, out) = (root().join("web"), target().join("web-test"));
+    npm::install(&web)?;
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(web.join("test"))? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".test.ts") {
+            sources.push(path);
+        }
+    }
+    sources.sort();
+    run(Command::new(web.join("node_modules/.bin/esbuild"))
+        .args(&sources)
+        .args(["--bundle", "--platform=node", "--format=esm", "--target=es2022", "--log-level=warning"])
+        .args(["--out-extension:.js=.mjs"])
+        .arg(format!("--outdir={}", out.display())))?;
+    let name = |source: &PathBuf| out.join(source.with_extension("mjs").file_name().unwrap_or_default());
+    Ok(sources.iter().map(name).collect())
+}

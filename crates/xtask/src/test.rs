@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::models;
@@ -57,6 +57,7 @@ pub(crate) fn run() -> Result<bool> {
     tally += Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned)));
     tally += rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error)));
     tally += Tally::of("the TypeScript is well typed", bundle::check_types());
+    tally += typescript().unwrap_or_else(|error| Tally::of("the TypeScript tests can be run", Err(error)));
     match bundle::build() {
         Ok(page) => {
             tally += Tally::of("the page can be built", Ok(()));
@@ -73,7 +74,7 @@ pub(crate) fn run() -> Result<bool> {
 
 fn is_small(module: &std::path::Path) -> Result<()> {
     let size = wasm::Size::of(module)?;
-    anyhow::ensure!(
+    ensure!(
         size.raw <= MAX_WASM.raw && size.brotli <= MAX_WASM.brotli,
         "{} bytes, {} with brotli; at most {} and {}",
         size.raw,
@@ -115,6 +116,28 @@ fn summary(line: &str) -> Option<Tally> {
         part.trim().parse().ok()
     };
     Some(Tally { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
+}
+
+/// The tests under `web/test`, bundled and run by node.
+fn typescript() -> Result<Tally> {
+    let tests = bundle::tests()?;
+    say("running the TypeScript tests");
+    let mut node = Command::new("node")
+        .args(["--test", "--test-reporter=tap"])
+        .args(tests)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run node")?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(node.stdout.take().context("node has no output")?).lines() {
+        let line = line?;
+        println!("{line}");
+        let count = |word: &str| line.strip_prefix(word).and_then(|n| n.parse().ok()).unwrap_or(0);
+        tally += Tally { passed: count("# pass "), failed: count("# fail ") + count("# cancelled "), skipped: count("# skipped ") };
+    }
+    let status = node.wait()?;
+    ensure!(status.success() || tally.failed > 0, "node ended with {status}");
+    Ok(tally)
 }
 
 /// The tests under `tests/browser`, against a server of their own.

@@ -1,0 +1,206 @@
+/** The page's side against a worker that the test plays. */
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { type ChatCompletionChunk, createEngine, type Engine, QuireError } from "../src/index.ts";
+import type { FromWorker, ToWorker } from "../src/messages.ts";
+
+/** Takes messages down and answers only when told to. */
+class PlayedWorker extends EventTarget {
+  static last: PlayedWorker;
+  sent: ToWorker[] = [];
+  isTerminated = false;
+
+  constructor() {
+    super();
+    PlayedWorker.last = this;
+  }
+  postMessage(message: ToWorker): void {
+    this.sent.push(message);
+  }
+  terminate(): void {
+    this.isTerminated = true;
+  }
+  say(data: FromWorker): void {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  }
+  /** The next message that is not yet read, once it has been sent. */
+  async next(): Promise<ToWorker> {
+    for (let turn = 0; turn < 100; turn += 1) {
+      const message = this.sent.shift();
+      if (message) return message;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    throw new Error("nothing was sent");
+  }
+}
+
+const scope = globalThis as Record<string, unknown>;
+
+beforeEach(() => {
+  scope["Worker"] = PlayedWorker;
+  scope["isSecureContext"] = true;
+  scope["document"] = { baseURI: "https://page.example/app/" };
+  Object.defineProperty(globalThis, "navigator", {
+    value: { gpu: { requestAdapter: async () => ({}) } },
+    configurable: true,
+  });
+});
+
+async function loaded(): Promise<{ engine: Engine; worker: PlayedWorker }> {
+  const engine = createEngine({ model: "m.gguf" });
+  await new Promise((resolve) => setImmediate(resolve));
+  const worker = PlayedWorker.last;
+  const { id } = await worker.next();
+  worker.say({ id, kind: "done", result: '{"name":"m","adapter":"a"}' });
+  return { engine: await engine, worker };
+}
+
+const isAbort = (error: unknown) => error instanceof DOMException && error.name === "AbortError";
+const chunk = (content: string) => JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+const said = (part: ChatCompletionChunk) => part.choices[0]?.delta.content;
+const messages = [{ role: "user" as const, content: "hello" }];
+
+test("a model's address is resolved against the page and progress is passed on", async () => {
+  const seen: number[] = [];
+  const engine = createEngine({ model: "m.gguf", contextLength: 9, onProgress: ({ loaded }) => seen.push(loaded) });
+  await new Promise((resolve) => setImmediate(resolve));
+  const worker = PlayedWorker.last;
+  const call = await worker.next();
+  assert.deepEqual(call, { id: call.id, op: "load", model: "https://page.example/app/m.gguf", options: { contextLength: 9 } });
+  worker.say({ id: call.id, kind: "part", json: '{"phase":"weights","loaded":5,"total":10}' });
+  worker.say({ id: call.id, kind: "done", result: '{"name":"m"}' });
+  assert.equal((await engine).info.name, "m");
+  assert.deepEqual(seen, [5]);
+});
+
+test("a browser without WebGPU is refused before a worker starts", async () => {
+  Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
+  await assert.rejects(createEngine({ model: "m" }), (error) => error instanceof QuireError && error.code === "no_webgpu");
+});
+
+test("a model that does not load rejects with its code and ends the worker", async () => {
+  const engine = createEngine({ model: "m" });
+  await new Promise((resolve) => setImmediate(resolve));
+  const worker = PlayedWorker.last;
+  worker.say({ id: (await worker.next()).id, kind: "failed", code: "format", message: "not a GGUF" });
+  await assert.rejects(engine, { name: "QuireError", code: "format", message: "not a GGUF" });
+  assert.ok(worker.isTerminated);
+});
+
+test("loading is aborted by its signal and ends the worker", async () => {
+  const controller = new AbortController();
+  const engine = createEngine({ model: "m", signal: controller.signal });
+  await new Promise((resolve) => setImmediate(resolve));
+  controller.abort();
+  await assert.rejects(engine, isAbort);
+  assert.ok(PlayedWorker.last.isTerminated);
+});
+
+test("an answer that does not stream comes whole", async () => {
+  const { engine, worker } = await loaded();
+  const answer = engine.chat.completions.create({ messages });
+  const call = await worker.next();
+  assert.equal(call.op === "chat" && call.request, JSON.stringify({ messages }));
+  worker.say({ id: call.id, kind: "done", result: '{"object":"chat.completion"}' });
+  assert.equal((await answer).object, "chat.completion");
+});
+
+test("chunks come in order, however they are bunched, and the stream ends", async () => {
+  const { engine, worker } = await loaded();
+  const stream = engine.chat.completions.create({ messages, stream: true });
+  const { id } = await worker.next();
+  for (const word of ["a", "b"]) worker.say({ id, kind: "part", json: chunk(word) });
+  const got: unknown[] = [];
+  for await (const part of await stream) {
+    got.push(said(part));
+    if (got.length === 2) {
+      worker.say({ id, kind: "part", json: chunk("c") });
+      worker.say({ id, kind: "done", result: "{}" });
+    }
+  }
+  assert.deepEqual(got, ["a", "b", "c"]);
+});
+
+test("a request that is refused rejects where it is made", async () => {
+  const { engine, worker } = await loaded();
+  const stream = engine.chat.completions.create({ messages, stream: true });
+  worker.say({ id: (await worker.next()).id, kind: "failed", code: "context_length", message: "too long" });
+  await assert.rejects(stream, { code: "context_length" });
+});
+
+test("an answer that fails midway gives what there was, then the error", async () => {
+  const { engine, worker } = await loaded();
+  const stream = engine.chat.completions.create({ messages, stream: true });
+  const { id } = await worker.next();
+  worker.say({ id, kind: "part", json: chunk("a") });
+  worker.say({ id, kind: "failed", code: "device_lost", message: "gone" });
+  const got: unknown[] = [];
+  await assert.rejects(
+    async () => {
+      for await (const part of await stream) got.push(said(part));
+    },
+    { code: "device_lost" },
+  );
+  assert.deepEqual(got, ["a"]);
+});
+
+test("leaving the loop early stops the answer in the worker", async () => {
+  const { engine, worker } = await loaded();
+  const stream = engine.chat.completions.create({ messages, stream: true });
+  const { id } = await worker.next();
+  worker.say({ id, kind: "part", json: chunk("a") });
+  for await (const _ of await stream) break;
+  assert.deepEqual(await worker.next(), { id, op: "abort" });
+});
+
+test("an aborted stream rejects with an AbortError and what comes late is dropped", async () => {
+  const { engine, worker } = await loaded();
+  const controller = new AbortController();
+  const stream = engine.chat.completions.create({ messages, stream: true }, { signal: controller.signal });
+  const { id } = await worker.next();
+  worker.say({ id, kind: "part", json: chunk("a") });
+  const parts = (await stream)[Symbol.asyncIterator]();
+  assert.equal(said((await parts.next()).value), "a");
+  const next = parts.next();
+  controller.abort();
+  worker.say({ id, kind: "part", json: chunk("late") });
+  await assert.rejects(next, isAbort);
+  assert.deepEqual(await worker.next(), { id, op: "abort" });
+});
+
+test("a signal that was aborted before sends nothing", async () => {
+  const { engine, worker } = await loaded();
+  const signal = AbortSignal.abort();
+  await assert.rejects(engine.chat.completions.create({ messages }, { signal }), isAbort);
+  await assert.rejects(engine.chat.completions.create({ messages, stream: true }, { signal }), isAbort);
+  assert.deepEqual(worker.sent, []);
+});
+
+test("two calls under way do not mix", async () => {
+  const { engine, worker } = await loaded();
+  const first = engine.chat.completions.create({ messages });
+  const second = engine.stats();
+  const [a, b] = [await worker.next(), await worker.next()];
+  worker.say({ id: b.id, kind: "done", result: '{"hits":3}' });
+  worker.say({ id: a.id, kind: "done", result: '{"id":"x"}' });
+  assert.deepEqual(await second, { hits: 3 });
+  assert.equal((await first).id, "x");
+});
+
+test("a worker that dies rejects every call, now and later", async () => {
+  const { engine, worker } = await loaded();
+  const under_way = engine.stats();
+  worker.dispatchEvent(Object.assign(new Event("error"), { message: "unreachable" }));
+  await assert.rejects(under_way, { code: "internal" });
+  await assert.rejects(engine.stats(), { code: "internal" });
+});
+
+test("unloading ends the worker and aborts what is under way", async () => {
+  const { engine, worker } = await loaded();
+  const under_way = engine.chat.completions.create({ messages });
+  await engine.unload();
+  assert.ok(worker.isTerminated);
+  await assert.rejects(under_way, isAbort);
+  await assert.rejects(engine.stats(), { code: "invalid_request" });
+});
