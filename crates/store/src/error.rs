@@ -18,7 +18,7 @@ pub enum Error {
     OutOfRange { location: String, start: u64, end: u64, size: u64 },
 
     /// Retried as often as the policy allows, or not worth retrying.
-    #[error("bytes {start}..{end} of {url} did not arrive ({attempts} tries): {cause}")]
+    #[error("bytes {start}..{end} of {url} did not arrive (tries: {attempts}): {cause}")]
     Network { url: String, start: u64, end: u64, attempts: u32, cause: Cause },
 
     /// The server says nowhere how long the file is.
