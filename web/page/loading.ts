@@ -7,8 +7,6 @@ import { element } from "./dom.ts";
 const words: Record<string, string> = {
   header: "Reading what the model is made of",
   weights: "Fetching the model",
-  upload: "Moving the model to the graphics processor",
-  compile: "Preparing the graphics processor",
 };
 
 export class Loading {
