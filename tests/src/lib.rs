@@ -1,0 +1,74 @@
+//! What the tests share: the committed vectors, a model on a GPU, and the same model on CPU twins.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
+
+mod twins;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use api::Files;
+use engine::{Engine, Gpu, Loader};
+use model::{Model, Options};
+
+pub use twins::Twins;
+
+/// `tests/vectors/NAME`.
+pub fn vector(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name)
+}
+
+/// Little-endian f32 values of a committed file.
+pub fn read_f32(name: &str) -> Vec<f32> {
+    bytemuck::pod_collect_to_vec(&std::fs::read(vector(name)).unwrap())
+}
+
+pub fn read_u32(name: &str) -> Vec<u32> {
+    bytemuck::pod_collect_to_vec(&std::fs::read(vector(name)).unwrap())
+}
+
+/// Numbers separated by commas or spaces.
+pub fn read_ids(name: &str) -> Vec<u32> {
+    let text = std::fs::read_to_string(vector(name)).unwrap();
+    text.split([',', ' ', '\n']).filter(|s| !s.is_empty()).map(|s| s.parse().unwrap()).collect()
+}
+
+/// `rms(got - expected) / rms(expected)`.
+pub fn relative_rms(got: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(got.len(), expected.len(), "lengths");
+    let square = |x: f64| x * x;
+    let error: f64 = got.iter().zip(expected).map(|(g, e)| square(f64::from(*g) - f64::from(*e))).sum();
+    let scale: f64 = expected.iter().map(|e| square(f64::from(*e))).sum();
+    (error / scale).sqrt()
+}
+
+/// The files of a model at `path`.
+pub fn open(path: &Path) -> Files {
+    pollster::block_on(Files::open(&path.to_string_lossy())).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// A file's bytes as a model, without a file.
+pub fn open_bytes(bytes: Vec<u8>) -> Result<Files, api::Error> {
+    pollster::block_on(Files::from_sources(vec![Rc::new(store::Memory::new("test", bytes))]))
+}
+
+/// The adapter that the tests run on.
+pub fn gpu() -> Gpu {
+    pollster::block_on(Gpu::open())
+        .unwrap_or_else(|e| panic!("these tests need a Vulkan adapter, lavapipe will do (mesa-vulkan-drivers): {e}"))
+}
+
+/// A model with all its weights on a GPU.
+pub fn engine(files: &Files, options: Options) -> Engine {
+    pollster::block_on(async {
+        let model = Model::new(&files.directory, options).unwrap();
+        let unusable = api::tokenizer(&files.directory).unwrap().unusable().collect();
+        let mut engine = Engine::new(gpu(), model, unusable, None).await.unwrap();
+        let mut loader = Loader::new(&engine).await.unwrap();
+        while let Some((shard, range)) = loader.next_run(1 << 20) {
+            let bytes = store::read_vec(&*files.sources[shard], range).await.unwrap();
+            loader.push(&mut engine, &bytes).unwrap();
+            loader.settle(&engine).await.unwrap();
+        }
+        engine
+    })
+}

@@ -15,18 +15,24 @@ pub enum Error {
     Metadata(#[from] gguf::Error),
     #[error("the model's vocabulary is missing: no {key} in the metadata")]
     NoVocabulary { key: &'static str },
+    #[error("the model cannot chat: its file has neither Harmony's control tokens nor a chat template")]
+    NoDialect,
+    #[error("{why}")]
+    Request { why: String },
+    #[error("cancelled")]
+    Cancelled,
 }
 
 impl Error {
     /// For programs: one of the codes that the JavaScript API documents.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Store(store::Error::Cancelled { .. }) => "aborted",
+            Self::Store(store::Error::Cancelled { .. }) | Self::Cancelled => "aborted",
             Self::Store(_) => "network",
             Self::Header { .. } | Self::Metadata(_) | Self::NoVocabulary { .. } => "format",
             Self::Model(model::Error::Context { .. }) => "context_length",
-            Self::Model(_) => "unsupported",
-            Self::Text(_) => "invalid_request",
+            Self::Model(_) | Self::NoDialect => "unsupported",
+            Self::Text(_) | Self::Request { .. } => "invalid_request",
             Self::Engine(error) => match error {
                 engine::Error::NoAdapter { .. } | engine::Error::NoDevice { .. } => "no_webgpu",
                 engine::Error::DeviceLost { .. } | engine::Error::Gpu { .. } => "device_lost",

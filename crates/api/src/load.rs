@@ -7,7 +7,7 @@ use gguf::Directory;
 use model::Options;
 use text::{SpecialIds, Tokenizer};
 
-use crate::{Error, Files};
+use crate::{Dialect, Error, Files};
 
 /// What a caller decides about loading.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct Progress {
 pub struct Model {
     pub engine: Engine,
     pub tokenizer: Tokenizer,
+    /// `None` if the file does not say how to chat.
+    pub dialect: Option<Dialect>,
 }
 
 /// Bytes asked for at once; between such runs the GPU catches up.
@@ -49,6 +51,13 @@ impl Model {
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
         let tokenizer = tokenizer(&files.directory)?;
+        let dialect = match Dialect::new(&files.directory, &tokenizer) {
+            Ok(dialect) => Some(dialect),
+            Err(error) => {
+                log::warn!("{error}");
+                None
+            }
+        };
         options.model.max_binding = options.model.max_binding.min(gpu.max_binding());
         let model = model::Model::new(&files.directory, options.model)?;
         let unusable = tokenizer.unusable().collect();
@@ -59,7 +68,7 @@ impl Model {
         on_progress(Progress { loaded, total });
         while let Some((shard, range)) = loader.next_run(RUN_BYTES) {
             let mut result = Ok(());
-            let read = files.sources[shard].read(range, &mut |piece| {
+            let mut sink = |piece: &[u8]| {
                 if cancel.is_cancelled() {
                     return ControlFlow::Break(());
                 }
@@ -67,14 +76,19 @@ impl Model {
                 on_progress(Progress { loaded: loaded.min(total), total });
                 result = loader.push(&mut engine, piece);
                 if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            });
-            let read = read.await;
+            };
+            let read = files.sources[shard].read(range, &mut sink).await;
             result?;
             read?;
             loader.settle(&engine).await?;
         }
         on_progress(Progress { loaded: total, total });
-        Ok(Self { engine, tokenizer })
+        Ok(Self { engine, tokenizer, dialect })
+    }
+
+    /// As its file calls it.
+    pub fn name(&self) -> &str {
+        &self.engine.model().config.name
     }
 }
 

@@ -39,7 +39,10 @@ impl Cancel {
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// So many of the prompt's tokens are done.
-    Prefill { done: usize, total: usize },
+    Prefill {
+        done: usize,
+        total: usize,
+    },
     Token(&'a Token),
 }
 

@@ -127,7 +127,8 @@ impl Gpu {
     pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let valid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
+        let buffer =
+            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
         let (invalid, out) = (valid.pop(), memory.pop());
         match invalid.await.or(out.await) {
             None => Ok(buffer),
@@ -147,7 +148,9 @@ impl Gpu {
     pub async fn idle(&self) -> Result<(), Error> {
         let (sender, receiver) = oneshot::channel();
         let submission = self.queue.submit([]);
-        self.queue.on_submitted_work_done(move || { let _ = sender.send(()); });
+        self.queue.on_submitted_work_done(move || {
+            let _ = sender.send(());
+        });
         platform::wait(&self.device, &submission, receiver).await;
         self.check()
     }

@@ -93,7 +93,8 @@ impl Loader {
             Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block } => {
                 gpu.write(&self.staging, 0, &self.window);
                 let block_bytes = format.dtype().block_bytes();
-                let buffers = [&self.staging, &engine.buffers[quants.buffer.0 as usize], &engine.buffers[scales.buffer.0 as usize]].map(Clone::clone);
+                let buffers =
+                    [&self.staging, &engine.buffers[quants.buffer.0 as usize], &engine.buffers[scales.buffer.0 as usize]].map(Clone::clone);
                 let at = |id, slice: Slice| Slice { buffer: BufferId(id), ..slice };
                 let repack = Repack {
                     format,

@@ -206,3 +206,12 @@ impl Engine {
         }
     }
 }
+
+impl Drop for Engine {
+    /// At once: a browser would wait for its garbage collector.
+    fn drop(&mut self) {
+        for buffer in &self.buffers {
+            buffer.destroy();
+        }
+    }
+}

@@ -87,7 +87,8 @@ impl Config {
         let dense_ffn = keys.count("feed_forward_length", 1 << 17)?;
         let (n_ffn, experts, swiglu, windows) = match architecture {
             Architecture::GptOss => {
-                let experts = Experts { n: keys.count("expert_count", MAX_EXPERTS)?, n_used: keys.count("expert_used_count", MAX_EXPERTS)? };
+                let experts =
+                    Experts { n: keys.count("expert_count", MAX_EXPERTS)?, n_used: keys.count("expert_used_count", MAX_EXPERTS)? };
                 keys.expect("expert_used_count", experts.n_used <= experts.n, || format!("at most expert_count ({})", experts.n))?;
                 let n_ffn = keys.count_or("expert_feed_forward_length", dense_ffn, 1 << 17)?;
                 (n_ffn, experts, Swiglu::GPT_OSS, keys.windows(n_layers)?)
@@ -105,7 +106,11 @@ impl Config {
             [_, n] => u32::try_from(*n).ok().filter(|n| *n < 1 << 24),
             _ => None,
         }
-        .ok_or_else(|| Error::Shape { tensor: embedding.name.clone(), expected: vec![n_embd.into(), 0], got: embedding.shape.clone() })?;
+        .ok_or_else(|| Error::Shape {
+            tensor: embedding.name.clone(),
+            expected: vec![n_embd.into(), 0],
+            got: embedding.shape.clone(),
+        })?;
 
         Ok(Self {
             architecture,

@@ -5,7 +5,9 @@ pub enum Error {
     Gguf(#[from] gguf::Error),
     #[error("architecture {got:?} is not supported: expected gpt-oss or llama")]
     Architecture { got: String },
-    #[error("this is Ollama's own dialect (architecture gptoss) with other names and another layout; use the GGUF from ggml-org/gpt-oss-20b-GGUF")]
+    #[error(
+        "this is Ollama's own dialect (architecture gptoss) with other names and another layout; use the GGUF from ggml-org/gpt-oss-20b-GGUF"
+    )]
     OllamaDialect,
     #[error("metadata key {key:?} is missing")]
     MissingKey { key: String },

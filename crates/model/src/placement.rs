@@ -94,7 +94,8 @@ impl<'a> Placer<'a> {
     /// Matrices `[n_cols, n_rows]` one under the other as one weight. `None` if their types differ or
     /// their planes would not meet at a word: then each must be a weight of its own.
     pub(crate) fn stacked(&mut self, n_cols: u32, parts: &[(&str, u32)]) -> Result<Option<Weight>, Error> {
-        let found = parts.iter().map(|(name, n_rows)| self.tensor(name, &[n_cols.into(), (*n_rows).into()])).collect::<Result<Vec<_>, _>>()?;
+        let found =
+            parts.iter().map(|(name, n_rows)| self.tensor(name, &[n_cols.into(), (*n_rows).into()])).collect::<Result<Vec<_>, _>>()?;
         let format = Self::format(found[0])?;
         let blocks = |n_rows: u32| format.blocks(u64::from(n_cols) * u64::from(n_rows));
         let n_rows: u32 = parts.iter().map(|p| p.1).sum();
@@ -123,7 +124,9 @@ impl<'a> Placer<'a> {
         let tensor = self.tensor(name, &[n_cols.into(), n_rows.into()])?;
         let format = Self::format(tensor)?;
         let row_blocks = format.blocks(n_cols.into());
-        let fits = |rows: u32| format.quants_bytes(row_blocks * u64::from(rows)).max(format.scales_bytes(row_blocks * u64::from(rows))) <= self.max_binding;
+        let fits = |rows: u32| {
+            format.quants_bytes(row_blocks * u64::from(rows)).max(format.scales_bytes(row_blocks * u64::from(rows))) <= self.max_binding
+        };
         if !fits(1) {
             self.check(name, format.quants_bytes(row_blocks))?;
         }
@@ -139,7 +142,8 @@ impl<'a> Placer<'a> {
             let rows = step.min(n_rows - first_row);
             let matrix_blocks = row_blocks * u64::from(rows);
             let quants = self.buffers.zeros(format!("{name} from row {first_row}"), format.quants_bytes(matrix_blocks), Usage::Weights);
-            let scales = self.buffers.zeros(format!("{name} scales from row {first_row}"), format.scales_bytes(matrix_blocks), Usage::Weights);
+            let scales =
+                self.buffers.zeros(format!("{name} scales from row {first_row}"), format.scales_bytes(matrix_blocks), Usage::Weights);
             let place = Place::Planes { format, quants, scales, quants_offset: 0, scales_offset: 0, matrix_blocks, first_block: 0 };
             self.upload(tensor, u64::from(first_row) * row_bytes, u64::from(rows) * row_bytes, place);
             weight.parts.push(Part { first_row, n_rows: rows, quants, scales });
@@ -166,7 +170,8 @@ impl<'a> Placer<'a> {
         for first_slot in (0..n_experts).step_by(step as usize) {
             let n_slots = step.min(n_experts - first_slot);
             let quants = self.buffers.zeros(format!("{name} from slot {first_slot}"), quants_bytes * u64::from(n_slots), Usage::Weights);
-            let scales = self.buffers.zeros(format!("{name} scales from slot {first_slot}"), scales_bytes * u64::from(n_slots), Usage::Weights);
+            let scales =
+                self.buffers.zeros(format!("{name} scales from slot {first_slot}"), scales_bytes * u64::from(n_slots), Usage::Weights);
             for slot in 0..n_slots {
                 let (quants_offset, scales_offset) = (quants_bytes * u64::from(slot), scales_bytes * u64::from(slot));
                 let place = Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block: 0 };

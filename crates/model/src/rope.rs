@@ -37,7 +37,8 @@ fn frequencies(rope: &RopeConfig, rounded: bool) -> Vec<f64> {
     let (n, theta) = (f64::from(rope.n_rot), f64::from(rope.theta));
     let plain = (0..rope.n_rot / 2).map(|i| theta.powf(-2.0 * f64::from(i) / n));
     let Some(yarn) = &rope.yarn else { return plain.collect() };
-    let pair_that_turns = |times: f32| n * (f64::from(yarn.original_context) / (std::f64::consts::TAU * f64::from(times))).ln() / (2.0 * theta.ln());
+    let pair_that_turns =
+        |times: f32| n * (f64::from(yarn.original_context) / (std::f64::consts::TAU * f64::from(times))).ln() / (2.0 * theta.ln());
     let (mut low, mut high) = (pair_that_turns(yarn.beta_fast), pair_that_turns(yarn.beta_slow));
     if rounded {
         (low, high) = (low.floor().max(0.0), high.ceil().min(n - 1.0));
@@ -68,7 +69,9 @@ mod tests {
     #[test]
     fn frequencies_are_those_of_the_trained_model() {
         let f = frequencies(&gpt_oss(), false);
-        for (i, expected) in [(0, 1.0), (1, 0.689_044_306), (9, 0.031_705_696_2), (13, 0.003_860_359_32), (17, 0.000_129_318_701), (31, 3.023_511_43e-7)] {
+        for (i, expected) in
+            [(0, 1.0), (1, 0.689_044_306), (9, 0.031_705_696_2), (13, 0.003_860_359_32), (17, 0.000_129_318_701), (31, 3.023_511_43e-7)]
+        {
             assert_close(f[i], expected);
         }
     }

@@ -112,17 +112,17 @@ impl Model {
         check_context(&config, &options)?;
         let mut placer = Placer::new(directory, options.max_binding);
         if placer.has("rope_freqs.weight") {
-            return Err(Error::UnsupportedTensor { tensor: "rope_freqs.weight".into(), why: "scaled rotary frequencies are not implemented" });
+            return Err(Error::UnsupportedTensor {
+                tensor: "rope_freqs.weight".into(),
+                why: "scaled rotary frequencies are not implemented",
+            });
         }
         let token_embd = placer.matrix("token_embd.weight", config.n_embd, config.n_vocab)?;
         let shared = Shared::new(&mut placer.buffers, &config, &options);
         let layers = (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, l)).collect::<Result<_, _>>()?;
         let output_norm = placer.vector(&[("output_norm.weight", &[config.n_embd.into()])])?;
-        let output = if placer.has("output.weight") {
-            placer.matrix("output.weight", config.n_embd, config.n_vocab)?
-        } else {
-            token_embd.clone()
-        };
+        let output =
+            if placer.has("output.weight") { placer.matrix("output.weight", config.n_embd, config.n_vocab)? } else { token_embd.clone() };
         let state = State::new(&mut placer.buffers, &config, &options, &shared);
         let Placer { buffers, uploads, bytes, .. } = placer;
         Ok(Self { config, options, token_embd, rope: shared.rope, layers, output_norm, output, state, buffers, uploads, bytes })

@@ -1,6 +1,21 @@
 //! The engine as JavaScript sees it. It lives in a worker; `web/src/wasm/quire_web.d.ts` is its contract.
+#![cfg(target_arch = "wasm32")]
 
+mod abort;
+mod console;
+mod failure;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use abort::Abort;
+use api::{Files, LoadOptions, Model, Progress, Request};
+use engine::{Engine, Gpu, Loader};
+use failure::Failure;
 use js_sys::{Function, Promise, Reflect};
+use kernels::ops::KvType;
+use model::Options;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -8,6 +23,7 @@ use wasm_bindgen_futures::JsFuture;
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
+    console::start();
 }
 
 /// Whether this scope has WebGPU and an adapter to offer.
@@ -25,4 +41,163 @@ fn request_adapter() -> Result<Promise, JsValue> {
     let gpu = Reflect::get(&navigator, &"gpu".into())?;
     let request: Function = Reflect::get(&gpu, &"requestAdapter".into())?.dyn_into()?;
     request.call0(&gpu)?.dyn_into()
+}
+
+#[allow(missing_debug_implementations, reason = "JavaScript has no use for it")]
+/// A loaded model. One call at a time: another one meanwhile fails with `busy`.
+#[wasm_bindgen]
+pub struct Quire {
+    files: Files,
+    gpu: Gpu,
+    /// Away while a call works with it.
+    model: Cell<Option<Model>>,
+    info: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct JsLoadOptions {
+    context_length: Option<u32>,
+    max_gpu_bytes: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct JsProgress {
+    phase: &'static str,
+    loaded: u64,
+    total: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Info<'a> {
+    name: &'a str,
+    architecture: String,
+    adapter: String,
+    context_length: u32,
+    bytes: u64,
+    gpu_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    dispatches: u64,
+    bind_groups: u64,
+    bytes_written: u64,
+    bytes_read: u64,
+    readbacks: u64,
+}
+
+#[wasm_bindgen]
+impl Quire {
+    /// Opens a URL or a `File` and reads all weights. `options` and what `on_progress` gets are JSON's.
+    pub async fn load(
+        model: JsValue,
+        options: JsValue,
+        on_progress: Function,
+        signal: Option<web_sys::AbortSignal>,
+    ) -> Result<Self, JsValue> {
+        let abort = Abort::new(signal);
+        let progress = |phase, Progress { loaded, total }| tell(&on_progress, &JsProgress { phase, loaded, total });
+        let opened = abort.guard(Self::open(model, options, &abort, &progress)).await;
+        opened.unwrap_or(Err(Failure::Aborted)).map_err(JsValue::from)
+    }
+
+    /// JSON of an `EngineInfo`.
+    pub fn info(&self) -> String {
+        self.info.clone()
+    }
+
+    /// Answers an OpenAI chat request; `on_chunk` gets the JSON of each chunk, the whole answer's is returned.
+    pub async fn chat(&self, request: String, on_chunk: Function, signal: Option<web_sys::AbortSignal>) -> Result<String, JsValue> {
+        let abort = Abort::new(signal);
+        let work = async {
+            let request = Request::from_json(&request)?;
+            let mut model = self.model.take().ok_or(Failure::Busy)?;
+            let answer = model.chat(&request, abort.cancel(), &mut |chunk| tell(&on_chunk, &chunk)).await;
+            self.model.set(Some(model));
+            Ok::<_, Failure>(json(&answer?))
+        };
+        work.await.map_err(JsValue::from)
+    }
+
+    /// Logits after each of `ids`, `[ids.length, n_vocab]`, over a KV cache of f16 or f32: for tests, with a copy
+    /// of the model of its own.
+    pub async fn logits(&self, ids: Vec<u32>, kv_f16: bool) -> Result<Vec<f32>, JsValue> {
+        let work = async {
+            let options = Options {
+                kv: if kv_f16 { KvType::F16 } else { KvType::F32 },
+                context: ids.len().max(1) as u32,
+                logit_rows: 16,
+                max_binding: self.gpu.max_binding(),
+                ..Options::default()
+            };
+            let model = model::Model::new(&self.files.directory, options).map_err(api::Error::from)?;
+            let mut engine = Engine::new(self.gpu.clone(), model, Vec::new(), None).await?;
+            let mut loader = Loader::new(&engine).await?;
+            while let Some((shard, range)) = loader.next_run(1 << 20) {
+                let bytes = store::read_vec(&*self.files.sources[shard], range).await.map_err(api::Error::from)?;
+                loader.push(&mut engine, &bytes)?;
+                loader.settle(&engine).await?;
+            }
+            Ok::<_, Failure>(engine.logits(&ids, true).await?)
+        };
+        work.await.map_err(JsValue::from)
+    }
+
+    /// JSON of a `Stats`: work given to the GPU since it was opened.
+    pub fn stats(&self) -> String {
+        let c = self.gpu.counters();
+        json(&Stats {
+            dispatches: c.dispatches,
+            bind_groups: c.bind_groups,
+            bytes_written: c.bytes_written,
+            bytes_read: c.bytes_read,
+            readbacks: c.readbacks,
+        })
+    }
+}
+
+impl Quire {
+    async fn open(model: JsValue, options: JsValue, abort: &Abort, progress: &dyn Fn(&'static str, Progress)) -> Result<Self, Failure> {
+        let wanted: JsLoadOptions = match js_sys::JSON::stringify(&options).ok().and_then(|s| s.as_string()) {
+            Some(text) => serde_json::from_str(&text).map_err(|e| Failure::Request(format!("load options: {e}")))?,
+            None => JsLoadOptions::default(),
+        };
+        let gpu = Gpu::open().await?;
+        progress("header", Progress { loaded: 0, total: 0 });
+        let files = match model.dyn_into::<web_sys::File>() {
+            Ok(file) => Files::from_sources(vec![Rc::new(store::BlobFile::from(file))]).await?,
+            Err(url) => Files::open(&url.as_string().ok_or_else(|| Failure::Request("model must be a URL or a File".into()))?).await?,
+        };
+        let trained = model::Config::new(&files.directory).map_err(api::Error::from)?.n_context;
+        let default = Options::default();
+        let options = LoadOptions {
+            model: Options { context: wanted.context_length.unwrap_or(default.context.min(trained)), ..default },
+            max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
+        };
+        let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
+        let config = &model.engine.model().config;
+        let info = json(&Info {
+            name: &config.name,
+            architecture: files.directory.metadata.str("general.architecture").ok().flatten().unwrap_or_default().to_owned(),
+            adapter: gpu.adapter(),
+            context_length: model.engine.model().options.context,
+            bytes: files.directory.tensors.iter().map(|t| t.bytes).sum(),
+            gpu_bytes: model.engine.gpu_bytes(),
+        });
+        Ok(Self { files, gpu, model: Cell::new(Some(model)), info })
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// What a listener throws is its own affair.
+fn tell(listener: &Function, value: &impl Serialize) {
+    if let Err(thrown) = listener.call1(&JsValue::NULL, &json(value).into()) {
+        web_sys::console::error_1(&thrown);
+    }
 }

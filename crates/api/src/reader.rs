@@ -1,0 +1,212 @@
+//! Sampled ids as deltas of a message.
+
+use text::harmony::{Channel, Event, Header, Parser, Role, Stop};
+use text::{Detokenizer, Tokenizer};
+
+use crate::Dialect;
+use crate::reply::{Delta, FunctionDelta, ToolCallDelta};
+use crate::request::entropy;
+
+/// Reads one answer.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    form: Form,
+    stop: StopStrings,
+    n_calls: usize,
+    /// Whether the answer ended with a call.
+    pub(crate) calls: bool,
+    /// Whether a stop string came.
+    pub(crate) stopped: bool,
+}
+
+#[derive(Debug)]
+enum Form {
+    Harmony { parser: Box<Parser>, part: Part },
+    Plain(Detokenizer),
+}
+
+/// What the message being read is to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Reasoning,
+    Content,
+    Call,
+    /// Said in another's name: of no concern.
+    Nothing,
+}
+
+impl Reader {
+    pub(crate) fn new(dialect: &Dialect, stops: Vec<String>) -> Self {
+        let form = match dialect {
+            Dialect::Harmony(specials) => Form::Harmony { parser: Box::new(Parser::for_completion(*specials)), part: Part::Nothing },
+            Dialect::Template(_) => Form::Plain(Detokenizer::new()),
+        };
+        Self { form, stop: StopStrings::new(stops), n_calls: 0, calls: false, stopped: false }
+    }
+
+    /// Takes a token. After a stop string nothing more comes out.
+    pub(crate) fn push(&mut self, id: u32, tokenizer: &Tokenizer) -> Vec<Delta> {
+        let bytes = tokenizer.token_bytes(id).unwrap_or_default();
+        match &mut self.form {
+            Form::Plain(detokenizer) => {
+                if tokenizer.is_control(id) {
+                    return Vec::new();
+                }
+                let text = detokenizer.push(bytes);
+                self.content(&text).into_iter().collect()
+            }
+            Form::Harmony { parser, .. } => match parser.push(id, bytes) {
+                Ok(events) => events.into_iter().filter_map(|event| self.event(event)).collect(),
+                Err(error) => {
+                    log::debug!("passed over: {error}");
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    /// What is left when no token follows.
+    pub(crate) fn finish(&mut self) -> Vec<Delta> {
+        let mut deltas: Vec<Delta> = match &mut self.form {
+            Form::Plain(detokenizer) => {
+                let text = detokenizer.finish();
+                self.content(&text).into_iter().collect()
+            }
+            Form::Harmony { parser, .. } => match parser.finish() {
+                Ok(events) => events.into_iter().filter_map(|event| self.event(event)).collect(),
+                Err(error) => {
+                    log::debug!("the answer broke off: {error}");
+                    Vec::new()
+                }
+            },
+        };
+        if !self.stopped {
+            let content = self.stop.finish();
+            deltas.extend((!content.is_empty()).then(|| Delta { content: Some(content), ..Delta::default() }));
+        }
+        deltas
+    }
+
+    fn event(&mut self, event: Event) -> Option<Delta> {
+        let Form::Harmony { part, .. } = &mut self.form else { return None };
+        match event {
+            Event::Start(header) => {
+                *part = Part::of(&header);
+                (*part == Part::Call).then(|| self.begin_call(&header))
+            }
+            Event::Delta(text) => match part {
+                Part::Nothing => None,
+                Part::Reasoning => Some(Delta { reasoning: Some(text), ..Delta::default() }),
+                Part::Content => self.content(&text),
+                Part::Call => {
+                    let function = FunctionDelta { name: None, arguments: text };
+                    let call = ToolCallDelta { index: self.n_calls - 1, id: None, kind: None, function };
+                    Some(Delta { tool_calls: vec![call], ..Delta::default() })
+                }
+            },
+            Event::End(stop) => {
+                self.calls |= *part == Part::Call && stop == Stop::Call;
+                None
+            }
+        }
+    }
+
+    fn begin_call(&mut self, header: &Header) -> Delta {
+        let recipient = header.recipient.as_deref().unwrap_or_default();
+        let name = recipient.strip_prefix("functions.").unwrap_or(recipient).to_owned();
+        let call = ToolCallDelta {
+            index: self.n_calls,
+            id: Some(format!("call_{:08x}{}", entropy(), self.n_calls)),
+            kind: Some("function"),
+            function: FunctionDelta { name: Some(name), arguments: String::new() },
+        };
+        self.n_calls += 1;
+        Delta { tool_calls: vec![call], ..Delta::default() }
+    }
+
+    fn content(&mut self, text: &str) -> Option<Delta> {
+        if self.stopped {
+            return None;
+        }
+        let (content, stopped) = self.stop.push(text);
+        self.stopped = stopped;
+        (!content.is_empty()).then(|| Delta { content: Some(content), ..Delta::default() })
+    }
+}
+
+impl Part {
+    fn of(header: &Header) -> Self {
+        let to_tool = header.recipient.as_deref().is_some_and(|r| r != Role::Assistant.as_str());
+        match (&header.role, &header.channel) {
+            (Role::Assistant, _) if to_tool => Self::Call,
+            (Role::Assistant, Some(Channel::Analysis)) => Self::Reasoning,
+            (Role::Assistant, _) => Self::Content,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Ends a text before the first of some strings, and holds back what may become one.
+#[derive(Debug)]
+struct StopStrings {
+    stops: Vec<String>,
+    held: String,
+}
+
+impl StopStrings {
+    fn new(stops: Vec<String>) -> Self {
+        Self { stops, held: String::new() }
+    }
+
+    /// Text that may go out, and whether a stop string came behind it.
+    fn push(&mut self, text: &str) -> (String, bool) {
+        self.held.push_str(text);
+        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+            self.held.truncate(at);
+            return (std::mem::take(&mut self.held), true);
+        }
+        let may_begin = |at: &usize| self.stops.iter().any(|stop| stop.starts_with(&self.held[*at..]));
+        let keep = self.held.char_indices().map(|(at, _)| at).find(may_begin).unwrap_or(self.held.len());
+        let rest = self.held.split_off(keep);
+        (std::mem::replace(&mut self.held, rest), false)
+    }
+
+    fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(stops: &[&str], pieces: &[&str]) -> (String, bool) {
+        let mut stop = StopStrings::new(stops.iter().map(|s| (*s).to_owned()).collect());
+        let mut out = String::new();
+        for piece in pieces {
+            let (text, stopped) = stop.push(piece);
+            out.push_str(&text);
+            if stopped {
+                return (out, true);
+            }
+        }
+        out.push_str(&stop.finish());
+        (out, false)
+    }
+
+    #[test]
+    fn a_stop_string_across_tokens_ends_the_text_before_it() {
+        assert_eq!(run(&["END"], &["one E", "N", "D two"]), ("one ".into(), true));
+    }
+
+    #[test]
+    fn what_only_looked_like_a_stop_string_comes_out() {
+        assert_eq!(run(&["END"], &["one E", "N", "d two"]), ("one ENd two".into(), false));
+        assert_eq!(run(&["ENDE"], &["one EN", "D"]), ("one END".into(), false));
+    }
+
+    #[test]
+    fn the_earliest_of_several_stop_strings_counts() {
+        assert_eq!(run(&["lo", "é"], &["caf", "é hello"]), ("caf".into(), true));
+    }
+}

@@ -1,0 +1,85 @@
+//! A model on CPU twins alone.
+
+use api::Files;
+use kernels::cpu::{self, Memory};
+use kernels::ops::{Repack, Step};
+use kernels::{BufferId, Recording, Slice};
+use model::{Model, Options, Place};
+
+/// A model's buffers in host memory; every kernel is its twin.
+#[derive(Debug)]
+pub struct Twins {
+    pub model: Model,
+    memory: Memory,
+}
+
+impl Twins {
+    pub fn new(files: &Files, options: Options) -> Self {
+        let model = Model::new(&files.directory, options).unwrap();
+        let mut memory = Memory::new();
+        for (i, buffer) in model.buffers.iter().enumerate() {
+            let mut words: Vec<u32> = bytemuck::pod_collect_to_vec(&buffer.contents);
+            words.resize(buffer.bytes as usize / 4, 0);
+            memory.insert(BufferId(i as u32), words);
+        }
+        let mut twins = Self { model, memory };
+        for upload in twins.model.uploads.clone() {
+            let range = upload.start..upload.start + upload.bytes;
+            let bytes = pollster::block_on(store::read_vec(&*files.sources[upload.shard], range)).unwrap();
+            match upload.place {
+                Place::Copy(slice) => twins.write(slice, &bytes),
+                Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block } => {
+                    let mut raw: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes[..bytes.len() / 4 * 4]);
+                    let mut tail = [0; 4];
+                    tail[..bytes.len() % 4].copy_from_slice(&bytes[bytes.len() / 4 * 4..]);
+                    raw.push(u32::from_le_bytes(tail));
+                    let staging = Slice { buffer: BufferId(u32::MAX), offset: 0, bytes: raw.len() as u64 * 4 };
+                    twins.memory.insert(staging.buffer, raw);
+                    let n_blocks = (bytes.len() / format.dtype().block_bytes()) as u32;
+                    let mut recording = Recording::default();
+                    recording.repack(&Repack {
+                        format,
+                        raw: staging,
+                        n_blocks,
+                        first_block,
+                        quants_offset,
+                        scales_offset,
+                        matrix_blocks,
+                        quants,
+                        scales,
+                    });
+                    cpu::execute(&recording, &mut twins.memory).unwrap();
+                }
+            }
+        }
+        twins
+    }
+
+    pub fn write(&mut self, slice: Slice, bytes: &[u8]) {
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        let first = slice.offset as usize / 4;
+        self.memory.get_mut(&slice.buffer).unwrap()[first..first + words.len()].copy_from_slice(&words);
+    }
+
+    pub fn read(&self, slice: Slice) -> Vec<f32> {
+        let first = slice.offset as usize / 4;
+        self.memory[&slice.buffer][first..].iter().take(slice.bytes as usize / 4).map(|w| f32::from_bits(*w)).collect()
+    }
+
+    /// Logits of every position.
+    pub fn logits(&mut self, tokens: &[u32]) -> Vec<f32> {
+        let rows = self.model.options.logit_rows as usize;
+        let mut out = Vec::new();
+        for (i, chunk) in tokens.chunks(rows).enumerate() {
+            let step = Step { position: (i * rows) as u32, n_sampled: 0, halt: 0, seed: 0 };
+            self.write(self.model.state.tokens, bytemuck::cast_slice(chunk));
+            self.write(self.model.state.step, bytemuck::bytes_of(&step));
+            let mut recording = self.model.forward(chunk.len() as u32);
+            self.model.head(&mut recording, 0, chunk.len() as u32);
+            cpu::execute(&recording, &mut self.memory).unwrap();
+            let n = chunk.len() * self.model.config.n_vocab as usize;
+            out.extend(&self.read(self.model.state.logits)[..n]);
+        }
+        out
+    }
+}

@@ -1,0 +1,58 @@
+//! `nano`, a tiny random gpt-oss, against a float64 forward pass: on CPU twins and on the GPU.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use kernels::ops::KvType;
+use model::Options;
+use tests::{Twins, engine, open, read_f32, read_ids, relative_rms, vector};
+
+const N_VOCAB: usize = 300;
+
+fn options(kv: KvType) -> Options {
+    Options { kv, context: 1024, logit_rows: 64, chunk: 64, ..Options::default() }
+}
+
+/// The stored positions of `logits`.
+fn stored(name: &str, n: u32, logits: &[f32]) -> Vec<f32> {
+    let positions = read_ids(&format!("{name}/positions-{n}.txt"));
+    positions.iter().flat_map(|p| &logits[*p as usize * N_VOCAB..][..N_VOCAB]).copied().collect()
+}
+
+/// Relative RMS of a model's logits over `n` tokens, on the GPU and on CPU twins.
+fn errors(folder: &str, name: &str, kv: KvType, n: u32) -> [f64; 2] {
+    let files = open(&vector(&format!("{folder}/{name}.gguf")));
+    let tokens = read_ids(&format!("{folder}/tokens-{n}.txt"));
+    let golden = read_f32(&format!("{folder}/{name}.logits-{n}.f32"));
+    let on_gpu = pollster::block_on(engine(&files, options(kv)).logits(&tokens, true)).unwrap();
+    let on_cpu = Twins::new(&files, options(kv)).logits(&tokens);
+    let errors = [on_gpu, on_cpu].map(|logits| relative_rms(&stored(folder, n, &logits), &golden));
+    println!("{name} {kv:?} {n} tokens: GPU {:.1e}, twins {:.1e}", errors[0], errors[1]);
+    errors
+}
+
+fn check(folder: &str, name: &str, kv: KvType, bounds: [(u32, f64); 3]) {
+    for (n, bound) in bounds {
+        for error in errors(folder, name, kv, n) {
+            assert!(error < bound, "{name} with {kv:?} at {n} tokens: relative RMS {error:.2e}, bound {bound:.0e}");
+        }
+    }
+}
+
+#[test]
+fn f32_weights_with_f32_keys_give_the_logits_of_a_float64_forward() {
+    check("nano", "nano-f32", KvType::F32, [(1, 1e-5), (40, 1e-5), (900, 2e-4)]);
+}
+
+#[test]
+fn f16_keys_cost_little() {
+    check("nano", "nano-f32", KvType::F16, [(1, 5e-3), (40, 5e-3), (900, 5e-3)]);
+}
+
+#[test]
+fn mxfp4_experts_and_q8_0_attention_give_the_logits_of_their_dequantised_weights() {
+    check("nano", "nano", KvType::F32, [(1, 2e-3), (40, 2e-3), (900, 2e-3)]);
+}
+
+#[test]
+fn sixteen_experts_are_routed_alike() {
+    check("nano-moe16", "nano-moe16", KvType::F32, [(1, 2e-3), (40, 2e-3), (900, 2e-3)]);
+}
