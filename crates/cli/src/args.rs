@@ -1,0 +1,145 @@
+//! Options that several commands share, and how their values are read.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use clap::ValueEnum;
+use engine::SamplingOptions;
+
+/// A model, for commands that read its header alone.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Model {
+    /// A path, a URL, or a name from `cargo xtask models`
+    #[arg(value_name = "MODEL")]
+    pub(crate) location: String,
+}
+
+/// What a loaded model may take.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Limits {
+    /// Positions to keep keys and values for [default: 4096, or the model's own if that is less]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) context: Option<u32>,
+    /// Refuse to take more GPU memory than this: 4G, 512M, or plain bytes
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) gpu_memory: Option<u64>,
+}
+
+/// How the next token is chosen, but for the temperature, whose default is the command's.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sampling {
+    /// Choose among the most likely tokens that together have this probability
+    #[arg(long, value_name = "P", default_value = "1", value_parser = top_p)]
+    top_p: f32,
+    /// Choose among this many most likely tokens; 0 is all
+    #[arg(long, value_name = "N", default_value = "0")]
+    top_k: u32,
+    /// Choose among tokens at least this likely, relative to the likeliest
+    #[arg(long, value_name = "P", default_value = "0", value_parser = min_p)]
+    min_p: f32,
+    /// Of the random numbers; the same seed gives the same answer [default: another one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
+}
+
+impl Sampling {
+    pub(crate) fn options(&self, temperature: f32) -> SamplingOptions {
+        let Self { top_p, top_k, min_p, .. } = *self;
+        let seed = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() as u32);
+        SamplingOptions { temperature, top_p, top_k, min_p, seed, ..SamplingOptions::default() }
+    }
+}
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kv {
+    F32,
+    F16,
+}
+
+impl From<Kv> for kernels::ops::KvType {
+    fn from(kv: Kv) -> Self {
+        match kv {
+            Kv::F32 => Self::F32,
+            Kv::F16 => Self::F16,
+        }
+    }
+}
+
+/// Token ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ids(pub(crate) Vec<u32>);
+
+/// Ids with commas or white space between them; brackets as of a JSON array do no harm.
+pub(crate) fn ids(text: &str) -> Result<Ids, String> {
+    let words = text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']'));
+    let id = |word: &str| word.parse().map_err(|_| format!("{word:?} is no token id"));
+    words.filter(|word| !word.is_empty()).map(id).collect::<Result<_, _>>().map(Ids)
+}
+
+/// The same, at least one.
+pub(crate) fn some_ids(text: &str) -> Result<Ids, String> {
+    ids(text).and_then(|ids| if ids.0.is_empty() { Err("there is no token id".to_owned()) } else { Ok(ids) })
+}
+
+/// A number of bytes, with an optional unit K, M, G or T, powers of 1024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let plain = text.trim_end_matches(['b', 'B']).trim_end_matches(['i', 'I']);
+    let number = plain.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match plain[number.len()..].to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        unit => return Err(format!("{unit:?} is no unit: K, M, G and T are")),
+    };
+    let value: f64 = number.trim_end().parse().map_err(|_| format!("{number:?} is no number"))?;
+    let bytes = value * (1u64 << shift) as f64;
+    if (1.0..=u64::MAX as f64).contains(&bytes) { Ok(bytes as u64) } else { Err("must be at least one byte".to_owned()) }
+}
+
+fn number(text: &str, holds: impl Fn(f32) -> bool, expected: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| format!("expected {expected}"))?;
+    if value.is_finite() && holds(value) { Ok(value) } else { Err(format!("expected {expected}")) }
+}
+
+pub(crate) fn temperature(text: &str) -> Result<f32, String> {
+    number(text, |value| value >= 0.0, "a number, 0 or more")
+}
+
+fn top_p(text: &str) -> Result<f32, String> {
+    number(text, |value| value > 0.0 && value <= 1.0, "a number above 0, at most 1")
+}
+
+fn min_p(text: &str) -> Result<f32, String> {
+    number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_come_with_commas_or_spaces_or_as_json() {
+        for text in ["1,22,333", "1 22\n333\n", "[1, 22, 333]", " 1,,22 ,333"] {
+            assert_eq!(ids(text), Ok(Ids(vec![1, 22, 333])), "{text:?}");
+        }
+        assert_eq!(ids(" \n"), Ok(Ids(vec![])));
+        for text in ["1,x", "-1", "4294967296", "1.5"] {
+            assert!(ids(text).is_err(), "{text:?}");
+        }
+        assert!(some_ids("").is_err());
+    }
+
+    #[test]
+    fn bytes_may_have_a_unit() {
+        assert_eq!(bytes("4G"), Ok(4 << 30));
+        assert_eq!(bytes("512M"), Ok(512 << 20));
+        assert_eq!(bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(bytes("64 kb"), Ok(64 << 10));
+        assert_eq!(bytes("1000"), Ok(1000));
+        for text in ["", "G", "4X", "-1G", "0", "nan", "inf", "1e40"] {
+            assert!(bytes(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! `quire generate`: a text continued, with no chat format around it.
+
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use engine::{Cancel, Event, Finish, Generated, Request};
+use serde::Serialize;
+use text::harmony::Specials;
+use text::{Detokenizer, Tokenizer};
+
+use crate::args::{self, Ids, Limits, Sampling};
+use crate::{load, output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: args::Model,
+    #[command(flatten)]
+    prompt: Prompt,
+    /// Trust the prompt: control tokens spelled in it become control tokens
+    #[arg(long, requires = "prompt")]
+    special: bool,
+    /// Tokens to generate at most
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: u32,
+    /// Go on past the tokens that end an answer
+    #[arg(long)]
+    ignore_eos: bool,
+    /// 0 takes the likeliest token, 1 the model's own distribution
+    #[arg(long, value_name = "T", default_value = "0", value_parser = args::temperature)]
+    temperature: f32,
+    #[command(flatten)]
+    sampling: Sampling,
+    #[command(flatten)]
+    limits: Limits,
+    /// Print one JSON object at the end in place of the text as it comes
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to continue.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Prompt {
+    /// Text; a model that wants its texts to begin with a certain token gets that too
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Token ids, fed as they are: 1,2,3
+    #[arg(long, value_name = "IDS", value_parser = args::some_ids)]
+    tokens: Option<Ids>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    text: String,
+    /// All that were sampled, the one that ended the answer included.
+    ids: Vec<u32>,
+    finish_reason: &'static str,
+    n_prompt: usize,
+    /// Prompt tokens a second.
+    prefill_tps: Option<f64>,
+    /// Tokens a second after the first; absent (null) where there was only one.
+    decode_tps: Option<f64>,
+}
+
+pub(crate) async fn run(args: Args) -> Result<()> {
+    let model = &args.model.location;
+    let files = load::open(model).await?;
+    let options = load::options(model, &files, args.limits.context)?;
+    let mut loaded = load::load(model, &files, &args.limits, options).await?;
+    let prompt = args.prompt_ids(&loaded.tokenizer);
+    let stops = if args.ignore_eos { Vec::new() } else { stops(&loaded.tokenizer) };
+    let sampling = args.sampling.options(args.temperature);
+    let request = Request { prompt: &prompt, max_tokens: args.max_tokens, sampling, stops: &stops };
+
+    let api::Model { engine, tokenizer, .. } = &mut loaded;
+    let mut text = Text { tokenizer, stops: &stops, detokenizer: Detokenizer::new(), whole: String::new() };
+    let mut shown = Ok(());
+    let show = |piece: &str| if args.json { Ok(()) } else { output::bytes(piece.as_bytes()) };
+    let mut on_event = |event: Event<'_>| {
+        if let Event::Token(token) = event {
+            shown = show(&text.push(token.id));
+        }
+        if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let generated = engine.generate(&request, &Cancel::default(), &mut on_event).await?;
+    shown?;
+    show(&text.finish())?;
+    if args.json {
+        return output::json(&report(prompt.len(), text.whole, generated));
+    }
+    output::bytes(b"\n")
+}
+
+impl Args {
+    fn prompt_ids(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+        if let Some(Ids(ids)) = &self.prompt.tokens {
+            return ids.clone();
+        }
+        let text = self.prompt.prompt.as_deref().unwrap_or_default();
+        let ids = if self.special { tokenizer.encode_special(text) } else { tokenizer.encode(text) };
+        tokenizer.bos_to_add().into_iter().chain(ids).collect()
+    }
+}
+
+/// The tokens that end an answer, whatever the format.
+fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
+    let harmony = Specials::find(|token| tokenizer.special(token)).map(|specials| specials.stops().to_vec());
+    let own = [tokenizer.special_ids().eos, tokenizer.special_ids().eot];
+    let mut stops: Vec<u32> = own.into_iter().flatten().chain(harmony.unwrap_or_default()).collect();
+    stops.sort_unstable();
+    stops.dedup();
+    stops
+}
+
+/// The answer's text as its tokens come; a token that ends the answer has none.
+struct Text<'a> {
+    tokenizer: &'a Tokenizer,
+    stops: &'a [u32],
+    detokenizer: Detokenizer,
+    whole: String,
+}
+
+impl Text<'_> {
+    fn push(&mut self, id: u32) -> String {
+        let bytes = if self.stops.contains(&id) { None } else { self.tokenizer.token_bytes(id) };
+        self.add(|detokenizer| detokenizer.push(bytes.unwrap_or_default()))
+    }
+
+    fn finish(&mut self) -> String {
+        self.add(Detokenizer::finish)
+    }
+
+    fn add(&mut self, piece: impl FnOnce(&mut Detokenizer) -> String) -> String {
+        let piece = piece(&mut self.detokenizer);
+        self.whole.push_str(&piece);
+        piece
+    }
+}
+
+fn report(n_prompt: usize, text: String, generated: Generated) -> Report {
+    Report {
+        text,
+        finish_reason: match generated.finish {
+            Finish::Stop(_) => "stop",
+            Finish::Length | Finish::Context => "length",
+            Finish::Break | Finish::Cancelled => "cancelled",
+        },
+        n_prompt,
+        prefill_tps: output::per_second(n_prompt - generated.n_reused, generated.prefill_seconds),
+        decode_tps: output::per_second(generated.ids.len().saturating_sub(1), generated.decode_seconds),
+        ids: generated.ids,
+    }
+}

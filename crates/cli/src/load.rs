@@ -1,0 +1,43 @@
+//! From MODEL to a model that answers, with progress for those who watch.
+
+use anyhow::{Context, Result};
+use api::{Files, LoadOptions};
+use engine::{Cancel, Gpu};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::{Config, Options};
+
+use crate::args::Limits;
+use crate::locate::locate;
+
+/// Context where none is asked for.
+const DEFAULT_CONTEXT: u32 = 4096;
+
+/// Reads the headers of `model`'s files.
+pub(crate) async fn open(model: &str) -> Result<Files> {
+    Ok(Files::open(&locate(model)?).await?)
+}
+
+/// Options with a context of `context` positions, or what suits the model.
+pub(crate) fn options(model: &str, files: &Files, context: Option<u32>) -> Result<Options> {
+    let config = Config::new(&files.directory).with_context(|| model.to_owned())?;
+    Ok(Options { context: context.unwrap_or(DEFAULT_CONTEXT.min(config.n_context)), ..Options::default() })
+}
+
+/// Reads all weights onto the GPU. The bar is drawn on stderr, and only if that is a terminal.
+pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: Options) -> Result<api::Model> {
+    let gpu = Gpu::open().await?;
+    log::info!("adapter: {}", gpu.adapter());
+    let bar = ProgressBar::new(0).with_message(format!("loading {model}"));
+    // A broken template would leave the default style.
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    let mut on_progress = |progress: api::Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.loaded);
+    };
+    let options = LoadOptions { model: options, max_gpu_bytes: limits.gpu_memory };
+    let loaded = api::Model::load(files, gpu, options, &Cancel::default(), &mut on_progress).await;
+    bar.finish_and_clear();
+    loaded.with_context(|| model.to_owned())
+}

@@ -1,0 +1,369 @@
+//! The program as it is run: what it prints, where, and how it ends.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+fn vector(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(name)
+}
+
+fn nano() -> String {
+    vector("nano/nano.gguf").display().to_string()
+}
+
+fn nano_f32() -> String {
+    vector("nano/nano-f32.gguf").display().to_string()
+}
+
+/// A file of this test run, unlike any other test's.
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// Runs the program to its end.
+fn quire(args: &[&str], stdin: impl AsRef<[u8]>) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quire"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // A program that fails early does not read to the end.
+    let _ = input.write_all(stdin.as_ref());
+    drop(input);
+    child.wait_with_output().unwrap()
+}
+
+/// Stdout of a run that must succeed.
+fn stdout(args: &[&str], stdin: impl AsRef<[u8]>) -> String {
+    let output = quire(args, stdin);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json_of(args: &[&str], stdin: impl AsRef<[u8]>) -> Value {
+    serde_json::from_str(&stdout(args, stdin)).unwrap()
+}
+
+/// The one line on stderr of a run that must fail. Vulkan's loader has words of its own, which are not the program's.
+fn failure(args: &[&str], stdin: impl AsRef<[u8]>) -> String {
+    let output = quire(args, stdin);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains("XDG_RUNTIME_DIR")).collect();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+    assert_eq!(lines.len(), 1, "{args:?}: {stderr}");
+    assert!(lines[0].starts_with("quire: "), "{stderr}");
+    lines[0].to_owned()
+}
+
+fn tokens(n: u32) -> String {
+    std::fs::read_to_string(vector(&format!("nano/tokens-{n}.txt"))).unwrap().trim().to_owned()
+}
+
+fn floats(path: &Path) -> Vec<f32> {
+    std::fs::read(path).unwrap().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+/// `rms(got - expected) / rms(expected)`.
+fn relative_rms(got: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let error: f64 = got.iter().zip(expected).map(|(g, e)| square(g - e)).sum();
+    (error / expected.iter().map(|e| square(*e)).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn inspect_tells_types_bytes_and_memory() {
+    let report = json_of(&["inspect", &nano(), "--json"], "");
+    assert_eq!(report["architecture"], "gpt-oss");
+    let h = &report["hyperparameters"];
+    assert_eq!([&h["n_layers"], &h["n_embd"], &h["n_experts"], &h["n_experts_used"], &h["sliding_window"]], [3, 96, 8, 4, 128]);
+    let types: Vec<&str> = report["tensor_types"].as_array().unwrap().iter().map(|t| t["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["F32", "Q8_0", "MXFP4"]);
+    let bytes = |part: &str| report["bytes"][part].as_u64().unwrap();
+    // Three matrices of 96 x 32, 17 bytes for every 32 weights.
+    assert_eq!(bytes("per_expert"), 3 * 96 * 17);
+    assert_eq!(bytes("experts"), 3 * 8 * bytes("per_expert"));
+    assert_eq!(bytes("dense") + bytes("experts"), bytes("total"));
+    let memory = |part: &str| report["memory"][part].as_u64().unwrap();
+    assert_eq!(memory("weights") + memory("kv_cache") + memory("scratch"), memory("total"));
+    assert_eq!(memory("context"), 4096);
+
+    let twice = json_of(&["inspect", &nano(), "--json", "--kv", "f32"], "");
+    assert_eq!(twice["memory"]["kv_cache"].as_u64().unwrap(), 2 * memory("kv_cache"));
+    let longer = json_of(&["inspect", &nano(), "--json", "--context", "8192"], "");
+    assert!(longer["memory"]["kv_cache"].as_u64().unwrap() > memory("kv_cache"));
+    assert!(stdout(&["inspect", "nano"], "").contains("GPU memory for a context of 4096"));
+}
+
+#[test]
+fn tokens_decode_to_what_they_were_made_of() {
+    let text = "in the beginning <|start|>\n\nwas 12 é \u{1F600}\r\n";
+    let ids = stdout(&["tokenize", &nano()], text);
+    assert!(ids.ends_with('\n') && ids.trim().split(' ').all(|id| id.parse::<u32>().is_ok_and(|id| id < 275)), "{ids}");
+    assert_eq!(stdout(&["tokenize", &nano(), "--decode"], &ids), text);
+    assert_eq!(stdout(&["tokenize", &nano(), "--special"], "<|start|> the"), "283 258\n");
+    assert_eq!(stdout(&["tokenize", &nano(), "--decode"], "[283, 258]"), "<|start|> the");
+    // Half a character is given out as it is.
+    let id = stdout(&["tokenize", &nano()], "\u{1F600}").split(' ').next().unwrap().to_owned();
+    assert_eq!(quire(&["tokenize", &nano(), "--decode"], id).stdout, [0xF0]);
+}
+
+#[test]
+fn a_request_is_rendered_and_its_ids_are_parsed_back() {
+    let request = json!({
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "What is <|end|>?"},
+        ],
+        "date": "2025-06-28",
+        "identity": "You are a test.",
+        "reasoning_effort": "low",
+    });
+    let prompt = json_of(&["render", &nano()], request.to_string());
+    let text = prompt["text"].as_str().unwrap();
+    assert_eq!(
+        text,
+        "<|start|>system<|message|>You are a test.\nKnowledge cutoff: 2024-06\nCurrent date: 2025-06-28\n\nReasoning: low\n\n\
+         # Valid channels: analysis, commentary, final. Channel must be included for every message.<|end|>\
+         <|start|>developer<|message|># Instructions\n\nBe brief.<|end|><|start|>user<|message|>What is <|end|>?<|end|><|start|>assistant"
+    );
+    let ids: Vec<u64> = prompt["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+    assert_eq!(ids.iter().filter(|id| **id == 284).count(), 3, "<|end|> in a message is no control token");
+
+    let answer = stdout(
+        &["tokenize", &nano(), "--special"],
+        "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>A mark.<|return|>",
+    );
+    assert_eq!(
+        json_of(&["parse", &nano()], answer),
+        json!([
+            {"role": "assistant", "channel": "analysis", "content": "Hm"},
+            {"role": "assistant", "channel": "final", "content": "A mark."},
+        ])
+    );
+    let whole: Vec<String> = ids[..ids.len() - stdout(&["tokenize", &nano(), "--special"], "<|start|>assistant").split(' ').count()]
+        .iter()
+        .map(u64::to_string)
+        .collect();
+    let messages = json_of(&["parse", &nano()], whole.join(" "));
+    assert_eq!(messages[2], json!({"role": "user", "content": "What is <|end|>?"}));
+
+    let cut = quire(&["parse", &nano()], stdout(&["tokenize", &nano(), "--special"], "<|message|>a<|end|><|start|>assis"));
+    assert_eq!(cut.status.code(), Some(1));
+    assert_eq!(serde_json::from_slice::<Value>(&cut.stdout).unwrap(), json!([{"role": "assistant", "content": "a"}]));
+}
+
+#[test]
+fn logits_are_those_of_a_float64_forward() {
+    for n in [1, 40] {
+        let out = scratch(&format!("logits-{n}.f32"));
+        let path = out.display().to_string();
+        let golden = floats(&vector(&format!("nano/nano-f32.logits-{n}.f32")));
+        json_of(&["logits", &nano_f32(), "--tokens", &tokens(n), "--out", &path, "--all"], "");
+        let all = floats(&out);
+        let error = relative_rms(&all, &golden);
+        assert!(error < 1e-5, "{n} tokens: {error:e}");
+        json_of(&["logits", &nano_f32(), "--tokens", &tokens(n), "--out", &path], "");
+        assert_eq!(floats(&out), all[all.len() - 300..], "the last position alone");
+    }
+    let out = scratch("logits-rounded.f32");
+    let path = out.display().to_string();
+    json_of(&["logits", &nano_f32(), "--tokens", &tokens(40), "--out", &path, "--all", "--yarn-rounded"], "");
+    let error = relative_rms(&floats(&out), &floats(&vector("nano/nano-f32-rounded.logits-40.f32")));
+    assert!(error < 1e-5, "{error:e}");
+}
+
+#[test]
+fn greedy_generation_is_the_same_each_time_and_streams_the_same_text() {
+    let args = ["generate", &nano(), "--tokens", "1,2,3", "--max-tokens", "12"];
+    let once = json_of(&[&args[..], &["--json"]].concat(), "");
+    let again = json_of(&[&args[..], &["--json"]].concat(), "");
+    assert_eq!(once["ids"], again["ids"]);
+    assert_eq!(once["ids"].as_array().unwrap().len(), 12);
+    assert_eq!(once["finish_reason"], "length");
+    assert!(once["prefill_tps"].as_f64().unwrap() > 0.0 && once["decode_tps"].as_f64().unwrap() > 0.0);
+    assert_eq!(stdout(&args, ""), format!("{}\n", once["text"].as_str().unwrap()));
+
+    let hot = ["generate", &nano(), "--tokens", "1,2,3", "--max-tokens", "12", "--temperature", "1.5", "--json"];
+    let seeded = |seed: &str| json_of(&[&hot[..], &["--seed", seed]].concat(), "")["ids"].clone();
+    assert_eq!(seeded("1"), seeded("1"));
+    assert_ne!(seeded("1"), seeded("2"));
+}
+
+#[test]
+fn a_prompt_is_text_and_ends_where_the_context_does() {
+    let args = ["generate", &nano(), "--prompt", "the end", "--context", "10", "--ignore-eos", "--json"];
+    let report = json_of(&args, "");
+    let n_prompt = report["n_prompt"].as_u64().unwrap();
+    assert_eq!(n_prompt, stdout(&["tokenize", &nano()], "the end").split(' ').count() as u64);
+    assert_eq!(report["ids"].as_array().unwrap().len() as u64, 10 - n_prompt + 1);
+    assert_eq!(report["finish_reason"], "length");
+}
+
+#[test]
+fn bench_counts_what_a_token_costs() {
+    let report = json_of(&["bench", &nano(), "--prefill", "20", "--decode", "6", "--json"], "");
+    for field in ["prefill_tps", "decode_tps", "dispatches", "bytes_read", "gpu_bytes"] {
+        assert!(report[field].as_f64().unwrap() > 0.0, "{field}: {report}");
+    }
+    // A decode step is recorded once: it makes no bind group and writes nothing.
+    assert_eq!([&report["bind_groups"], &report["bytes_written"]], [0.0, 0.0]);
+    assert!(report["adapter"].as_str().is_some_and(|adapter| !adapter.is_empty()));
+}
+
+#[test]
+fn a_chat_through_a_pipe_answers_line_by_line() {
+    let chat = ["chat", &nano(), "--max-tokens", "4", "--temperature", "0"];
+    let output = quire(&chat, "hi\n\n/reset\nhi\n/nonsense\n/quit\nnever read\n");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("/nonsense is no command"), "{stderr}");
+    assert!(!output.stdout.contains(&0x1b), "no escapes through a pipe");
+    assert_eq!(stderr.matches("(cut: ").count(), 2, "two answers of 4 tokens: {stderr}");
+}
+
+#[test]
+fn usage_errors_are_2() {
+    let nano = nano();
+    let wrong: &[&[&str]] = &[
+        &[],
+        &["nonsense"],
+        &["inspect"],
+        &["generate", &nano],
+        &["generate", &nano, "--prompt", "a", "--tokens", "1"],
+        &["generate", &nano, "--tokens", "1,x"],
+        &["generate", &nano, "--tokens", ""],
+        &["generate", &nano, "--prompt", "a", "--temperature", "-1"],
+        &["generate", &nano, "--prompt", "a", "--top-p", "2"],
+        &["generate", &nano, "--prompt", "a", "--context", "0"],
+        &["generate", &nano, "--prompt", "a", "--gpu-memory", "4X"],
+        &["logits", &nano, "--tokens", "1"],
+        &["synth", "--like", "gpt-5", "out.gguf"],
+    ];
+    for args in wrong {
+        let output = quire(args, "");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn failures_are_1_and_one_line_that_says_why() {
+    let nano = nano();
+    let bytes = std::fs::read(vector("nano/nano.gguf")).unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = scratch(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let text = file("a-text.gguf", b"Dear reader,\nthis is no model.\n");
+    let html = file("a-page.gguf", b"<!DOCTYPE html>\n<html><title>404</title></html>\n");
+    let empty = file("empty.gguf", b"");
+    let header_cut = file("header-cut.gguf", &bytes[..9500]);
+    let data_cut = file("data-cut.gguf", &bytes[..bytes.len() - 100]);
+    let missing = scratch("missing.gguf").display().to_string();
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&["inspect", &text], "", "a text that begins with \"Dear reader"),
+        (&["tokenize", &html], "", "an HTML page"),
+        (&["inspect", &empty], "", "empty"),
+        (&["inspect", &header_cut], "", "ends at byte 9500"),
+        (&["logits", &data_cut, "--tokens", "1", "--out", "unwritten.f32"], "", "ends at byte"),
+        (&["inspect", &missing], "", &missing),
+        (&["inspect", env!("CARGO_MANIFEST_DIR")], "", "not a file"),
+        (&["inspect", "no-such-model"], "", "known are nano, nano-f32"),
+        (&["render", &nano], "not JSON", "not valid"),
+        (&["render", &nano], "{\"messages\":[]}", "no messages"),
+        (&["parse", &nano], "1 2 x", "\"x\" is no token id"),
+        (&["parse", &nano], "300", "300"),
+        (&["tokenize", &nano, "--decode"], "300", "token id 300 is not below"),
+        (&["generate", &nano, "--tokens", "300"], "", "300"),
+        (&["generate", &nano, "--prompt", "a", "--context", "200000"], "", "200000"),
+        (&["generate", &nano, "--prompt", "a", "--gpu-memory", "1M"], "", "1048576"),
+        (&["generate", &nano, "--tokens", "1,2,3", "--context", "2"], "", "3 tokens"),
+        (&["bench", &nano, "--prefill", "5000"], "", "context"),
+        (&["logits", &nano, "--tokens", "1", "--out", "/no/such/folder/out"], "", "/no/such/folder/out"),
+        (&["synth", "--like", "gpt-oss-20b", "--layers", "1", "/no/such/folder/out"], "", "/no/such/folder/out"),
+    ];
+    for (args, stdin, expected) in cases {
+        let line = failure(args, stdin);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+    let output = quire(&["tokenize", &nano], [b'a', 0xFF]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not UTF-8 from byte 1"));
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quire"))
+        .args(["generate", &nano(), "--tokens", "1", "--max-tokens", "2000", "--ignore-eos"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Serves `bytes` by range on a port of its own, and counts the bytes it gave.
+fn serve(bytes: Vec<u8>) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/nano.gguf", listener.local_addr().unwrap());
+    let given = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = given.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = answer(stream.unwrap(), &bytes, &count);
+        }
+    });
+    (url, given)
+}
+
+/// One request a connection.
+fn answer(mut stream: TcpStream, bytes: &[u8], given: &std::sync::atomic::AtomicUsize) -> std::io::Result<()> {
+    let mut range = 0..bytes.len();
+    for line in BufReader::new(stream.try_clone()?).lines() {
+        let line = line?.to_ascii_lowercase();
+        if let Some((first, last)) = line.strip_prefix("range: bytes=").and_then(|range| range.split_once('-')) {
+            range = first.parse().unwrap()..last.parse::<usize>().unwrap() + 1;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    range.end = range.end.min(bytes.len());
+    let (first, last, n) = (range.start, range.end - 1, range.len());
+    let total = bytes.len();
+    write!(
+        stream,
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{last}/{total}\r\nContent-Length: {n}\r\nConnection: close\r\n\r\n"
+    )?;
+    stream.write_all(&bytes[range])?;
+    given.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+    Ok(())
+}
+
+#[test]
+fn a_url_is_read_by_range_and_inspect_reads_its_header_alone() {
+    // More data than the first prefix that is asked for.
+    let mut bytes = std::fs::read(vector("nano/nano.gguf")).unwrap();
+    let file_bytes = bytes.len();
+    bytes.resize(file_bytes + (8 << 20), 0);
+    let (url, given) = serve(bytes);
+    let report = json_of(&["inspect", &url, "--json"], "");
+    assert_eq!(report["files"][0]["location"], url.as_str());
+    assert!(given.load(std::sync::atomic::Ordering::Relaxed) < 2 << 20);
+    let far = json_of(&["generate", &url, "--tokens", "1,2,3", "--max-tokens", "4", "--json"], "");
+    let near = json_of(&["generate", &nano(), "--tokens", "1,2,3", "--max-tokens", "4", "--json"], "");
+    assert_eq!(far["ids"], near["ids"]);
+}
