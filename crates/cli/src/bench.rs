@@ -9,6 +9,9 @@ use serde::Serialize;
 use crate::args::{self, Limits};
 use crate::{load, output};
 
+/// Measure prefill and decode, and what a token costs
+///
+/// Runs a warm-up first. Dispatches, bind groups and bytes are those of one decoded token.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -11,6 +11,10 @@ use text::{Detokenizer, Tokenizer};
 use crate::args::{self, Ids, Limits, Sampling};
 use crate::{load, output};
 
+/// Continue a text or token ids, raw: no chat format around them
+///
+/// The answer streams to stdout; with --json one object follows instead, with text, ids, finish_reason (stop or
+/// length), prefill_tps and decode_tps.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

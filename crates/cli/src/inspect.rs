@@ -12,6 +12,9 @@ use crate::args::{self, Kv};
 use crate::load;
 use crate::output::{self, size};
 
+/// Show a model's hyperparameters, tensor types and memory plan; reads only the header
+///
+/// Tells also what GPU memory the model would take; no GPU is opened. Sizes in the JSON are bytes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

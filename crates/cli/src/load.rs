@@ -3,11 +3,11 @@
 use anyhow::{Context, Result};
 use api::{Files, LoadOptions};
 use engine::{Cancel, Gpu};
-use indicatif::{ProgressBar, ProgressStyle};
 use model::{Config, Options};
 
 use crate::args::Limits;
 use crate::locate::locate;
+use crate::output;
 
 /// Context where none is asked for.
 const DEFAULT_CONTEXT: u32 = 4096;
@@ -23,15 +23,11 @@ pub(crate) fn options(model: &str, files: &Files, context: Option<u32>) -> Resul
     Ok(Options { context: context.unwrap_or(DEFAULT_CONTEXT.min(config.n_context)), ..Options::default() })
 }
 
-/// Reads all weights onto the GPU. The bar is drawn on stderr, and only if that is a terminal.
+/// Reads all weights onto the GPU.
 pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: Options) -> Result<api::Model> {
     let gpu = Gpu::open().await?;
     log::info!("adapter: {}", gpu.adapter());
-    let bar = ProgressBar::new(0).with_message(format!("loading {model}"));
-    // A broken template would leave the default style.
-    if let Ok(style) = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
-        bar.set_style(style);
-    }
+    let bar = output::progress(format!("loading {model}"), 0);
     let mut on_progress = |progress: api::Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.loaded);

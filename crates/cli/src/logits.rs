@@ -11,6 +11,9 @@ use serde_json::json;
 use crate::args::{self, Ids, Kv, Limits};
 use crate::{load, output};
 
+/// Write the logits that follow token ids to a file
+///
+/// Raw little-endian f32, a row of the vocabulary's length for the last position, or for all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

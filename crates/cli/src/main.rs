@@ -39,23 +39,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Talk to a model
     Chat(chat::Args),
-    /// Continue a text or token ids, raw: no chat format around them
     Generate(generate::Args),
-    /// Measure prefill and decode, and what a token costs
     Bench(bench::Args),
-    /// Show a model's hyperparameters, tensor types and memory plan; reads only the header
     Inspect(inspect::Args),
-    /// Turn the text on stdin into token ids, or ids into text
     Tokenize(tokenize::Args),
-    /// Turn the OpenAI chat request on stdin into the prompt that the model is given
     Render(render::Args),
-    /// Turn the token ids on stdin, a model's answer, into messages
     Parse(parse::Args),
-    /// Write the logits that follow token ids to a file
     Logits(logits::Args),
-    /// Write a GGUF of random weights at a real model's widths
     Synth(synth::Args),
 }
 

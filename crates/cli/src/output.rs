@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// One JSON value and a line's end.
@@ -27,6 +28,17 @@ pub(crate) fn stdin() -> Result<String> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).context("cannot read stdin")?;
     String::from_utf8(bytes).map_err(|error| anyhow::anyhow!("stdin is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
+}
+
+/// Bytes done of `total`, their rate and the time left, on stderr; nothing is drawn where that is no terminal.
+pub(crate) fn progress(what: String, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total).with_message(what);
+    let template = "{msg} [{wide_bar}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
+    // A broken template would leave the default style.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// Bytes as a person would say them, three digits: 12.1 GB.

@@ -8,8 +8,10 @@ use text::harmony::{Parser, Special, Specials};
 
 use crate::{args, load, output};
 
-/// Prints the messages as a JSON array. Ids that begin with <|start|> are whole messages, others follow a prompt
-/// that ended with <|start|>assistant. What cannot be read is a failure, after the messages before it.
+/// Turn the token ids on stdin, a model's answer, into messages
+///
+/// Prints a JSON array. Ids that begin with <|start|> are whole messages, others follow a prompt that ended with
+/// <|start|>assistant. What cannot be read is a failure, after the messages before it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

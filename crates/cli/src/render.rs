@@ -6,6 +6,10 @@ use serde_json::json;
 
 use crate::{args, load, output};
 
+/// Turn the OpenAI chat request on stdin into the prompt that the model is given
+///
+/// Prints {"ids": [...], "text": "..."}. Beside messages, tools and reasoning_effort the request may have `date`
+/// (2025-06-28) and `identity`, which fix what the system message says.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -5,6 +5,9 @@ use text::Tokenizer;
 
 use crate::{args, load, output};
 
+/// Turn the text on stdin into token ids, or ids into text
+///
+/// Prints ids with spaces between them. No token is added at the beginning or the end.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -25,10 +25,12 @@ impl Interrupt {
     pub(super) fn install() -> Result<Self> {
         let state = Arc::new(Mutex::new(State::default()));
         let pressed = state.clone();
-        ctrlc::set_handler(move || {
-            if pressed.lock().unwrap_or_else(PoisonError::into_inner).press() {
-                std::process::exit(INTERRUPTED);
+        ctrlc::set_handler(move || match pressed.lock().unwrap_or_else(PoisonError::into_inner).press() {
+            Action::Stop => {}
+            Action::Warn => {
+                let _ = write!(io::stderr(), "\n(Ctrl-C again leaves)\n> ");
             }
+            Action::Leave => std::process::exit(INTERRUPTED),
         })
         .context("cannot listen for Ctrl-C")?;
         Ok(Self(state))
@@ -51,20 +53,28 @@ impl Interrupt {
     }
 }
 
+/// What one Ctrl-C does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    /// The answer under way has been told to end.
+    Stop,
+    Warn,
+    Leave,
+}
+
 impl State {
-    /// Whether to leave.
-    fn press(&mut self) -> bool {
+    fn press(&mut self) -> Action {
         match &self.cancel {
-            Some(cancel) if cancel.is_cancelled() => true,
+            // An answer that does not stop must not hold anyone.
+            Some(cancel) if cancel.is_cancelled() => Action::Leave,
             Some(cancel) => {
                 cancel.cancel();
-                false
+                Action::Stop
             }
-            None if self.warned => true,
+            None if self.warned => Action::Leave,
             None => {
                 self.warned = true;
-                let _ = write!(io::stderr(), "\n(Ctrl-C again leaves)\n> ");
-                false
+                Action::Warn
             }
         }
     }
@@ -78,12 +88,15 @@ mod tests {
     fn ctrl_c_stops_an_answer_first_and_leaves_second() {
         let cancel = Cancel::default();
         let mut state = State { cancel: Some(cancel.clone()), warned: false };
-        assert!(!state.press());
+        assert_eq!(state.press(), Action::Stop);
         assert!(cancel.is_cancelled());
-        assert!(state.press(), "an answer that does not stop must not hold anyone");
+        assert_eq!(state.press(), Action::Leave);
+    }
 
+    #[test]
+    fn ctrl_c_at_the_prompt_leaves_only_the_second_time() {
         let mut state = State::default();
-        assert!(!state.press());
-        assert!(state.press());
+        assert_eq!(state.press(), Action::Warn);
+        assert_eq!(state.press(), Action::Leave);
     }
 }

@@ -15,6 +15,8 @@ use crate::{load, output};
 use interrupt::Interrupt;
 use printer::Printer;
 
+/// Talk to a model
+///
 /// Each line is said to the model, on a terminal or through a pipe. Reasoning is shown dimmed, on a terminal only.
 /// Lines that begin with a slash are commands: /help lists them.
 #[derive(Debug, clap::Args)]
@@ -76,7 +78,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
                 chat.turns.clear();
                 note("the conversation is forgotten");
             }
-            Line::System(text) => chat.system = (!text.is_empty()).then(|| text.to_owned()),
+            Line::System(text) => {
+                chat.system = (!text.is_empty()).then(|| text.to_owned());
+                note(if text.is_empty() { "no system message" } else { "the system message is set" });
+            }
             Line::Unknown(command) => note(&format!("{command} is no command; /help lists them")),
             Line::Say(text) => match chat.answer(text).await {
                 // The person may want to say it otherwise; a script has failed.

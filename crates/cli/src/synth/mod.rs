@@ -6,18 +6,21 @@ mod tensors;
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use gguf::Writer;
-use indicatif::{ProgressBar, ProgressStyle};
+use gguf::{Metadata, Writer};
 use serde_json::json;
 
 use crate::output;
 use random::Random;
+use tensors::Tensor;
 
+/// Write a GGUF of random weights at a real model's widths
+///
+/// For tests of size and speed: what such a model says is noise.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The model whose widths, types and vocabulary to take
@@ -48,10 +51,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let part = args.out.with_extension("part");
     let began = Instant::now();
     // A file that was broken off must not look whole.
-    let written = write(args, &part).and_then(|bytes| {
-        std::fs::rename(&part, &args.out)?;
-        Ok(bytes)
-    });
+    let written = metadata::metadata(args.layers)
+        .and_then(|metadata| write(metadata, &tensors::plan(args.layers), args.seed, &part))
+        .and_then(|bytes| {
+            std::fs::rename(&part, &args.out)?;
+            Ok(bytes)
+        });
     if written.is_err() {
         // It may never have been made.
         let _ = std::fs::remove_file(&part);
@@ -62,20 +67,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Writes the file, never holding more than a chunk of it; returns its size.
-fn write(args: &Args, path: &std::path::Path) -> Result<u64> {
-    let plan = tensors::plan(args.layers);
-    let mut writer = Writer::new(metadata::metadata(args.layers)?)?;
-    for tensor in &plan {
+fn write(metadata: Metadata, plan: &[Tensor], seed: u64, path: &Path) -> Result<u64> {
+    let mut writer = Writer::new(metadata)?;
+    for tensor in plan {
         writer.add(&tensor.name, &tensor.shape, tensor.dtype)?;
     }
     let sizes: Vec<u64> = writer.tensors().iter().map(|tensor| tensor.bytes).collect();
-
-    let bar = ProgressBar::new(sizes.iter().sum()).with_message("writing");
-    // A broken template would leave the default style.
-    if let Ok(style) = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
-        bar.set_style(style);
-    }
-    let mut random = Random::new(args.seed);
+    let bar = output::progress("writing".to_owned(), sizes.iter().sum());
+    let mut random = Random::new(seed);
     let mut data = writer.start(BufWriter::new(File::create(path)?))?;
     let mut chunk = Vec::new();
     for (tensor, bytes) in plan.iter().zip(sizes) {
@@ -93,4 +92,40 @@ fn write(args: &Args, path: &std::path::Path) -> Result<u64> {
     data.finish()?;
     bar.finish_and_clear();
     Ok(std::fs::metadata(path)?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use gguf::{DType, Directory, Parsed};
+    use tensors::Values;
+
+    /// A file with one matrix that is longer than a chunk, as bytes.
+    fn file(seed: u64) -> Vec<u8> {
+        let name = format!("quire-synth-{}-{seed}-{:?}.gguf", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(name);
+        let tensor = |name: &str, shape: &[u64], dtype, values| Tensor { name: name.into(), shape: shape.to_vec(), dtype, values };
+        let plan = [
+            tensor("norm", &[7], DType::F32, Values::F32 { mean: 1.0, spread: 0.1 }),
+            tensor("experts", &[2880, 1000, 3], DType::Mxfp4, Values::Mxfp4 { exponent: 119 }),
+        ];
+        let bytes = write(Metadata::new(), &plan, seed, &path).unwrap();
+        let file = std::fs::read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(file.len() as u64, bytes);
+        file
+    }
+
+    #[test]
+    fn a_file_is_whole_its_blocks_unbroken_and_its_seed_decides() {
+        let once = file(1);
+        let Parsed::Header(header) = gguf::parse(&once, once.len() as u64).unwrap() else { panic!("the header is cut") };
+        let directory = Directory::new(vec![(header, once.len() as u64)]).unwrap();
+        let experts = directory.get("experts").unwrap();
+        let data = &once[experts.start as usize..][..experts.bytes as usize];
+        assert!(data.chunks(17).all(|block| matches!(block[0], 119 | 120)), "every block has its scale in its place");
+        assert!(once == file(1));
+        assert!(once != file(2));
+    }
 }
