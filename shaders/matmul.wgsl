@@ -1,11 +1,13 @@
-// y = W x: one workgroup makes ROWS rows for COLS tokens; LANES threads share a row, each takes every
-// LANES-th group of 32 weights.
+// y = W x: a workgroup makes 32 rows for COLS tokens. A thread takes 4 rows and every LANES-th group of
+// 32 columns of theirs; the LANES threads of a tile of rows are added up at the end.
 // + neighbouring threads read neighbouring 16-byte words of the same row
-// + one dequantised group serves COLS tokens
+// + 32 elements of x serve 4 rows, a dequantised group serves COLS tokens
 // + with RMS the norm costs no pass of its own: W (x * gain) is scaled by 1/rms(x) at the end
 
-const ROWS: u32 = 8u;
 const LANES: u32 = 8u;
+const TILES: u32 = 8u;
+const THREADS: u32 = LANES * TILES;
+const ROWS: u32 = TILES * 4u;
 
 struct Args {
     n_cols: u32,    // elements of a row of W
@@ -36,27 +38,28 @@ struct Args {
 #import group
 #import weights as w
 
-var<workgroup> partial: array<f32, ROWS * LANES * COLS>;
+var<workgroup> partial: array<vec4<f32>, THREADS * COLS>;
 
 #ifdef RMS
+var<workgroup> squares: array<f32, THREADS * COLS>;
 var<workgroup> inverse_rms: array<f32, COLS>;
 
 fn normalize(thread: u32, first_token: u32) {
     let n = args.n_cols / 4u;
     for (var c = 0u; c < COLS; c++) {
-        let token = args.first_token + min(first_token + c, args.n_tokens - 1u);
+        let row = x_row(first_token + c);
         var sum = 0.0;
-        for (var i = thread; i < n; i += ROWS * LANES) {
-            let v = x[token * n + i];
+        for (var i = thread; i < n; i += THREADS) {
+            let v = x[row + i];
             sum += dot(v, v);
         }
-        partial[c * ROWS * LANES + thread] = sum;
+        squares[c * THREADS + thread] = sum;
     }
     workgroupBarrier();
     if (thread < COLS) {
         var sum = 0.0;
-        for (var i = 0u; i < ROWS * LANES; i++) {
-            sum += partial[thread * ROWS * LANES + i];
+        for (var i = 0u; i < THREADS; i++) {
+            sum += squares[thread * THREADS + i];
         }
         inverse_rms[thread] = inverseSqrt(sum / f32(args.n_cols) + args.eps);
     }
@@ -64,61 +67,99 @@ fn normalize(thread: u32, first_token: u32) {
 }
 #endif
 
-@compute @workgroup_size(ROWS * LANES)
+// Where x of a token begins; past the last token it is the last one's, whose product is not kept.
+fn x_row(token: u32) -> u32 {
+    return (args.first_token + min(token, args.n_tokens - 1u)) * (args.n_cols / 4u);
+}
+
+fn x_group(token: u32, g: u32) -> Group {
+    let at = x_row(token) + g * 8u;
+    let a = mat4x4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
+    let b = mat4x4<f32>(x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
+#ifdef RMS
+    let i = g * 8u;
+    return Group(
+        mat4x4<f32>(a[0] * gain[i], a[1] * gain[i + 1u], a[2] * gain[i + 2u], a[3] * gain[i + 3u]),
+        mat4x4<f32>(b[0] * gain[i + 4u], b[1] * gain[i + 5u], b[2] * gain[i + 6u], b[3] * gain[i + 7u]),
+    );
+#else
+    return Group(a, b);
+#endif
+}
+
+// Group g of a row of this part; past the last row it is the last one's.
+fn row_group(row: u32, g: u32) -> Group {
+    return w_group(0u, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
+}
+
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let lane = thread % LANES;
-    let row = group.x * ROWS + thread / LANES;
+    let row = group.x * ROWS + thread / LANES * 4u;
     let first_token = group.y * COLS;
-    let n_groups = args.n_cols / 32u;
 #ifdef RMS
     normalize(thread, first_token);
 #endif
 
-    var sums: array<f32, COLS>;
-    if (row < args.n_rows) {
-        for (var g = lane; g < n_groups; g += LANES) {
-            var w = w_group(0u, args.n_blocks, row * n_groups + g);
-#ifdef RMS
-            for (var i = 0u; i < 4u; i++) {
-                w.a[i] *= gain[g * 8u + i];
-                w.b[i] *= gain[g * 8u + 4u + i];
-            }
+    var sum_0 = vec4<f32>(0.0);
+#ifdef FOUR
+    var sum_1 = vec4<f32>(0.0);
+    var sum_2 = vec4<f32>(0.0);
+    var sum_3 = vec4<f32>(0.0);
 #endif
-            for (var c = 0u; c < COLS; c++) {
-                let at = ((args.first_token + min(first_token + c, args.n_tokens - 1u)) * n_groups + g) * 8u;
-                sums[c] += dot(w.a[0], x[at]) + dot(w.a[1], x[at + 1u]) + dot(w.a[2], x[at + 2u]) + dot(w.a[3], x[at + 3u])
-                    + dot(w.b[0], x[at + 4u]) + dot(w.b[1], x[at + 5u]) + dot(w.b[2], x[at + 6u]) + dot(w.b[3], x[at + 7u]);
-            }
-        }
+    for (var g = lane; g < args.n_cols / 32u; g += LANES) {
+        let w_0 = row_group(row, g);
+        let w_1 = row_group(row + 1u, g);
+        let w_2 = row_group(row + 2u, g);
+        let w_3 = row_group(row + 3u, g);
+        var v = x_group(first_token, g);
+        sum_0 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
+#ifdef FOUR
+        v = x_group(first_token + 1u, g);
+        sum_1 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
+        v = x_group(first_token + 2u, g);
+        sum_2 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
+        v = x_group(first_token + 3u, g);
+        sum_3 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
+#endif
     }
-    for (var c = 0u; c < COLS; c++) {
-        partial[c * ROWS * LANES + thread] = sums[c];
-    }
+    partial[thread] = sum_0;
+#ifdef FOUR
+    partial[THREADS + thread] = sum_1;
+    partial[2u * THREADS + thread] = sum_2;
+    partial[3u * THREADS + thread] = sum_3;
+#endif
     workgroupBarrier();
 
-    // One thread a (token, row) adds the lanes up.
-    for (var i = thread; i < ROWS * COLS; i += ROWS * LANES) {
-        let c = i / ROWS;
-        let r = i % ROWS;
-        let out_row = group.x * ROWS + r;
+    // One thread a (token, tile) adds the lanes up.
+    if (thread < TILES * COLS) {
+        let c = thread / TILES;
+        let tile = thread % TILES;
         let token = first_token + c;
-        if (out_row < args.n_rows && token < args.n_tokens) {
-            var sum = 0.0;
-            for (var l = 0u; l < LANES; l++) {
-                sum += partial[c * ROWS * LANES + r * LANES + l];
-            }
+        if (token >= args.n_tokens) {
+            return;
+        }
+        var sum = vec4<f32>(0.0);
+        for (var l = 0u; l < LANES; l++) {
+            sum += partial[c * THREADS + tile * LANES + l];
+        }
 #ifdef RMS
-            sum *= inverse_rms[c];
+        sum *= inverse_rms[c];
 #endif
+        for (var r = 0u; r < 4u; r++) {
+            let out_row = group.x * ROWS + tile * 4u + r;
+            if (out_row < args.n_rows) {
+                var value = sum[r];
 #ifdef BIAS
-            sum += bias[args.first_row + out_row];
+                value += bias[args.first_row + out_row];
 #endif
-            let at = token * args.y_stride + args.y_first + args.first_row + out_row;
+                let at = token * args.y_stride + args.y_first + args.first_row + out_row;
 #ifdef RESIDUAL
-            y[at] += sum;
+                y[at] += value;
 #else
-            y[at] = sum;
+                y[at] = value;
 #endif
+            }
         }
     }
 }

@@ -1,9 +1,11 @@
-// x += sum over the chosen experts of weight * (Wd a + bd): one workgroup makes ROWS rows of one
-// token, LANES threads share a row; the bias is inside the weighting. A missing expert adds nothing;
+// x += sum over the chosen experts of weight * (Wd a + bd): a workgroup makes 32 rows of one
+// token. A thread takes 4 rows and every LANES-th group of their columns; the bias is inside the weighting. A missing expert adds nothing;
 // slots over the binding limit come in parts, each adds its own.
 
-const ROWS: u32 = 8u;
 const LANES: u32 = 8u;
+const TILES: u32 = 8u;
+const THREADS: u32 = LANES * TILES;
+const ROWS: u32 = TILES * 4u;
 
 struct Args {
     n_cols: u32,    // elements of a: the expert's FFN width
@@ -27,44 +29,58 @@ struct Args {
 #import group
 #import weights as w
 
-var<workgroup> partial: array<f32, ROWS * LANES>;
+var<workgroup> partial: array<vec4<f32>, THREADS>;
 
-@compute @workgroup_size(ROWS * LANES)
+// Group g of a row; past the last row it is the last one's.
+fn row_group(slot: u32, row: u32, g: u32) -> Group {
+    return w_group(slot, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
+}
+
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let lane = thread % LANES;
-    let row = group.x * ROWS + thread / LANES;
+    let row = group.x * ROWS + thread / LANES * 4u;
     let n_groups = args.n_cols / 32u;
+    let first = group.y * args.n_used;
 
-    var total = 0.0;
-    if (row < args.n_rows) {
-        for (var k = group.y * args.n_used; k < (group.y + 1u) * args.n_used; k++) {
-            let route = routes[k];
-            let slot = route.slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
-            if (slot >= args.n_slots) {
-                continue;
-            }
-            var sum = 0.0;
-            for (var g = lane; g < n_groups; g += LANES) {
-                let at = (k * n_groups + g) * 8u;
-                let w = w_group(slot, args.n_blocks, row * n_groups + g);
-                for (var i = 0u; i < 4u; i++) {
-                    sum += dot(w.a[i], act[at + i]) + dot(w.b[i], act[at + 4u + i]);
-                }
-            }
-            if (lane == 0u) {
-                sum += bias[route.expert * args.n_rows + row];
-            }
-            total += route.weight * sum;
+    var total = vec4<f32>(0.0);
+    for (var k = first; k < first + args.n_used; k++) {
+        let route = routes[k];
+        let slot = route.slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
+        if (slot >= args.n_slots) {
+            continue;
         }
+        var sum = vec4<f32>(0.0);
+        for (var g = lane; g < n_groups; g += LANES) {
+            let at = (k * n_groups + g) * 8u;
+            let v = Group(
+                mat4x4<f32>(act[at], act[at + 1u], act[at + 2u], act[at + 3u]),
+                mat4x4<f32>(act[at + 4u], act[at + 5u], act[at + 6u], act[at + 7u]),
+            );
+            sum += vec4<f32>(
+                dot_group(row_group(slot, row, g), v),
+                dot_group(row_group(slot, row + 1u, g), v),
+                dot_group(row_group(slot, row + 2u, g), v),
+                dot_group(row_group(slot, row + 3u, g), v),
+            );
+        }
+        total += route.weight * sum;
     }
     partial[thread] = total;
     workgroupBarrier();
 
-    if (lane == 0u && row < args.n_rows) {
+    let out_row = group.x * ROWS + thread;
+    if (thread < ROWS && out_row < args.n_rows) {
         var sum = 0.0;
         for (var l = 0u; l < LANES; l++) {
-            sum += partial[thread + l];
+            sum += partial[thread / 4u * LANES + l][thread % 4u];
         }
-        x[group.y * args.n_rows + row] += sum;
+        for (var k = first; k < first + args.n_used; k++) {
+            let route = routes[k];
+            if (route.slot - args.first_slot < args.n_slots) {
+                sum += route.weight * bias[route.expert * args.n_rows + out_row];
+            }
+        }
+        x[group.y * args.n_rows + out_row] += sum;
     }
 }

@@ -1,11 +1,13 @@
-// a = swiglu(Wg h + bg, Wu h + bu) for each chosen expert: one workgroup makes ROWS rows for one
-// (token, choice); LANES threads share a row and read gate and up side by side.
+// a = swiglu(Wg h + bg, Wu h + bu) for each chosen expert: a workgroup makes 16 rows for one (token,
+// choice). A thread takes 2 rows of gate and the same of up, and every LANES-th group of their columns.
 //   g = min(g, limit); u = clamp(u, -limit, limit); a = g * sigmoid(alpha * g) * (u + shift)
 // gpt-oss has alpha 1.702, limit 7, shift 1; plain SwiGLU is alpha 1, no limit, shift 0.
 // A missing expert gives zeros. Slots over the binding limit come in parts; each part serves its own.
 
-const ROWS: u32 = 8u;
 const LANES: u32 = 8u;
+const TILES: u32 = 8u;
+const THREADS: u32 = LANES * TILES;
+const ROWS: u32 = TILES * 2u;
 
 struct Args {
     n_cols: u32,     // elements of h
@@ -36,47 +38,55 @@ struct Args {
 #import weights as gate
 #import weights as up
 
-var<workgroup> partial: array<vec2<f32>, ROWS * LANES>;
+var<workgroup> partial: array<vec4<f32>, THREADS>;
 
-@compute @workgroup_size(ROWS * LANES)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let lane = thread % LANES;
-    let row = group.x * ROWS + thread / LANES;
+    let row = group.x * ROWS + thread / LANES * 2u;
     let n_groups = args.n_cols / 32u;
     let route = routes[group.y];
     let x = (group.y / args.n_used) * n_groups * 8u;
-
     let slot = route.slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
     let is_here = slot < args.n_slots;
 
-    var sum = vec2<f32>(0.0);
-    if (row < args.n_rows && is_here) {
+    var sum = vec4<f32>(0.0);  // gate, gate, up, up
+    if (is_here) {
+        let first = min(row, args.n_rows - 1u) * n_groups;
+        let second = min(row + 1u, args.n_rows - 1u) * n_groups;
         for (var g = lane; g < n_groups; g += LANES) {
             let at = x + g * 8u;
-            let wg = gate_group(slot, args.n_blocks, row * n_groups + g);
-            let wu = up_group(slot, args.n_blocks, row * n_groups + g);
-            for (var i = 0u; i < 4u; i++) {
-                let lo = h[at + i];
-                let hi = h[at + 4u + i];
-                sum.x += dot(wg.a[i], lo) + dot(wg.b[i], hi);
-                sum.y += dot(wu.a[i], lo) + dot(wu.b[i], hi);
-            }
+            let v = Group(
+                mat4x4<f32>(h[at], h[at + 1u], h[at + 2u], h[at + 3u]),
+                mat4x4<f32>(h[at + 4u], h[at + 5u], h[at + 6u], h[at + 7u]),
+            );
+            sum += vec4<f32>(
+                dot_group(gate_group(slot, args.n_blocks, first + g), v),
+                dot_group(gate_group(slot, args.n_blocks, second + g), v),
+                dot_group(up_group(slot, args.n_blocks, first + g), v),
+                dot_group(up_group(slot, args.n_blocks, second + g), v),
+            );
         }
     }
     partial[thread] = sum;
     workgroupBarrier();
 
-    if (lane == 0u && row < args.n_rows && (is_here || route.slot == MISS)) {
+    // Two threads a tile, one a row.
+    let out_row = group.x * ROWS + thread;
+    if (thread < ROWS && out_row < args.n_rows && (is_here || route.slot == MISS)) {
         var a = 0.0;
         if (is_here) {
-            var gu = vec2<f32>(bias[route.expert * args.n_rows + row], bias[(args.n_experts + route.expert) * args.n_rows + row]);
+            var g = bias[route.expert * args.n_rows + out_row];
+            var u = bias[(args.n_experts + route.expert) * args.n_rows + out_row];
             for (var l = 0u; l < LANES; l++) {
-                gu += partial[thread + l];
+                let part = partial[thread / 2u * LANES + l];
+                g += part[thread % 2u];
+                u += part[2u + thread % 2u];
             }
-            let g = min(gu.x, args.limit);
-            let u = clamp(gu.y, -args.limit, args.limit);
+            g = min(g, args.limit);
+            u = clamp(u, -args.limit, args.limit);
             a = g / (1.0 + exp(-args.alpha * g)) * (u + args.shift);
         }
-        act[group.y * args.n_rows + row] = a;
+        act[group.y * args.n_rows + out_row] = a;
     }
 }

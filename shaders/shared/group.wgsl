@@ -78,3 +78,8 @@ fn scale_min(packed: vec3<u32>, k: u32) -> vec2<f32> {
     let second = (vec2<u32>(byte.z, byte.z >> 4u) & vec2<u32>(15u)) | ((byte.xy >> vec2<u32>(2u)) & vec2<u32>(48u));
     return vec2<f32>(select(first, second, k >= 4u));
 }
+
+fn dot_group(w: Group, x: Group) -> f32 {
+    return dot(w.a[0], x.a[0]) + dot(w.a[1], x.a[1]) + dot(w.a[2], x.a[2]) + dot(w.a[3], x.a[3])
+        + dot(w.b[0], x.b[0]) + dot(w.b[1], x.b[1]) + dot(w.b[2], x.b[2]) + dot(w.b[3], x.b[3]);
+}

@@ -17,6 +17,13 @@ pub fn vector(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name)
 }
 
+/// A model that `cargo xtask models` makes.
+pub fn made_model(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/models/{name}.gguf"));
+    assert!(path.is_file(), "{} is missing: `cargo xtask models` makes it", path.display());
+    path
+}
+
 /// Little-endian f32 values of a committed file.
 pub fn read_f32(name: &str) -> Vec<f32> {
     bytemuck::pod_collect_to_vec(&std::fs::read(vector(name)).unwrap())

@@ -16,7 +16,7 @@ pub struct MatmulArgs {
 }
 
 /// Rows a workgroup makes, as in the shader.
-const ROWS: u32 = 8;
+const ROWS: u32 = 32;
 
 /// Where a product's rows go: element `first` of each token's `stride` elements of `y`.
 #[derive(Clone, Copy, Debug)]

@@ -36,7 +36,7 @@ impl Recording {
                 n_slots: part.n_slots,
             };
             let bindings = [act, routes, part.quants, part.scales, bias, x];
-            self.dispatch(kernel, &args, &bindings, [down.n_rows.div_ceil(8), n_tokens, 1]);
+            self.dispatch(kernel, &args, &bindings, [down.n_rows.div_ceil(32), n_tokens, 1]);
         }
     }
 }

@@ -68,7 +68,7 @@ impl Recording {
                 shift: swiglu.shift,
             };
             let bindings = [h, routes, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
-            self.dispatch(kernel, &args, &bindings, [gate.n_rows.div_ceil(8), n_tokens * experts.n_used, 1]);
+            self.dispatch(kernel, &args, &bindings, [gate.n_rows.div_ceil(16), n_tokens * experts.n_used, 1]);
         }
     }
 }
