@@ -1,5 +1,5 @@
 //! A real model, dense and rewritten as a mixture of experts, against llama.cpp on the same weights: the
-//! distributions after each of 692 tokens of text, and greedy answers.
+//! distributions after each of 512 tokens of text, and greedy answers.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::ops::ControlFlow;
@@ -9,6 +9,8 @@ use model::Options;
 use serde_json::Value;
 use tests::{engine, made_model, open, read_f32, read_ids, read_u32, vector};
 
+/// Of the golden text's tokens: software adapters are slow.
+const N_TOKENS: usize = 512;
 /// Likeliest tokens that the golden files keep a position.
 const KEPT: usize = 64;
 const END_OF_TURN: u32 = 2;
@@ -20,11 +22,11 @@ struct Agreement {
 
 /// Over the 64 likeliest tokens of each position and all others as one bucket.
 fn agreement(name: &str, engine: &mut Engine) -> Agreement {
-    let tokens = read_ids("smollm2/text.ids.txt");
+    let tokens = &read_ids("smollm2/text.ids.txt")[..N_TOKENS];
     let ids = read_u32(&format!("smollm2/{name}.top.ids.u32"));
     let logprobs = read_f32(&format!("smollm2/{name}.top.logprobs.f32"));
     let rest = read_f32(&format!("smollm2/{name}.rest.f32"));
-    let logits = pollster::block_on(engine.logits(&tokens, true)).unwrap();
+    let logits = pollster::block_on(engine.logits(tokens, true)).unwrap();
     let n_vocab = logits.len() / tokens.len();
     let (mut n_same, mut kl) = (0, 0.0);
     for (position, row) in logits.chunks(n_vocab).enumerate() {
