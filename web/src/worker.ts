@@ -19,7 +19,8 @@ const codes: ReadonlySet<string> = new Set<ErrorCode>([
   "internal",
 ]);
 
-const started = init();
+// Named here: the glue itself does not know where its module lies.
+const started = init({ module_or_path: new URL("./wasm/quire_web_bg.wasm", import.meta.url) });
 // A failure to start is reported by the call that needs the module.
 started.catch(() => {});
 
