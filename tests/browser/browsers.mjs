@@ -4,8 +4,6 @@
 import { chromium } from "playwright-core";
 import puppeteer from "puppeteer-core";
 
-const viewport = { width: 1200, height: 720 };
-
 /** A page, the console errors it made, and what a person does with it, by role and name. */
 class Tab {
   errors = [];
@@ -20,10 +18,6 @@ class Tab {
 
   goto(url) {
     return this.page.goto(url);
-  }
-
-  screenshot(path) {
-    return this.page.screenshot({ path });
   }
 
   /** Runs `fn(arg)` in the page. */
@@ -87,8 +81,7 @@ async function openChromium({ webgpu }) {
   if (webgpu) args.push("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader");
   else args.push("--disable-features=WebGPU", "--disable-gpu");
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
-  const page = await browser.newPage({ viewport, colorScheme: "light" });
-  return { tab: new ChromiumTab(page), close: () => browser.close() };
+  return { tab: new ChromiumTab(await browser.newPage()), close: () => browser.close() };
 }
 
 async function openFirefox({ webgpu }) {
@@ -96,9 +89,6 @@ async function openFirefox({ webgpu }) {
     browser: "firefox",
     executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
     headless: true,
-    defaultViewport: viewport,
-    // One call may be a whole answer.
-    protocolTimeout: 600_000,
     extraPrefsFirefox: {
       "dom.webgpu.enabled": webgpu,
       "dom.webgpu.workers.enabled": webgpu,
@@ -108,8 +98,4 @@ async function openFirefox({ webgpu }) {
   return { tab: new FirefoxTab(await browser.newPage()), close: () => browser.close() };
 }
 
-/** `maxTokens`: of each golden answer, as many as its software adapter makes in reasonable time. */
-export const browsers = {
-  Chromium: { open: openChromium, maxTokens: 12 },
-  Firefox: { open: openFirefox, maxTokens: 24 },
-};
+export const browsers = { Chromium: openChromium, Firefox: openFirefox };

@@ -11,7 +11,7 @@ pub enum Error {
     Version { got: u32 },
     #[error("this GGUF file is big-endian; only little-endian files are supported")]
     BigEndian,
-    #[error("the file ends at byte {file_bytes}, but {reading} would reach to byte {needed}")]
+    #[error("the file ends at byte {file_bytes}, but {reading} reaches to byte {needed}")]
     Truncated { reading: &'static str, needed: u64, file_bytes: u64 },
     #[error("{reading} would make the header {needed} bytes long; the limit is {limit}")]
     HeaderTooLarge { reading: &'static str, needed: u64, limit: u64 },

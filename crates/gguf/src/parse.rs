@@ -242,17 +242,11 @@ impl<'a> Reader<'a> {
         Ok(str::from_utf8(bytes).map_err(|_| Error::NotUtf8 { what, at })?)
     }
 
-    /// `count` as a size, if so many entries of `min_bytes` or more fit in the rest of the file. Where they do not, a
-    /// count that a header can have means that the file was cut, any other that it lies.
+    /// `count` as a size, if so many entries of `min_bytes` or more fit in the rest of the file.
     fn count(&self, count: u64, what: &'static str, min_bytes: u64, most: u64) -> Result<usize, Stop> {
-        let file_bytes = self.file_bytes;
-        let limit = most.min((file_bytes - self.at as u64) / min_bytes);
+        let limit = most.min((self.file_bytes - self.at as u64) / min_bytes);
         if count > limit {
-            let needed = (self.at as u64).saturating_add(count.saturating_mul(min_bytes));
-            return Err(match count <= most && needed <= MAX_HEADER_BYTES {
-                true => Error::Truncated { reading: what, needed, file_bytes }.into(),
-                false => Error::TooMany { what, count, limit }.into(),
-            });
+            return Err(Error::TooMany { what, count, limit }.into());
         }
         usize::try_from(count).map_err(|_| Error::TooMany { what, count, limit }.into())
     }
