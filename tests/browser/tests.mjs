@@ -63,6 +63,7 @@ export const tests = [
   {
     name: "the capital of France streams in and is Paris; an answer is stopped and another asked for",
     needsEngine: true,
+    tooSlowIn: "Chromium",
     async run(tab, url) {
       await tab.goto(`${url}?temperature=0`);
       await ready(tab);
