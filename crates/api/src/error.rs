@@ -31,8 +31,8 @@ impl Error {
             Self::Store(_) => "network",
             Self::Header { .. } | Self::Metadata(_) | Self::NoVocabulary { .. } => "format",
             Self::Model(model::Error::Context { .. }) => "context_length",
+            Self::Text(_) | Self::Request { .. } | Self::Model(model::Error::Option { .. }) => "invalid_request",
             Self::Model(_) | Self::NoDialect => "unsupported",
-            Self::Text(_) | Self::Request { .. } => "invalid_request",
             Self::Engine(error) => match error {
                 engine::Error::NoAdapter { .. } | engine::Error::NoDevice { .. } => "no_webgpu",
                 engine::Error::DeviceLost { .. } | engine::Error::Gpu { .. } => "device_lost",

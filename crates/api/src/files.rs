@@ -60,6 +60,8 @@ impl Files {
             header_bytes += header.data_start;
             headers.push((header, file_bytes));
         }
-        Ok(Self { directory: Directory::new(headers)?, sources, header_bytes })
+        let location = || sources.first().map_or_else(String::new, |source| source.location().to_owned());
+        let directory = Directory::new(headers).map_err(|error| Error::Header { location: location(), error })?;
+        Ok(Self { directory, sources, header_bytes })
     }
 }

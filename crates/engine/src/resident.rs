@@ -79,6 +79,7 @@ impl Engine {
         let unusable = unusable.into_iter().filter(|id| *id < model.config.n_vocab).collect();
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
+            pace: Pace { chunk: model.options.chunk.min(16), step: 0.1 },
             gpu,
             model,
             buffers,
@@ -86,7 +87,6 @@ impl Engine {
             ring: Ring::default(),
             history: History::default(),
             unusable,
-            pace: Pace { chunk: 16, step: 0.1 },
         };
         engine.write_logit_bias(&[]);
         Ok(engine)

@@ -2,6 +2,17 @@
 
 use crate::DType;
 
+/// Longest text from a file that an error quotes, in characters.
+const QUOTED_CHARS: usize = 80;
+
+/// The beginning of a text that may have any length, for an error.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Why bytes were refused, or could not be produced.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -11,7 +22,7 @@ pub enum Error {
     Version { got: u32 },
     #[error("this GGUF file is big-endian; only little-endian files are supported")]
     BigEndian,
-    #[error("the file ends at byte {file_bytes}, but {reading} reaches to byte {needed}")]
+    #[error("the file ends at byte {file_bytes}, but {reading} would reach to byte {needed}")]
     Truncated { reading: &'static str, needed: u64, file_bytes: u64 },
     #[error("{reading} would make the header {needed} bytes long; the limit is {limit}")]
     HeaderTooLarge { reading: &'static str, needed: u64, limit: u64 },

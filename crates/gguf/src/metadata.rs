@@ -1,5 +1,6 @@
 //! The metadata of a file: keys in order, values by key, and getters that check types.
 
+use crate::error::quoted;
 use crate::{Array, Error, Strings, Value};
 
 /// Metadata keys and values, in the order of the file. No key occurs twice.
@@ -23,7 +24,7 @@ impl Metadata {
         let key = |i: u32| &entries[i as usize].0;
         order.sort_unstable_by_key(|&i| key(i));
         match order.windows(2).find(|pair| key(pair[0]) == key(pair[1])) {
-            Some(pair) => Err(Error::DuplicateKey { key: key(pair[0]).clone() }),
+            Some(pair) => Err(Error::DuplicateKey { key: quoted(key(pair[0])) }),
             None => Ok(Self { entries }),
         }
     }

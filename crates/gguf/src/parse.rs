@@ -3,6 +3,7 @@
 //! Each try starts at the first byte. A try that runs out of prefix asks for so much more that tries are few: at
 //! least a quarter over what it had, and inside an array of strings as much as the strings so far foretell.
 
+use crate::error::quoted;
 use crate::header::{self, MAX_DIMENSIONS};
 use crate::{Array, DType, Error, Header, Metadata, Strings, TensorInfo, Value, sniff};
 
@@ -116,7 +117,7 @@ fn read_value(reader: &mut Reader, key: &str, id: u32) -> Result<Value, Stop> {
         10 => Value::U64(u64::from_le_bytes(reader.array(WHAT)?)),
         11 => Value::I64(i64::from_le_bytes(reader.array(WHAT)?)),
         12 => Value::F64(f64::from_le_bytes(reader.array(WHAT)?)),
-        _ => return Err(Error::ValueType { key: key.to_owned(), id }.into()),
+        _ => return Err(Error::ValueType { key: quoted(key), id }.into()),
     })
 }
 
@@ -136,11 +137,11 @@ fn read_array(reader: &mut Reader, key: &str) -> Result<Array, Stop> {
             Array::Bool(bytes.iter().map(|&b| to_bool(key, b)).collect::<Result<_, _>>()?)
         }
         8 => Array::Strings(reader.strings(count)?),
-        9 => return Err(Error::NestedArray { key: key.to_owned() }.into()),
+        9 => return Err(Error::NestedArray { key: quoted(key) }.into()),
         10 => Array::U64(reader.numbers(count, u64::from_le_bytes)?),
         11 => Array::I64(reader.numbers(count, i64::from_le_bytes)?),
         12 => Array::F64(reader.numbers(count, f64::from_le_bytes)?),
-        _ => return Err(Error::ValueType { key: key.to_owned(), id }.into()),
+        _ => return Err(Error::ValueType { key: quoted(key), id }.into()),
     })
 }
 
@@ -148,7 +149,7 @@ fn to_bool(key: &str, byte: u8) -> Result<bool, Error> {
     match byte {
         0 => Ok(false),
         1 => Ok(true),
-        got => Err(Error::NotBool { key: key.to_owned(), got }),
+        got => Err(Error::NotBool { key: quoted(key), got }),
     }
 }
 
@@ -242,11 +243,17 @@ impl<'a> Reader<'a> {
         Ok(str::from_utf8(bytes).map_err(|_| Error::NotUtf8 { what, at })?)
     }
 
-    /// `count` as a size, if so many entries of `min_bytes` or more fit in the rest of the file.
+    /// `count` as a size, if so many entries of `min_bytes` or more fit in the rest of the file. Where they do not, a
+    /// count that a header can have means that the file was cut, any other that it lies.
     fn count(&self, count: u64, what: &'static str, min_bytes: u64, most: u64) -> Result<usize, Stop> {
-        let limit = most.min((self.file_bytes - self.at as u64) / min_bytes);
+        let file_bytes = self.file_bytes;
+        let limit = most.min((file_bytes - self.at as u64) / min_bytes);
         if count > limit {
-            return Err(Error::TooMany { what, count, limit }.into());
+            let needed = (self.at as u64).saturating_add(count.saturating_mul(min_bytes));
+            return Err(match count <= most && needed <= MAX_HEADER_BYTES {
+                true => Error::Truncated { reading: what, needed, file_bytes }.into(),
+                false => Error::TooMany { what, count, limit }.into(),
+            });
         }
         usize::try_from(count).map_err(|_| Error::TooMany { what, count, limit }.into())
     }

@@ -208,7 +208,7 @@ impl Value {
     }
 
     /// Type and, where it is short, value, for an error: `i32 -1`, `str of 5 bytes`, `array of 3 f32`.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let name = type_name(self.id());
         match self {
             Self::Str(v) => format!("{name} of {} bytes", v.len()),

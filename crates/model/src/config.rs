@@ -1,6 +1,6 @@
 //! Hyperparameters, from the metadata.
 
-use gguf::{Directory, Metadata};
+use gguf::{Directory, Metadata, Value};
 use kernels::ops::{Experts, Heads, MAX_EXPERTS, Swiglu};
 
 use crate::Error;
@@ -67,20 +67,25 @@ impl Config {
             "gpt-oss" => Architecture::GptOss,
             "llama" => Architecture::Llama,
             "gptoss" => return Err(Error::OllamaDialect),
-            got => return Err(Error::Architecture { got: got.into() }),
+            got => return Err(Error::Architecture { got: got.chars().take(64).collect() }),
         };
         let keys = Keys { metadata, prefix };
         let n_embd = keys.count("embedding_length", 1 << 16)?;
         let n_heads = keys.count("attention.head_count", 1 << 10)?;
-        let head_dim = keys.count_or("attention.key_length", n_embd / n_heads.max(1), 256)?;
+        let head_dim = keys.count_or("attention.key_length", n_embd / n_heads, MAX_HEAD_DIM)?;
         let heads = Heads { n: n_heads, n_kv: keys.count_or("attention.head_count_kv", n_heads, 1 << 10)?, dim: head_dim };
-        keys.expect("attention.value_length", keys.count_or("attention.value_length", head_dim, 256)? == head_dim, || {
+        keys.expect("embedding_length", n_embd % 32 == 0, || "a multiple of 32".into())?;
+        keys.expect("attention.key_length", (8..=MAX_HEAD_DIM).contains(&head_dim) && head_dim % 8 == 0, || {
+            format!("a multiple of 8 up to {MAX_HEAD_DIM} (heads would be {head_dim} wide)")
+        })?;
+        keys.expect("attention.value_length", keys.count_or("attention.value_length", head_dim, MAX_HEAD_DIM)? == head_dim, || {
             format!("{head_dim}, as attention.key_length")
         })?;
-        keys.expect("embedding_length", n_embd % 32 == 0, || "a multiple of 32".into())?;
-        keys.expect("attention.key_length", head_dim % 8 == 0, || "a multiple of 8".into())?;
-        keys.expect("attention.head_count", n_heads % heads.n_kv == 0 && (heads.n * head_dim) % 32 == 0, || {
+        keys.expect("attention.head_count", n_heads % heads.n_kv == 0, || {
             format!("a multiple of attention.head_count_kv ({})", heads.n_kv)
+        })?;
+        keys.expect("attention.head_count", (n_heads * head_dim) % 32 == 0, || {
+            format!("a multiple of 32 when multiplied by the width of a head ({head_dim})")
         })?;
 
         let n_layers = keys.count("block_count", 1 << 10)?;
@@ -102,13 +107,14 @@ impl Config {
         keys.expect("feed_forward_length", n_ffn % 32 == 0, || "a multiple of 32".into())?;
 
         let embedding = directory.get("token_embd.weight").ok_or_else(|| Error::MissingTensor { tensor: "token_embd.weight".into() })?;
+        let n_tokens = metadata.strings("tokenizer.ggml.tokens")?.map_or(0, gguf::Strings::len);
         let n_vocab = match embedding.shape.as_slice() {
             [_, n] => u32::try_from(*n).ok().filter(|n| *n < 1 << 24),
             _ => None,
         }
         .ok_or_else(|| Error::Shape {
             tensor: embedding.name.clone(),
-            expected: vec![n_embd.into(), 0],
+            expected: vec![n_embd.into(), n_tokens as u64],
             got: embedding.shape.clone(),
         })?;
 
@@ -127,6 +133,17 @@ impl Config {
             rope: keys.rope(architecture, head_dim)?,
             windows,
         })
+    }
+}
+
+/// Widest head that the attention kernel has room for.
+const MAX_HEAD_DIM: u32 = 256;
+
+/// A value as an error quotes it: short, whatever the file says.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Str(text) if text.len() <= 64 => format!("{text:?}"),
+        value => value.describe(),
     }
 }
 
@@ -149,7 +166,7 @@ impl Keys<'_> {
         if holds {
             return Ok(());
         }
-        let got = self.metadata.get(&self.key(name)).map_or("absent".to_owned(), |v| format!("{v:?}"));
+        let got = self.metadata.get(&self.key(name)).map_or("absent".to_owned(), shown);
         Err(Error::BadValue { key: self.key(name), expected: expected(), got })
     }
 
@@ -172,19 +189,25 @@ impl Keys<'_> {
 
     fn number(&self, name: &str) -> Result<f32, Error> {
         let got = self.metadata.f32(&self.key(name))?.ok_or_else(|| missing(&self.key(name)))?;
-        self.positive(name, got)
+        self.above(0.0, name, got)
     }
 
     fn number_or(&self, name: &str, default: f32) -> Result<f32, Error> {
         let got = self.metadata.f32(&self.key(name))?.unwrap_or(default);
-        self.positive(name, got)
+        self.above(0.0, name, got)
     }
 
-    fn positive(&self, name: &str, got: f32) -> Result<f32, Error> {
-        if got.is_finite() && got > 0.0 {
+    fn at_least_one(&self, name: &str) -> Result<f32, Error> {
+        let got = self.number(name)?;
+        self.expect(name, got >= 1.0, || "1 or more".into())?;
+        Ok(got)
+    }
+
+    fn above(&self, least: f32, name: &str, got: f32) -> Result<f32, Error> {
+        if got.is_finite() && got > least {
             return Ok(got);
         }
-        Err(Error::BadValue { key: self.key(name), expected: "a positive number".into(), got: got.to_string() })
+        Err(Error::BadValue { key: self.key(name), expected: format!("a number above {least}"), got: got.to_string() })
     }
 
     /// `sliding_window_pattern` is a period (its last layer sees all) or a flag a layer; without it
@@ -214,7 +237,7 @@ impl Keys<'_> {
         let yarn = match scaling {
             None | Some("none") => None,
             Some("yarn") => Some(Yarn {
-                factor: self.number("rope.scaling.factor")?,
+                factor: self.at_least_one("rope.scaling.factor")?,
                 original_context: self.count("rope.scaling.original_context_length", 1 << 24)? as f32,
                 beta_fast: self.number_or("rope.scaling.yarn_beta_fast", 32.0)?,
                 beta_slow: self.number_or("rope.scaling.yarn_beta_slow", 1.0)?,
@@ -224,6 +247,8 @@ impl Keys<'_> {
                 None
             }
         };
-        Ok(RopeConfig { n_rot, interleaved: architecture == Architecture::Llama, theta: self.number_or("rope.freq_base", 10000.0)?, yarn })
+        // At 1 all pairs would turn alike, and YaRN's range has no place.
+        let theta = self.above(1.0, "rope.freq_base", self.number_or("rope.freq_base", 10000.0)?)?;
+        Ok(RopeConfig { n_rot, interleaved: architecture == Architecture::Llama, theta, yarn })
     }
 }

@@ -21,8 +21,10 @@ pub enum Error {
     TensorType { tensor: String, expected: &'static str, got: &'static str },
     #[error("tensor {tensor:?} is not supported: {why}")]
     UnsupportedTensor { tensor: String, why: &'static str },
-    #[error("tensor {tensor:?} needs {needed} B in one binding, the adapter allows {limit}")]
+    #[error("{tensor:?} needs {needed} B in one binding, the adapter allows {limit}")]
     Binding { tensor: String, needed: u64, limit: u64 },
     #[error("a context of {got} is too long: {why}")]
     Context { got: u32, why: String },
+    #[error("option {name} is {got}: expected {expected}")]
+    Option { name: &'static str, expected: &'static str, got: u64 },
 }

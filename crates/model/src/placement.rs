@@ -72,6 +72,11 @@ impl<'a> Placer<'a> {
         Err(Error::Binding { tensor: tensor.into(), needed, limit: self.max_binding })
     }
 
+    /// What a step works on is bound whole, whatever its size.
+    pub(crate) fn check_state(&self) -> Result<(), Error> {
+        self.buffers.iter().filter(|b| b.usage == Usage::State).try_for_each(|b| self.check(&b.label, b.bytes))
+    }
+
     /// f32 tensors end to end in one buffer: a norm, sinks, a router, biases.
     pub(crate) fn vector(&mut self, tensors: &[(&str, &[u64])]) -> Result<Slice, Error> {
         let found = tensors.iter().map(|(name, shape)| self.tensor(name, shape)).collect::<Result<Vec<_>, _>>()?;

@@ -109,7 +109,7 @@ impl Model {
     /// Not a model that can be run, or options that it cannot be run with.
     pub fn new(directory: &Directory, options: Options) -> Result<Self, Error> {
         let config = Config::new(directory)?;
-        check_context(&config, &options)?;
+        check_options(&config, &options)?;
         let mut placer = Placer::new(directory, options.max_binding);
         if placer.has("rope_freqs.weight") {
             return Err(Error::UnsupportedTensor {
@@ -121,15 +121,21 @@ impl Model {
         let shared = Shared::new(&mut placer.buffers, &config, &options);
         let layers = (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, l)).collect::<Result<_, _>>()?;
         let output_norm = placer.vector(&[("output_norm.weight", &[config.n_embd.into()])])?;
-        let output =
-            if placer.has("output.weight") { placer.matrix("output.weight", config.n_embd, config.n_vocab)? } else { token_embd.clone() };
+        let has_head = config.architecture == Architecture::GptOss || placer.has("output.weight");
+        let output = if has_head { placer.matrix("output.weight", config.n_embd, config.n_vocab)? } else { token_embd.clone() };
         let state = State::new(&mut placer.buffers, &config, &options, &shared);
+        placer.check_state()?;
         let Placer { buffers, uploads, bytes, .. } = placer;
         Ok(Self { config, options, token_embd, rope: shared.rope, layers, output_norm, output, state, buffers, uploads, bytes })
     }
 }
 
-fn check_context(config: &Config, options: &Options) -> Result<(), Error> {
+fn check_options(config: &Config, options: &Options) -> Result<(), Error> {
+    for (name, got) in [("chunk", options.chunk), ("logit_rows", options.logit_rows)] {
+        if got == 0 {
+            return Err(Error::Option { name, expected: "1 or more", got: 0 });
+        }
+    }
     let refuse = |why: String| Err(Error::Context { got: options.context, why });
     let (context, row) = (u64::from(options.context), u64::from(config.heads.n_kv * config.heads.dim) * options.kv.bytes());
     if options.context == 0 || options.context > config.n_context {
