@@ -4,6 +4,8 @@
 import { chromium } from "playwright-core";
 import puppeteer from "puppeteer-core";
 
+const viewport = { width: 1200, height: 720 };
+
 /** A page, the console errors it made, and what a person does with it, by role and name. */
 class Tab {
   errors = [];
@@ -18,6 +20,10 @@ class Tab {
 
   goto(url) {
     return this.page.goto(url);
+  }
+
+  screenshot(path) {
+    return this.page.screenshot({ path });
   }
 
   /** Runs `fn(arg)` in the page. */
@@ -81,7 +87,8 @@ async function openChromium({ webgpu }) {
   if (webgpu) args.push("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader");
   else args.push("--disable-features=WebGPU", "--disable-gpu");
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
-  return { tab: new ChromiumTab(await browser.newPage()), close: () => browser.close() };
+  const page = await browser.newPage({ viewport, colorScheme: "light" });
+  return { tab: new ChromiumTab(page), close: () => browser.close() };
 }
 
 async function openFirefox({ webgpu }) {
@@ -89,6 +96,9 @@ async function openFirefox({ webgpu }) {
     browser: "firefox",
     executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
     headless: true,
+    defaultViewport: viewport,
+    // One call may be a whole answer.
+    protocolTimeout: 600_000,
     extraPrefsFirefox: {
       "dom.webgpu.enabled": webgpu,
       "dom.webgpu.workers.enabled": webgpu,
@@ -98,4 +108,8 @@ async function openFirefox({ webgpu }) {
   return { tab: new FirefoxTab(await browser.newPage()), close: () => browser.close() };
 }
 
-export const browsers = { Chromium: openChromium, Firefox: openFirefox };
+/** `maxTokens`: of each golden answer, as many as its software adapter makes in reasonable time. */
+export const browsers = {
+  Chromium: { open: openChromium, maxTokens: 12 },
+  Firefox: { open: openFirefox, maxTokens: 24 },
+};

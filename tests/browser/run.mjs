@@ -1,8 +1,9 @@
-// Runs every test in every browser against the page at QUIRE_URL and prints a line for each, then the counts as JSON.
-// `node run.mjs WORD` runs the tests whose line contains the word.
+// Runs every suite in every browser against the page at QUIRE_URL: a line for each test, then the counts as JSON.
+// `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
+// folder for pictures of the page.
 
 import { browsers } from "./browsers.mjs";
-import { tests } from "./tests.mjs";
+import { suites } from "./suites.mjs";
 
 const url = process.env.QUIRE_URL;
 if (!url) {
@@ -11,36 +12,27 @@ if (!url) {
 }
 const only = process.argv[2] ?? "";
 const counts = { passed: 0, failed: 0, skipped: 0 };
-const glue = await (await fetch(new URL("wasm/quire_web.js", url))).text();
-const hasEngine = /export class Quire\b/.test(glue);
 
-for (const [browser, open] of Object.entries(browsers)) {
-  for (const { name, webgpu = true, needsEngine = false, tooSlowIn, run } of tests) {
-    const line = `${browser}: ${name}`;
-    if (!line.includes(only)) continue;
-    if (needsEngine && !hasEngine) {
-      counts.skipped += 1;
-      console.log(`skipped - ${line}: the wasm module holds no engine`);
-      continue;
+for (const [browser, { open, maxTokens }] of Object.entries(browsers)) {
+  for (const { name: suite, webgpu = true, tests } of suites) {
+    if (!`${browser}: ${suite}`.includes(only)) continue;
+    const opened = await open({ webgpu }).catch((error) => ({ error }));
+    for (const [name, test] of Object.entries(tests)) {
+      const line = `${browser}: ${suite}: ${name}`;
+      const begin = performance.now();
+      try {
+        if (opened.error) throw opened.error;
+        const note = await test(opened.tab, { url, browser, maxTokens, screenshots: process.env.SCREENSHOTS });
+        const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+        counts.passed += 1;
+        console.log(`ok - ${line} (${[seconds + " s", note].filter(Boolean).join("; ")})`);
+      } catch (error) {
+        counts.failed += 1;
+        const seen = opened.tab?.errors.map((text) => `\n  console: ${text}`).join("") ?? "";
+        console.log(`not ok - ${line}: ${error.message}${seen}`);
+      }
     }
-    if (tooSlowIn === browser) {
-      counts.skipped += 1;
-      console.log(`skipped - ${line}: its software adapter makes about one token a second`);
-      continue;
-    }
-    let opened;
-    try {
-      opened = await open({ webgpu });
-      await run(opened.tab, url);
-      counts.passed += 1;
-      console.log(`ok - ${line}`);
-    } catch (error) {
-      counts.failed += 1;
-      const seen = opened?.tab.errors.map((text) => `\n  console: ${text}`).join("") ?? "";
-      console.log(`not ok - ${line}: ${error.message}${seen}`);
-    } finally {
-      await opened?.close().catch(() => {});
-    }
+    await opened.close?.().catch(() => {});
   }
 }
 console.log(JSON.stringify(counts));

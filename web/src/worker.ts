@@ -25,6 +25,8 @@ const started = init({ module_or_path: new URL("./wasm/quire_web_bg.wasm", impor
 started.catch(() => {});
 
 let quire: Quire | undefined;
+/** The chat under way. It ends always, and a while after it was stopped: the GPU finishes what it was given. */
+let chatting: { signal: AbortSignal; ended: Promise<unknown> } | undefined;
 const running = new Map<number, AbortController>();
 
 function post(message: FromWorker, transfer: Transferable[] = []): void {
@@ -47,7 +49,7 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       return next.info();
     }
     case "chat":
-      return await loaded().chat(call.request, part, signal);
+      return await chat(call.request, part, signal);
     case "logits":
       return await loaded().logits(call.ids, call.kvF16);
     case "stats":
@@ -57,6 +59,17 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       quire = undefined;
       return null;
   }
+}
+
+/** Answers once a chat that was stopped has made way; one that was not makes the engine refuse. */
+async function chat(request: string, part: (json: string) => void, signal: AbortSignal): Promise<string> {
+  while (chatting?.signal.aborted) await chatting.ended;
+  const answer = loaded().chat(request, part, signal);
+  if (!chatting) {
+    const clear = () => void (chatting = undefined);
+    chatting = { signal, ended: answer.then(clear, clear) };
+  }
+  return answer;
 }
 
 /** A thrown value as the page is told of it. */

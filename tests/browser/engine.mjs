@@ -1,0 +1,135 @@
+// The engine through its JavaScript face: exact logits of nano, the greedy answers of smollm2-moe, errors and aborts.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+
+const vectors = new URL("../vectors/", import.meta.url);
+const read = (path) => readFile(new URL(path, vectors));
+const numbers = async (path) => (await read(path)).toString().trim().split(/[\s,]+/).map(Number);
+
+/** Opens a page of the site that loads no model by itself. */
+const openBlank = (tab, url) => tab.goto(`${url}?model=`);
+
+/** In the page: loads a URL, or bytes as a file, into `window.engine`. Resolves to how it failed, if it did. */
+async function load({ url, bytes, abortAfterBytes }) {
+  const { createEngine } = await import(new URL("index.js", document.baseURI).href);
+  const model = url ?? new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], "file.gguf");
+  const controller = new AbortController();
+  const onProgress = ({ loaded }) => {
+    if (loaded > abortAfterBytes) controller.abort();
+  };
+  try {
+    await window.engine?.unload();
+    window.engine = await createEngine({ model, onProgress, signal: controller.signal });
+  } catch (error) {
+    return { name: error.name, code: error.code, message: error.message };
+  }
+}
+
+/** In the page: the rows of `engine.logits` at `positions`. */
+async function logits({ ids, positions, kvF16 }) {
+  const all = await window.engine.logits(Uint32Array.from(ids), { kvF16 });
+  const nVocab = all.length / ids.length;
+  return positions.flatMap((p) => [...all.subarray(p * nVocab, (p + 1) * nVocab)]);
+}
+
+/** In the page: an answer without sampling. */
+async function answer({ prompt, maxTokens }) {
+  const body = { messages: [{ role: "user", content: prompt }], temperature: 0, max_tokens: maxTokens };
+  const begin = performance.now();
+  const { choices, usage } = await window.engine.chat.completions.create(body);
+  return { text: choices[0].message.content, finish: choices[0].finish_reason, usage, seconds: (performance.now() - begin) / 1000 };
+}
+
+/** `rms(got - expected) / rms(expected)`. */
+function relativeRms(got, expected) {
+  assert.equal(got.length, expected.length);
+  let [error, scale] = [0, 0];
+  for (let i = 0; i < got.length; i += 1) {
+    error += (got[i] - expected[i]) ** 2;
+    scale += expected[i] ** 2;
+  }
+  return Math.sqrt(error / scale);
+}
+
+/** Holds the logits of a nano model to those of a float64 forward pass; `bounds` are `[tokens, bound]`. */
+async function checkNano(tab, name, kvF16, bounds) {
+  const failed = await tab.evaluate(load, { bytes: (await read(`nano/${name}.gguf`)).toString("base64") });
+  assert.equal(failed, undefined);
+  const errors = [];
+  for (const [n, bound] of bounds) {
+    const [ids, positions] = [await numbers(`nano/tokens-${n}.txt`), await numbers(`nano/positions-${n}.txt`)];
+    const bytes = await read(`nano/${name}.logits-${n}.f32`);
+    const golden = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+    const error = relativeRms(await tab.evaluate(logits, { ids, positions, kvF16 }), golden);
+    assert.ok(error < bound, `${n} tokens: relative RMS ${error.toExponential(2)}, bound ${bound}`);
+    errors.push(`${n}: ${error.toExponential(1)}`);
+  }
+  return errors.join(", ");
+}
+
+export const tests = {
+  async "nano in f32 gives the logits of a float64 forward"(tab, { url }) {
+    await openBlank(tab, url);
+    return checkNano(tab, "nano-f32", false, [[1, 1e-5], [40, 1e-5], [900, 2e-4]]);
+  },
+
+  async "f16 keys and values cost little"(tab) {
+    return checkNano(tab, "nano-f32", true, [[1, 5e-3], [40, 5e-3]]);
+  },
+
+  async "MXFP4 experts and Q8_0 attention give the logits of their dequantised weights"(tab) {
+    return checkNano(tab, "nano", false, [[1, 2e-3], [40, 2e-3]]);
+  },
+
+  async "an address with nothing behind it is a network error"(tab, { url }) {
+    const failed = await tab.evaluate(load, { url: `${url}models/no-such-model.gguf` });
+    assert.equal(failed?.code, "network");
+    assert.match(failed.message, /404/);
+  },
+
+  async "what is no GGUF is a format error, from a file and over HTTP"(tab, { url }) {
+    const text = await tab.evaluate(load, { bytes: Buffer.from("once upon a time there was a model ".repeat(9)).toString("base64") });
+    assert.equal(text?.code, "format", JSON.stringify(text));
+    const html = await tab.evaluate(load, { url: `${url}index.html` });
+    assert.equal(html?.code, "format", JSON.stringify(html));
+  },
+
+  async "loading is aborted with an AbortError, and the same model loads after it"(tab, { url }) {
+    const model = `${url}models/smollm2-moe.gguf`;
+    const failed = await tab.evaluate(load, { url: model, abortAfterBytes: 20e6 });
+    assert.equal(failed?.name, "AbortError", JSON.stringify(failed));
+    assert.equal(await tab.evaluate(load, { url: model }), undefined);
+  },
+
+  async "greedy answers to five prompts are those of the golden run"(tab, { maxTokens }) {
+    let [tokens, seconds] = [0, 0];
+    for (const { prompt, ids, text } of JSON.parse(await read("smollm2/smollm2-moe.greedy.json"))) {
+      const got = await tab.evaluate(answer, { prompt, maxTokens });
+      const whole = text.split("<|im_end|>")[0];
+      const end = ids.indexOf(2);
+      const isWhole = end >= 0 && end < maxTokens;
+      assert.equal(got.finish, isWhole ? "stop" : "length", `${prompt}: ${got.text}`);
+      // Token by token the text grows, so as many tokens of the golden text make a beginning of it.
+      if (isWhole) assert.equal(got.text, whole);
+      else assert.ok(got.text.length > maxTokens && whole.startsWith(got.text), `${prompt}: ${got.text}, not ${whole}`);
+      tokens += got.usage.completion_tokens;
+      seconds += got.seconds;
+    }
+    return `${tokens} tokens in ${seconds.toFixed(0)} s with their prompts`;
+  },
+
+  async "a second request meanwhile is refused as busy, and a stopped one makes way"(tab) {
+    const found = await tab.evaluate(async () => {
+      const { completions } = window.engine.chat;
+      const body = { messages: [{ role: "user", content: "Count to ten." }], temperature: 0, max_tokens: 3 };
+      const controller = new AbortController();
+      const first = completions.create(body, { signal: controller.signal });
+      const second = await completions.create(body).catch((error) => error.code);
+      controller.abort();
+      const third = completions.create(body);
+      return { first: await first.catch((error) => error.name), second, third: (await third).usage.completion_tokens };
+    });
+    assert.deepEqual(found, { first: "AbortError", second: "busy", third: 3 });
+  },
+};

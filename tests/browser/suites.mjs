@@ -1,0 +1,11 @@
+// What must hold in every browser. The tests of a suite share one tab and run in order; each is a sentence.
+
+import * as engine from "./engine.mjs";
+import * as page from "./page.mjs";
+
+export const suites = [
+  { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
+  { name: "the page", tests: page.conversation },
+  { name: "a wrong address", tests: page.wrongAddress },
+  { name: "the engine", tests: engine.tests },
+];
