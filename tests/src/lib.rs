@@ -66,10 +66,14 @@ pub fn gpu() -> Gpu {
 
 /// A model with all its weights on a GPU.
 pub fn engine(files: &Files, options: Options) -> Engine {
+    engine_of(gpu(), files, Model::new(&files.directory, options).unwrap())
+}
+
+/// The same for a layout that a test may have changed; uploads that it dropped leave zeros.
+pub fn engine_of(gpu: Gpu, files: &Files, model: Model) -> Engine {
     pollster::block_on(async {
-        let model = Model::new(&files.directory, options).unwrap();
         let unusable = api::tokenizer(&files.directory).unwrap().unusable().collect();
-        let mut engine = Engine::new(gpu(), model, unusable, None).await.unwrap();
+        let mut engine = Engine::new(gpu, model, unusable, None).await.unwrap();
         let mut loader = Loader::new(&engine).await.unwrap();
         while let Some((shard, range)) = loader.next_run(1 << 20) {
             let bytes = store::read_vec(&*files.sources[shard], range).await.unwrap();

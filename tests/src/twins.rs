@@ -66,14 +66,31 @@ impl Twins {
         self.memory[&slice.buffer][first..].iter().take(slice.bytes as usize / 4).map(|w| f32::from_bits(*w)).collect()
     }
 
+    /// The residual stream of `tokens` after each layer, `[n_layers, n_tokens, n_embd]`; one chunk must hold them.
+    pub fn residuals(&mut self, tokens: &[u32]) -> Vec<f32> {
+        let layers = std::mem::take(&mut self.model.layers);
+        let mut out = Vec::new();
+        for n_layers in 1..=layers.len() {
+            self.model.layers = layers[..n_layers].to_vec();
+            self.place(tokens, 0);
+            cpu::execute(&self.model.forward(tokens.len() as u32), &mut self.memory).unwrap();
+            out.extend(&self.read(self.model.state.x)[..tokens.len() * self.model.config.n_embd as usize]);
+        }
+        out
+    }
+
+    fn place(&mut self, tokens: &[u32], position: u32) {
+        let step = Step { position, n_sampled: 0, halt: 0, seed: 0 };
+        self.write(self.model.state.tokens, bytemuck::cast_slice(tokens));
+        self.write(self.model.state.step, bytemuck::bytes_of(&step));
+    }
+
     /// Logits of every position.
     pub fn logits(&mut self, tokens: &[u32]) -> Vec<f32> {
         let rows = self.model.options.logit_rows as usize;
         let mut out = Vec::new();
         for (i, chunk) in tokens.chunks(rows).enumerate() {
-            let step = Step { position: (i * rows) as u32, n_sampled: 0, halt: 0, seed: 0 };
-            self.write(self.model.state.tokens, bytemuck::cast_slice(chunk));
-            self.write(self.model.state.step, bytemuck::bytes_of(&step));
+            self.place(chunk, (i * rows) as u32);
             let mut recording = self.model.forward(chunk.len() as u32);
             self.model.head(&mut recording, 0, chunk.len() as u32);
             cpu::execute(&recording, &mut self.memory).unwrap();

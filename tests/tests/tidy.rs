@@ -45,7 +45,8 @@ fn dependencies_run_down_only() {
     for (room, allowed) in rooms {
         let manifest = read_to_string(root().join(format!("crates/{room}/Cargo.toml"))).unwrap();
         for (other, _) in rooms {
-            let uses = manifest.lines().any(|line| line.starts_with(&format!("{other}.workspace")) || line.starts_with(&format!("{other} =")));
+            let uses =
+                manifest.lines().any(|line| line.starts_with(&format!("{other}.workspace")) || line.starts_with(&format!("{other} =")));
             assert!(!uses || allowed.contains(&other), "{room} must not use {other}");
         }
         let knows_wgpu = manifest.lines().any(|line| line.starts_with("wgpu"));
