@@ -1,8 +1,9 @@
-//! `cargo xtask serve | test | models`: each sets up what it needs by itself, and says so.
+//! `cargo xtask serve | test | models | package`: each sets up what it needs by itself, and says so.
 
 mod bundle;
 mod models;
 mod npm;
+mod package;
 mod serve;
 mod setup;
 mod shell;
@@ -34,6 +35,8 @@ enum Command {
     Test,
     /// List the models by name, or make those that are named
     Models { names: Vec<String> },
+    /// Make what is published: the static site and the npm package, in target/package
+    Package,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Serve { model, port } => serve::run(&model, port).map(|()| true),
         Command::Test => test::run(),
         Command::Models { names } => models::run(&names).map(|()| true),
+        Command::Package => package::build().map(|_| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

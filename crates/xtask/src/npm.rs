@@ -26,3 +26,11 @@ pub(crate) fn install(folder: &Path) -> Result<()> {
     fs::write(stamp, wanted)?;
     Ok(())
 }
+
+/// Installs a packed package into `folder`.
+///
+/// # Errors
+/// If npm fails.
+pub(crate) fn add(folder: &Path, tarball: &Path) -> Result<()> {
+    run(Command::new("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--silent"]).arg(tarball).current_dir(folder))
+}

@@ -1,16 +1,18 @@
 //! Every test there is: Rust, TypeScript, browsers; added up on the last line.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::models;
 use crate::serve::{Server, Site};
-use crate::shell::{root, say};
-use crate::{bundle, npm, setup, wasm};
+use crate::shell::{root, say, target};
+use crate::{bundle, npm, package, setup, wasm};
 
 /// The wasm module may weigh this much, in bytes.
 const MAX_WASM: wasm::Size = wasm::Size { raw: 3_000_000, brotli: 1_000_000 };
@@ -54,26 +56,31 @@ impl Tally {
 pub(crate) fn run() -> Result<bool> {
     let mut tally = Tally::default();
     let models = ["smollm2", "smollm2-moe", "smollm2-moe-q8", "smollm2-moe-shards"];
-    tally += Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned)));
-    tally += rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error)));
-    tally += Tally::of("the TypeScript is well typed", bundle::check_types());
-    tally += typescript().unwrap_or_else(|error| Tally::of("the TypeScript tests can be run", Err(error)));
-    match bundle::build() {
-        Ok(page) => {
-            tally += Tally::of("the page can be built", Ok(()));
-            let module = page.join("wasm/quire_web_bg.wasm");
-            tally += Tally::of("the wasm module is small", is_small(&module));
-            let done = models::locate(models::DEFAULT).and_then(|model| Site::new(page, &model)).and_then(browsers);
-            tally += done.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)));
-        }
-        Err(error) => tally += Tally::of("the page can be built", Err(error)),
-    }
+    tally += timed("models", || Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned))));
+    tally += timed("Rust", || rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error))));
+    tally += timed("TypeScript", || {
+        let mut tally = Tally::of("the TypeScript is well typed", bundle::check_types());
+        tally += typescript().unwrap_or_else(|error| Tally::of("the TypeScript tests can be run", Err(error)));
+        tally
+    });
+    tally += timed("building the page", || Tally::of("the page can be built and the wasm module is small", is_small()));
+    tally += timed("packaging", || Tally::of("the npm package installs, and its exports and types are there", package::check()));
+    tally += timed("browsers", || browsers().unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error))));
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     Ok(tally.failed == 0)
 }
 
-fn is_small(module: &std::path::Path) -> Result<()> {
-    let size = wasm::Size::of(module)?;
+/// Does a part of the tests and says how long it took.
+fn timed(part: &str, work: impl FnOnce() -> Tally) -> Tally {
+    let begin = Instant::now();
+    let tally = work();
+    say(&format!("{part}: {:.0} s", begin.elapsed().as_secs_f64()));
+    tally
+}
+
+fn is_small() -> Result<()> {
+    let module = bundle::build()?.join("wasm/quire_web_bg.wasm");
+    let size = wasm::Size::of(&module)?;
     ensure!(
         size.raw <= MAX_WASM.raw && size.brotli <= MAX_WASM.brotli,
         "{} bytes, {} with brotli; at most {} and {}",
@@ -85,10 +92,21 @@ fn is_small(module: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
+/// A program whose children open Vulkan devices: its loader complains of each where there is no runtime folder.
+fn with_vulkan(program: &str) -> Result<Command> {
+    let mut command = Command::new(program);
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        let folder = target().join("runtime");
+        fs::create_dir_all(&folder)?;
+        command.env("XDG_RUNTIME_DIR", folder);
+    }
+    Ok(command)
+}
+
 /// `cargo test` over the workspace, shown as it runs.
 fn rust() -> Result<Tally> {
     say("running the Rust tests");
-    let mut cargo = Command::new("cargo")
+    let mut cargo = with_vulkan("cargo")?
         .args(["test", "--workspace", "--no-fail-fast"])
         .current_dir(root())
         .stdout(Stdio::piped())
@@ -141,18 +159,22 @@ fn typescript() -> Result<Tally> {
 }
 
 /// The tests under `tests/browser`, against a server of their own.
-fn browsers(site: Site) -> Result<Tally> {
+fn browsers() -> Result<Tally> {
+    let site = Site::new(bundle::build()?, &models::locate(models::DEFAULT)?)?;
     let folder = root().join("tests/browser");
     npm::install(&folder)?;
     let browsers = setup::browsers()?;
     let server = Server::start(site, 0)?;
+    let screenshots = target().join("screenshots");
+    fs::create_dir_all(&screenshots)?;
     say("running the browser tests");
-    let mut node = Command::new("node")
+    let mut node = with_vulkan("node")?
         .arg("run.mjs")
         .current_dir(&folder)
         .env("QUIRE_URL", server.url())
         .env("CHROMIUM", browsers.chromium)
         .env("FIREFOX", browsers.firefox)
+        .env("SCREENSHOTS", screenshots)
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run node")?;

@@ -1,0 +1,97 @@
+//! What others get: the page as a static site, and the npm package `quire`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::shell::{read, root, run, say, target};
+use crate::{bundle, npm};
+
+/// The npm package may weigh this much packed, in bytes.
+const MAX_TARBALL: u64 = 1_500_000;
+
+/// What `web/package.json` exports, from the built page to `web/dist`.
+const PARTS: [&str; 6] = ["index.js", "index.js.map", "worker.js", "worker.js.map", "wasm/quire_web.js", "wasm/quire_web_bg.wasm"];
+
+/// Makes `target/package/site` and `target/package/quire-VERSION.tgz`, and says where the latter is.
+///
+/// # Errors
+/// If the page cannot be built, a tool fails, or the package is too large.
+pub(crate) fn build() -> Result<PathBuf> {
+    let page = bundle::build()?;
+    let out = target().join("package");
+    if out.exists() {
+        fs::remove_dir_all(&out)?;
+    }
+    copy(&page, &out.join("site"), &site(&page)?)?;
+
+    let web = root().join("web");
+    let dist = web.join("dist");
+    if dist.exists() {
+        fs::remove_dir_all(&dist)?;
+    }
+    copy(&page, &dist, &PARTS.map(PathBuf::from))?;
+    copy(&root(), &dist, &["LICENSE-MIT", "LICENSE-APACHE"].map(PathBuf::from))?;
+    run(Command::new(web.join("node_modules/.bin/tsc")).args(["-p", "tsconfig.package.json"]).current_dir(&web))?;
+    let name = read(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(&out).current_dir(&web))?;
+    let tarball = out.join(name);
+    let bytes = fs::metadata(&tarball)?.len();
+    ensure!(bytes <= MAX_TARBALL, "{} has {bytes} bytes, at most {MAX_TARBALL} are allowed", tarball.display());
+    say(&format!("{}: {bytes} bytes; the site is in {}", tarball.display(), out.join("site").display()));
+    Ok(tarball)
+}
+
+/// The files of the site: all that is built but notes for tools.
+fn site(page: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for folder in ["", "wasm"] {
+        for entry in fs::read_dir(page.join(folder))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_served = [".html", ".css", ".svg", ".json", ".js", ".wasm"].iter().any(|end| name.to_string_lossy().ends_with(end));
+            if is_served && entry.file_type()?.is_file() {
+                files.push(Path::new(folder).join(name));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Copies `files` from one folder to another, which is made.
+fn copy(from: &Path, to: &Path, files: &[PathBuf]) -> Result<()> {
+    for file in files {
+        let (source, copy) = (from.join(file), to.join(file));
+        fs::create_dir_all(copy.parent().unwrap_or(to))?;
+        fs::copy(&source, &copy).with_context(|| format!("cannot copy {}", source.display()))?;
+    }
+    Ok(())
+}
+
+/// Installs the package into a project of its own, as someone who uses it would: types check, every export is there.
+///
+/// # Errors
+/// If any of that fails.
+pub(crate) fn check() -> Result<()> {
+    let tarball = build()?;
+    let user = target().join("package/user");
+    fs::create_dir_all(&user)?;
+    fs::write(user.join("package.json"), r#"{ "private": true, "type": "module" }"#)?;
+    fs::write(user.join("use.ts"), include_str!("../../../web/test/package/use.ts"))?;
+    npm::add(&user, &tarball)?;
+    let script = "import { accessSync } from 'node:fs'; import { fileURLToPath } from 'node:url'; \
+                  for (const name of process.argv.slice(1)) accessSync(fileURLToPath(import.meta.resolve(name)));";
+    run(Command::new("node")
+        .args(["--input-type=module", "-e", script, "--"])
+        .args(["quire", "quire/worker", "quire/quire_web_bg.wasm", "quire/package.json"])
+        .current_dir(&user))?;
+    for resolution in ["bundler", "nodenext"] {
+        let module = if resolution == "bundler" { "esnext" } else { resolution };
+        run(Command::new(root().join("web/node_modules/.bin/tsc"))
+            .args(["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,esnext.disposable,dom,dom.asynciterable"])
+            .args(["--types", "", "--moduleResolution", resolution, "--module", module, "use.ts"])
+            .current_dir(&user))?;
+    }
+    Ok(())
+}

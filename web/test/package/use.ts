@@ -1,0 +1,21 @@
+/** How a project uses the package; its types are checked against the installed one. */
+
+import { createEngine, isSupported, QuireError } from "quire";
+
+export async function capital(write: (text: string) => void): Promise<string> {
+  const support = await isSupported();
+  if (!support.ok) return support.reason;
+  try {
+    await using engine = await createEngine({ model: "/model.gguf", onProgress: ({ loaded, total }) => write(`${loaded / total}`) });
+    const messages = [{ role: "user" as const, content: "What is the capital of France?" }];
+    const stream = await engine.chat.completions.create({ messages, stream: true }, { signal: AbortSignal.timeout(10_000) });
+    for await (const chunk of stream) write(chunk.choices[0]?.delta.content ?? "");
+    const whole = await engine.chat.completions.create({ messages });
+    // @ts-expect-error: a whole answer is no stream
+    whole[Symbol.asyncIterator];
+    return whole.choices[0]?.message.content ?? "";
+  } catch (error) {
+    if (error instanceof QuireError && error.code === "out_of_memory") return "too large";
+    throw error;
+  }
+}
