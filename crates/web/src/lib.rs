@@ -2,6 +2,7 @@
 #![cfg(target_arch = "wasm32")]
 
 mod abort;
+mod adapter;
 mod console;
 mod failure;
 
@@ -12,35 +13,17 @@ use abort::Abort;
 use api::{Files, LoadOptions, Model, Progress, Request};
 use engine::{Engine, Gpu, Loader};
 use failure::Failure;
-use js_sys::{Function, Promise, Reflect};
+use js_sys::Function;
 use kernels::ops::KvType;
 use model::Options;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 /// Panics are bugs; the console shows them with their place.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
     console::start();
-}
-
-/// Whether this scope has WebGPU and an adapter to offer.
-#[wasm_bindgen(js_name = isSupported)]
-pub async fn is_supported() -> bool {
-    match request_adapter() {
-        Ok(adapter) => JsFuture::from(adapter).await.is_ok_and(|found| found.is_object()),
-        Err(_) => false,
-    }
-}
-
-/// `navigator.gpu.requestAdapter()`, which page and worker share.
-fn request_adapter() -> Result<Promise, JsValue> {
-    let navigator = Reflect::get(&js_sys::global(), &"navigator".into())?;
-    let gpu = Reflect::get(&navigator, &"gpu".into())?;
-    let request: Function = Reflect::get(&gpu, &"requestAdapter".into())?.dyn_into()?;
-    request.call0(&gpu)?.dyn_into()
 }
 
 #[allow(missing_debug_implementations, reason = "JavaScript has no use for it")]
@@ -182,7 +165,7 @@ impl Quire {
         let info = json(&Info {
             name: &config.name,
             architecture: files.directory.metadata.str("general.architecture").ok().flatten().unwrap_or_default().to_owned(),
-            adapter: gpu.adapter(),
+            adapter: adapter::words().await,
             context_length: model.engine.model().options.context,
             bytes: files.directory.tensors.iter().map(|t| t.bytes).sum(),
             gpu_bytes: model.engine.gpu_bytes(),
