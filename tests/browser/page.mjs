@@ -19,8 +19,8 @@ const ask = async (tab, text) => {
 const answers = (tab) =>
   tab.evaluate(() => [...document.querySelectorAll("[role=log] .answer")].map((answer) => answer.textContent));
 const begun = (tab, n) =>
-  tab.until(`answer ${n} to begin`, (n) => document.querySelectorAll("[role=log] .answer")[n - 1]?.textContent.length > 0, n, 120);
-const ended = (tab) => tab.until("the answer to end", () => document.getElementById("stop").hidden, undefined, 120);
+  tab.until(`answer ${n} to begin`, (n) => document.querySelectorAll("[role=log] .answer")[n - 1]?.textContent.length > 0, n, 300);
+const ended = (tab) => tab.until("the answer to end", () => document.getElementById("stop").hidden, undefined, 300);
 
 /** How the last answer ended, in words; empty if it simply ended. */
 const note = (tab) => tab.evaluate(() => [...document.querySelectorAll("[role=log] .note")].at(-1).textContent);
@@ -58,8 +58,10 @@ export const conversation = {
   },
 
   async "the model loads and the adapter is shown"(tab) {
-    await tab.until("the adapter", () => document.getElementById("adapter").textContent, undefined, 180);
+    const adapter = await tab.until("the adapter", () => document.getElementById("adapter").textContent, undefined, 300);
+    assert.match(adapter, /swiftshader|llvmpipe|not named/i);
     assert.equal(await tab.evaluate(() => document.getElementById("loading").hidden), true);
+    return adapter;
   },
 
   async "the capital of France streams in and is Paris"(tab, { browser, screenshots }) {

@@ -9,7 +9,6 @@ export interface Calls {
   chat: { args: { request: string }; result: string };
   logits: { args: { ids: Uint32Array; kvF16: boolean }; result: Float32Array };
   stats: { args: object; result: string };
-  unload: { args: object; result: null };
 }
 
 export type Op = keyof Calls;

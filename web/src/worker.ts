@@ -54,10 +54,6 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       return await loaded().logits(call.ids, call.kvF16);
     case "stats":
       return loaded().stats();
-    case "unload":
-      quire?.free();
-      quire = undefined;
-      return null;
   }
 }
 
