@@ -33,12 +33,23 @@ async function logits({ ids, positions, kvF16 }) {
   return positions.flatMap((p) => [...all.subarray(p * nVocab, (p + 1) * nVocab)]);
 }
 
-/** In the page: an answer without sampling. */
+/** In the page: a streamed answer without sampling, and the seconds to its first piece and from there to its last. */
 async function answer({ prompt, maxTokens }) {
-  const body = { messages: [{ role: "user", content: prompt }], temperature: 0, max_tokens: maxTokens };
+  const messages = [{ role: "user", content: prompt }];
+  const options = { temperature: 0, max_tokens: maxTokens, stream: true, stream_options: { include_usage: true } };
   const begin = performance.now();
-  const { choices, usage } = await window.engine.chat.completions.create(body);
-  return { text: choices[0].message.content, finish: choices[0].finish_reason, usage, seconds: (performance.now() - begin) / 1000 };
+  let [text, finish, usage, first, last] = ["", null, null, undefined, begin];
+  for await (const chunk of await window.engine.chat.completions.create({ messages, ...options })) {
+    const choice = chunk.choices[0];
+    if (choice?.delta.content) {
+      text += choice.delta.content;
+      last = performance.now();
+      first ??= last;
+    }
+    finish = choice?.finish_reason ?? finish;
+    usage = chunk.usage ?? usage;
+  }
+  return { text, finish, usage, prefill: (first - begin) / 1000, decode: (last - first) / 1000 };
 }
 
 /** `rms(got - expected) / rms(expected)`. */
@@ -103,7 +114,7 @@ export const tests = {
   },
 
   async "greedy answers to five prompts are those of the golden run"(tab, { maxTokens }) {
-    let [tokens, seconds] = [0, 0];
+    const answers = [];
     for (const { prompt, ids, text } of JSON.parse(await read("smollm2/smollm2-moe.greedy.json"))) {
       const got = await tab.evaluate(answer, { prompt, maxTokens });
       const whole = text.split("<|im_end|>")[0];
@@ -113,10 +124,13 @@ export const tests = {
       // Token by token the text grows, so as many tokens of the golden text make a beginning of it.
       if (isWhole) assert.equal(got.text, whole);
       else assert.ok(got.text.length > maxTokens && whole.startsWith(got.text), `${prompt}: ${got.text}, not ${whole}`);
-      tokens += got.usage.completion_tokens;
-      seconds += got.seconds;
+      answers.push(got);
     }
-    return `${tokens} tokens in ${seconds.toFixed(0)} s with their prompts`;
+    const sum = (number) => answers.reduce((total, got) => total + number(got), 0);
+    // The first prompt alone finds nothing to reuse.
+    const prefill = answers[0].usage.prompt_tokens / answers[0].prefill;
+    const decode = sum((got) => got.usage.completion_tokens - 1) / sum((got) => got.decode);
+    return `prefill ${prefill.toFixed(1)} tok/s, decode ${decode.toFixed(1)} tok/s`;
   },
 
   async "a second request meanwhile is refused as busy, and a stopped one makes way"(tab) {
