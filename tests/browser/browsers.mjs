@@ -110,6 +110,6 @@ async function openFirefox({ webgpu }) {
 
 /** `maxTokens`: of each golden answer, as many as its software adapter makes in reasonable time. */
 export const browsers = {
-  Chromium: { open: openChromium, maxTokens: 12 },
+  Chromium: { open: openChromium, maxTokens: 8 },
   Firefox: { open: openFirefox, maxTokens: 24 },
 };
