@@ -1,6 +1,7 @@
 //! A model on CPU twins alone.
 
 use api::Files;
+use engine::Executor;
 use kernels::cpu::{self, Memory};
 use kernels::ops::{Repack, Step};
 use kernels::{BufferId, Recording, Slice};
@@ -15,7 +16,11 @@ pub struct Twins {
 
 impl Twins {
     pub fn new(files: &Files, options: Options) -> Self {
-        let model = Model::new(&files.directory, options).unwrap();
+        Self::of(files, Model::new(&files.directory, options).unwrap())
+    }
+
+    /// The same for a layout that a test may have changed.
+    pub fn of(files: &Files, model: Model) -> Self {
         let mut memory = Memory::new();
         for (i, buffer) in model.buffers.iter().enumerate() {
             let mut words: Vec<u32> = bytemuck::pod_collect_to_vec(&buffer.contents);
@@ -83,6 +88,18 @@ impl Twins {
         let step = Step { position, n_sampled: 0, halt: 0, seed: 0 };
         self.write(self.model.state.tokens, bytemuck::cast_slice(tokens));
         self.write(self.model.state.step, bytemuck::bytes_of(&step));
+    }
+
+    /// Logits of every position from a GPU instead, all tokens in one chunk.
+    pub fn logits_on_gpu(&mut self, executor: &mut Executor, tokens: &[u32]) -> Vec<f32> {
+        self.place(tokens, 0);
+        let n_tokens = tokens.len() as u32;
+        let mut recording = self.model.forward(n_tokens);
+        self.model.head(&mut recording, 0, n_tokens);
+        let contents: Vec<Vec<u32>> = (0..self.model.buffers.len() as u32).map(|i| self.memory[&BufferId(i)].clone()).collect();
+        let after = pollster::block_on(executor.run(&recording, &contents)).unwrap();
+        let logits = &after[self.model.state.logits.buffer.0 as usize];
+        logits.iter().take(tokens.len() * self.model.config.n_vocab as usize).map(|w| f32::from_bits(*w)).collect()
     }
 
     /// Logits of every position.

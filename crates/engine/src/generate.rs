@@ -104,7 +104,7 @@ impl Engine {
         if request.max_tokens == 0 {
             return Err(Error::Option { name: "max_tokens", expected: "1 or more", got: "0".into() });
         }
-        let sampling = request.sampling.layout(request.stops)?;
+        let sampling = request.sampling.layout(request.stops, self.model.config.n_vocab)?;
         self.write(self.model.state.sampler.sampling, bytemuck::bytes_of(&sampling));
         self.write_logit_bias(&request.sampling.logit_bias);
         self.write_counts(request);

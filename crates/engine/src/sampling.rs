@@ -51,8 +51,8 @@ impl SamplingOptions {
     }
 
     /// # Errors
-    /// [`Error::Option`] for a number out of its range.
-    pub(crate) fn layout(&self, stops: &[u32]) -> Result<Sampling, Error> {
+    /// [`Error::Option`] for a number out of its range, [`Error::TokenRange`] for a bias of no token.
+    pub(crate) fn layout(&self, stops: &[u32], n_vocab: u32) -> Result<Sampling, Error> {
         let check = |name, value: f32, holds: bool, expected| match holds && value.is_finite() {
             true => Ok(value),
             false => Err(Error::Option { name, expected, got: value.to_string() }),
@@ -76,6 +76,12 @@ impl SamplingOptions {
         }
         if stops.len() > MAX_STOPS {
             return Err(Error::Option { name: "stop tokens", expected: "at most 16", got: stops.len().to_string() });
+        }
+        if let Some((id, _)) = self.logit_bias.iter().find(|(_, bias)| bias.is_nan()) {
+            return Err(Error::Option { name: "logit_bias", expected: "a number", got: format!("NaN for token {id}") });
+        }
+        if let Some((id, _)) = self.logit_bias.iter().find(|(id, _)| *id >= n_vocab) {
+            return Err(Error::TokenRange { id: *id, n_vocab });
         }
         sampling.stops[..stops.len()].copy_from_slice(stops);
         Ok(sampling)
