@@ -1,390 +1,396 @@
-//! A conversation on the GPU: what is kept of it, how it ends, what sampling may choose, and that neither cut weights
-//! nor shards change a logit.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+//! What a session promises: the KV cache of the last prompt is kept where it can be and never shows in the answer,
+//! answers end when they should, sampling does what its options say, and the layout of weights changes nothing.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use api::Files;
 use engine::{Cancel, Engine, Error, Event, Finish, Generated, Gpu, Request, SamplingOptions, Token};
 use gguf::Writer;
 use kernels::ops::KvType;
 use model::{Model, Options};
 use tests::{engine_of, gpu, open, read_ids, relative_rms, vector};
 
-const CONTEXT: u32 = 768;
 const N_VOCAB: usize = 300;
-/// Rows of the vocabulary that no token has.
-const PADDING: std::ops::Range<u32> = 296..300;
+/// More than a ring of the sliding layers holds: a window of 128 and 512 to append to and to go back by.
+const OPTIONS: Options = Options { context: 1024, kv: KvType::F32, chunk: 64, logit_rows: 64, yarn_rounded: false, max_binding: 128 << 20 };
 
-fn nano() -> Files {
-    open(&vector("nano/nano.gguf"))
+fn nano(gpu: &Gpu, options: Options) -> Engine {
+    let files = open(&vector("nano/nano.gguf"));
+    engine_of(gpu.clone(), &files, Model::new(&files.directory, options).unwrap())
 }
 
-fn engine(gpu: &Gpu, files: &Files, options: Options) -> Engine {
-    engine_of(gpu.clone(), files, Model::new(&files.directory, options).unwrap())
-}
-
-fn options() -> Options {
-    Options { context: CONTEXT, chunk: 64, logit_rows: 16, ..Options::default() }
-}
-
-/// The first `n` tokens of the golden run.
 fn prompt(n: usize) -> Vec<u32> {
     read_ids("nano/tokens-900.txt")[..n].to_vec()
 }
 
-fn greedy(prompt: &[u32], max_tokens: u32) -> Request<'_> {
-    Request { prompt, max_tokens, sampling: SamplingOptions::greedy(), stops: &[] }
-}
-
-fn sampled(prompt: &[u32], max_tokens: u32, sampling: SamplingOptions) -> Request<'_> {
+fn request(prompt: &[u32], max_tokens: u32, sampling: SamplingOptions) -> Request<'_> {
     Request { prompt, max_tokens, sampling, stops: &[] }
 }
 
-fn go(engine: &mut Engine, request: &Request<'_>) -> Result<Generated, Error> {
-    pollster::block_on(engine.generate(request, &Cancel::default(), &mut |_| ControlFlow::Continue(())))
-}
-
-/// The answer, and each of its tokens as it came.
-fn tokens(engine: &mut Engine, request: &Request<'_>) -> (Generated, Vec<Token>) {
+/// The answer and its tokens.
+fn answer(engine: &mut Engine, request: &Request<'_>) -> (Generated, Vec<Token>) {
     let mut tokens = Vec::new();
-    let generated = pollster::block_on(engine.generate(request, &Cancel::default(), &mut |event| {
+    let mut note = |event: Event<'_>| {
         if let Event::Token(token) = event {
             tokens.push(token.clone());
         }
         ControlFlow::Continue(())
-    }));
-    (generated.unwrap(), tokens)
+    };
+    let generated = pollster::block_on(engine.generate(request, &Cancel::default(), &mut note)).unwrap();
+    (generated, tokens)
 }
 
-/// Makes the cache hold another sequence, so that nothing of the next prompt is known.
-fn forget(engine: &mut Engine) {
-    go(engine, &greedy(&[0], 1)).unwrap();
+fn ids(engine: &mut Engine, prompt: &[u32], max_tokens: u32, sampling: SamplingOptions) -> Vec<u32> {
+    answer(engine, &request(prompt, max_tokens, sampling)).0.ids
 }
 
-/// Greedy ids as from an engine that knows nothing yet.
-fn fresh(engine: &mut Engine, prompt: &[u32], max_tokens: u32) -> Vec<u32> {
-    forget(engine);
-    let generated = go(engine, &greedy(prompt, max_tokens)).unwrap();
-    assert!(generated.n_reused <= 1, "{} tokens of a fresh prompt were known", generated.n_reused);
+fn greedy(engine: &mut Engine, prompt: &[u32], n: u32) -> Generated {
+    answer(engine, &request(prompt, n, SamplingOptions::greedy())).0
+}
+
+fn logits(engine: &mut Engine, tokens: &[u32]) -> Vec<f32> {
+    pollster::block_on(engine.logits(tokens, false)).unwrap()
+}
+
+/// The same request on an engine that has nothing to reuse.
+fn fresh(engine: &mut Engine, prompt: &[u32], n: u32) -> Vec<u32> {
+    // Logits are of a sequence of its own, and end every other.
+    logits(engine, &[0]);
+    let generated = greedy(engine, prompt, n);
+    assert_eq!(generated.n_reused, 0);
     generated.ids
 }
 
-/// All that one engine can show: lavapipe is slow to start.
 #[test]
-fn a_session_keeps_what_it_may_and_says_why_it_ends() {
-    let (gpu, files) = (gpu(), nano());
-    let engine = &mut engine(&gpu, &files, options());
-    check_prefixes(engine);
-    check_ends(engine);
-    check_cancellation(engine);
-    check_refusals(engine);
-    check_seeds(engine);
-    check_biases(engine);
-    check_penalties(engine);
-    check_logprobs(engine);
-    check_padding(engine);
-    check_decode_costs(engine);
+fn a_prompt_that_begins_like_the_last_sequence_gets_the_same_answer_as_on_a_new_engine() {
+    let gpu = gpu();
+    let (mut used, mut other) = (nano(&gpu, OPTIONS), nano(&gpu, OPTIONS));
+    let mut conversation = prompt(40);
+    let first = greedy(&mut used, &conversation, 12);
+    assert_eq!((first.n_reused, &first.ids), (0, &fresh(&mut other, &conversation, 12)));
+
+    // The conversation goes on. The last answer's last token was never fed to the model.
+    conversation.extend(&first.ids);
+    conversation.extend(&prompt(200)[150..]);
+    let longer = greedy(&mut used, &conversation, 12);
+    assert!((51..=52).contains(&longer.n_reused), "{} reused", longer.n_reused);
+    assert_eq!(longer.ids, fresh(&mut other, &conversation, 12));
+
+    // The same again computes the last token only.
+    let again = greedy(&mut used, &conversation, 12);
+    assert_eq!((again.n_reused, &again.ids), (conversation.len() - 1, &longer.ids));
+
+    // Back a little, and on in another way.
+    conversation.truncate(80);
+    conversation.extend(&prompt(30)[10..]);
+    let back = greedy(&mut used, &conversation, 12);
+    assert_eq!((back.n_reused, &back.ids), (80, &fresh(&mut other, &conversation, 12)));
+
+    // Nothing is common.
+    conversation[0] += 1;
+    let changed = greedy(&mut used, &conversation, 12);
+    assert_eq!((changed.n_reused, &changed.ids), (0, &fresh(&mut other, &conversation, 12)));
 }
 
-fn check_prefixes(engine: &mut Engine) {
-    // The windows' rings hold 128 + 512 positions: 100 is out of their reach after 700.
-    let [short, middle, long] = [40, 60, 700].map(prompt);
-    let turn_of = |start: &[u32], ids: &[u32]| [start, ids, &[7, 8, 9]].concat();
-    let mut other = middle.clone();
-    other[0] = (other[0] + 1) % 256;
+#[test]
+fn going_back_further_than_a_window_remembers_begins_anew() {
+    let gpu = gpu();
+    let (mut used, mut other) = (nano(&gpu, OPTIONS), nano(&gpu, OPTIONS));
+    let long = prompt(860);
+    greedy(&mut used, &long, 4);
+    // The rings hold 640 positions, the last 127 of them before the one to go on from.
+    let mut near = long[..500].to_vec();
+    near.push(7);
+    let kept = greedy(&mut used, &near, 8);
+    assert_eq!((kept.n_reused, &kept.ids), (500, &fresh(&mut other, &near, 8)));
 
-    let answer = fresh(engine, &short, 8);
-    let second_turn = turn_of(&short, &answer);
-    let changed: Vec<u32> = second_turn[..44].iter().copied().chain([1, 2, 3]).collect();
-    // What is asked, and of how many of its tokens something is known from the prompt before.
-    let turns: [(&str, &[u32], std::ops::RangeInclusive<usize>); 7] = [
-        ("extended", &second_turn, 47..=48),
-        ("gone back a little", &changed, 44..=44),
-        ("the same again", &changed, 46..=46),
-        ("another first token", &other, 0..=0),
-        ("long", &long, 0..=1),
-        ("back within the rings", &long[..690], 689..=689),
-        ("back further than the rings remember", &long[..100], 0..=0),
-    ];
-    let expected: Vec<Vec<u32>> = turns.iter().map(|turn| fresh(engine, turn.1, 6)).collect();
-    assert_eq!(fresh(engine, &short, 8), answer);
-    for ((name, prompt, known), expected) in turns.into_iter().zip(expected) {
-        let got = go(engine, &greedy(prompt, 6)).unwrap();
-        assert_eq!(got.ids, expected, "{name}: {} tokens kept", got.n_reused);
-        assert!(known.contains(&got.n_reused), "{name}: {} tokens kept", got.n_reused);
-    }
+    greedy(&mut used, &long, 4);
+    let mut far = long[..300].to_vec();
+    far.push(7);
+    let forgotten = greedy(&mut used, &far, 8);
+    assert_eq!((forgotten.n_reused, &forgotten.ids), (0, &fresh(&mut other, &far, 8)));
 }
 
-fn check_ends(engine: &mut Engine) {
+#[test]
+fn an_answer_ends_at_a_stop_at_its_length_or_with_the_context() {
+    let mut engine = nano(&gpu(), Options { context: 64, ..OPTIONS });
     let prompt = prompt(40);
-    let free = fresh(engine, &prompt, 24);
-    assert_eq!(free.len(), 24);
-    let full = go(engine, &greedy(&prompt, 5)).unwrap();
-    assert_eq!((full.ids.as_slice(), full.finish), (&free[..5], Finish::Length));
+    let whole = greedy(&mut engine, &prompt, 10);
+    assert_eq!((whole.finish, whole.ids.len()), (Finish::Length, 10));
+    assert_eq!(greedy(&mut engine, &prompt, 1).ids, whole.ids[..1]);
 
-    let at = 6.max(free.iter().position(|id| *id == free[6]).unwrap());
-    let first = free.iter().position(|id| *id == free[at]).unwrap();
-    let stopped = go(engine, &Request { stops: &[PADDING.start, free[at]], ..greedy(&prompt, 24) }).unwrap();
-    assert_eq!((stopped.ids.as_slice(), stopped.finish), (&free[..=first], Finish::Stop(free[at])));
-    // Steps ran ahead of the stop; nothing of them is left.
-    assert_eq!(go(engine, &greedy(&prompt, 24)).unwrap().ids, free);
+    let stop = whole.ids[4];
+    let at = whole.ids.iter().position(|id| *id == stop).unwrap();
+    let stops = [299, stop];
+    let stopped = answer(&mut engine, &Request { stops: &stops, ..request(&prompt, 10, SamplingOptions::greedy()) }).0;
+    assert_eq!((stopped.finish, &stopped.ids[..]), (Finish::Stop(stop), &whole.ids[..=at]));
 
-    let mut n_seen = 0;
-    let broken = pollster::block_on(engine.generate(&greedy(&prompt, 24), &Cancel::default(), &mut |event| {
-        n_seen += usize::from(matches!(event, Event::Token(_)));
-        if n_seen == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }));
-    let broken = broken.unwrap();
-    assert_eq!((broken.ids.as_slice(), broken.finish), (&free[..3], Finish::Break));
-
-    // The last token is drawn at the last position and has no place of its own.
-    let nearly_full: Vec<u32> = prompt.iter().copied().cycle().take(CONTEXT as usize - 4).collect();
-    let ended = go(engine, &greedy(&nearly_full, 100)).unwrap();
-    assert_eq!((ended.ids.len(), ended.finish), (5, Finish::Context));
-    assert_eq!(fresh(engine, &prompt, 24), free);
+    // Positions 40 to 63 are fed with what was drawn, and one more is drawn after the last.
+    let full = greedy(&mut engine, &prompt, 1000);
+    assert_eq!((full.finish, full.ids.len()), (Finish::Context, 25));
+    let exact = greedy(&mut engine, &prompt, 25);
+    assert_eq!((exact.finish, &exact.ids), (Finish::Length, &full.ids));
+    let mut filled = prompt.clone();
+    filled.extend(&full.ids[..24]);
+    let last = greedy(&mut engine, &filled, 5);
+    assert_eq!((last.finish, &last.ids[..]), (Finish::Context, &full.ids[24..]));
 }
 
-fn check_cancellation(engine: &mut Engine) {
-    let [short, long] = [40, 300].map(prompt);
-    let expected = [&short, &long].map(|prompt| fresh(engine, prompt, 8));
-    let cancelled_at = |engine: &mut Engine, prompt: &[u32], now: &dyn Fn(&Event<'_>, usize) -> bool| {
-        let (cancel, mut n_tokens) = (Cancel::default(), 0);
-        let generated = pollster::block_on(engine.generate(&greedy(prompt, 50), &cancel.clone(), &mut |event| {
-            n_tokens += usize::from(matches!(event, Event::Token(_)));
-            if now(&event, n_tokens) {
-                cancel.cancel();
-            }
-            ControlFlow::Continue(())
-        }));
-        let generated = generated.unwrap();
-        assert_eq!(generated.finish, Finish::Cancelled);
-        generated.ids
-    };
+#[test]
+fn a_cancelled_answer_leaves_no_trace_in_the_next() {
+    let mut engine = nano(&gpu(), OPTIONS);
+    let long = prompt(300);
+    let expected = fresh(&mut engine, &long, 8);
 
-    forget(engine);
     let cancel = Cancel::default();
     cancel.cancel();
-    let before = pollster::block_on(engine.generate(&greedy(&short, 8), &cancel, &mut |_| panic!("nothing was to be done"))).unwrap();
-    assert_eq!((before.ids.len(), before.finish), (0, Finish::Cancelled));
-    assert_eq!(go(engine, &greedy(&short, 8)).unwrap().ids, expected[0]);
+    let none = &mut |_: Event<'_>| ControlFlow::Continue(());
+    let before = pollster::block_on(engine.generate(&request(&long, 8, SamplingOptions::greedy()), &cancel, none)).unwrap();
+    assert_eq!((before.finish, before.ids.len()), (Finish::Cancelled, 0));
+    assert_eq!(greedy(&mut engine, &long, 8).ids, expected);
 
-    forget(engine);
-    let ids = cancelled_at(engine, &long, &|event, _| matches!(event, Event::Prefill { .. }));
-    assert!(ids.is_empty(), "cancelled after the first chunk, yet {ids:?} came");
-    let resumed = go(engine, &greedy(&long, 8)).unwrap();
-    assert!(resumed.n_reused > 0 && resumed.n_reused < long.len() - 1, "{} tokens kept of a cancelled prefill", resumed.n_reused);
-    assert_eq!(resumed.ids, expected[1]);
-
-    forget(engine);
-    let ids = cancelled_at(engine, &short, &|event, _| matches!(event, Event::Prefill { done, total } if done == total));
-    assert!(ids.is_empty(), "cancelled after the last chunk, yet {ids:?} came");
-    assert_eq!(go(engine, &greedy(&short, 8)).unwrap().ids, expected[0]);
-
-    let ids = cancelled_at(engine, &short, &|_, n_tokens| n_tokens == 3);
-    assert_eq!(ids, expected[0][..3]);
-    assert_eq!(go(engine, &greedy(&short, 8)).unwrap().ids, expected[0]);
-    assert_eq!(go(engine, &greedy(&long, 8)).unwrap().ids, expected[1]);
-}
-
-fn check_refusals(engine: &mut Engine) {
-    let short = prompt(20);
-    let expected = fresh(engine, &short, 6);
-    let context = CONTEXT as usize;
-    assert!(
-        matches!(go(engine, &greedy(&vec![1; context + 1], 1)), Err(Error::ContextLength { got, context: CONTEXT }) if got == context + 1)
-    );
-    assert!(matches!(go(engine, &greedy(&[], 1)), Err(Error::EmptyPrompt)));
-    assert!(matches!(go(engine, &greedy(&[1, 300], 1)), Err(Error::TokenRange { id: 300, n_vocab: 300 })));
-    assert!(matches!(go(engine, &greedy(&[u32::MAX], 1)), Err(Error::TokenRange { id: u32::MAX, .. })));
-
-    let refused = |engine: &mut Engine, request: &Request<'_>| match go(engine, request) {
-        Err(Error::Option { name, .. }) => name,
-        other => panic!("an option out of range gave {other:?}"),
-    };
-    assert_eq!(refused(engine, &greedy(&short, 0)), "max_tokens");
-    assert_eq!(refused(engine, &Request { stops: &[1; 17], ..greedy(&short, 1) }), "stop tokens");
-    let base = SamplingOptions::default;
-    for (name, sampling) in [
-        ("temperature", SamplingOptions { temperature: -0.1, ..base() }),
-        ("temperature", SamplingOptions { temperature: f32::NAN, ..base() }),
-        ("temperature", SamplingOptions { temperature: f32::INFINITY, ..base() }),
-        ("top_p", SamplingOptions { top_p: 0.0, ..base() }),
-        ("top_p", SamplingOptions { top_p: 1.1, ..base() }),
-        ("min_p", SamplingOptions { min_p: -0.5, ..base() }),
-        ("min_p", SamplingOptions { min_p: 1.5, ..base() }),
-        ("repetition_penalty", SamplingOptions { repetition_penalty: 0.0, ..base() }),
-        ("frequency_penalty", SamplingOptions { frequency_penalty: f32::NAN, ..base() }),
-        ("presence_penalty", SamplingOptions { presence_penalty: f32::INFINITY, ..base() }),
-        ("top_logprobs", SamplingOptions { n_logprobs: 21, ..base() }),
-        ("logit_bias", SamplingOptions { logit_bias: vec![(1, f32::NAN)], ..base() }),
-    ] {
-        assert_eq!(refused(engine, &sampled(&short, 1, sampling)), name);
+    logits(&mut engine, &[0]);
+    for how in ["cancel", "break"] {
+        let (cancel, mut chunks) = (Cancel::default(), Vec::new());
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Prefill { done, total } = event {
+                chunks.push((done, total));
+            }
+            match how {
+                _ if chunks.len() < 2 => ControlFlow::Continue(()),
+                "break" => ControlFlow::Break(()),
+                _ => {
+                    cancel.cancel();
+                    ControlFlow::Continue(())
+                }
+            }
+        };
+        let during = pollster::block_on(engine.generate(&request(&long, 8, SamplingOptions::greedy()), &cancel, &mut on_event)).unwrap();
+        assert_eq!((during.finish, during.ids.len(), chunks.len()), (Finish::Cancelled, 0, 2), "{chunks:?}");
+        assert!(chunks[1].0 < 300 && chunks[1].1 == 300, "{chunks:?}");
+        let next = greedy(&mut engine, &long, 8);
+        assert_eq!((next.n_reused, &next.ids), (chunks[1].0, &expected));
+        logits(&mut engine, &[0]);
     }
-    let bias = SamplingOptions { logit_bias: vec![(300, 1.0)], ..base() };
-    assert!(matches!(go(engine, &sampled(&short, 1, bias)), Err(Error::TokenRange { id: 300, n_vocab: 300 })));
-    // A refused request leaves the cache as it was.
-    let again = go(engine, &greedy(&short, 6)).unwrap();
-    assert_eq!((again.ids, again.n_reused), (expected, short.len() - 1));
-}
 
-fn check_seeds(engine: &mut Engine) {
-    let prompt = prompt(20);
-    let mut draw = |seed: u32| go(engine, &sampled(&prompt, 24, SamplingOptions { seed, ..SamplingOptions::default() })).unwrap().ids;
-    let first = draw(1);
-    assert_eq!(draw(1), first);
-    assert_ne!(draw(2), first);
-    assert_eq!(draw(1), first);
-}
-
-fn check_biases(engine: &mut Engine) {
-    let prompt = prompt(20);
-    let biased = |bias: Vec<(u32, f32)>, temperature: f32| SamplingOptions { logit_bias: bias, temperature, ..SamplingOptions::default() };
-    for temperature in [0.0, 1.0] {
-        let forced = go(engine, &sampled(&prompt, 8, biased(vec![(65, 100.0)], temperature))).unwrap().ids;
-        assert_eq!(forced, [65; 8], "at temperature {temperature}");
+    for how in [Finish::Cancelled, Finish::Break] {
+        let (cancel, mut n) = (Cancel::default(), 0);
+        let mut on_event = |event: Event<'_>| {
+            n += usize::from(matches!(event, Event::Token(_)));
+            match how {
+                _ if n < 5 => ControlFlow::Continue(()),
+                Finish::Break => ControlFlow::Break(()),
+                _ => {
+                    cancel.cancel();
+                    ControlFlow::Continue(())
+                }
+            }
+        };
+        let mid = pollster::block_on(engine.generate(&request(&long, 8, SamplingOptions::greedy()), &cancel, &mut on_event)).unwrap();
+        assert_eq!((mid.finish, &mid.ids[..]), (how, &expected[..5]));
+        // What was computed ahead of the cancelled token is not taken for the next conversation's.
+        let mut other: Vec<u32> = [&long[..], &mid.ids].concat();
+        other.extend([3, 1, 4]);
+        let next = greedy(&mut engine, &other, 8).ids;
+        assert_eq!(next, fresh(&mut engine, &other, 8));
+        assert_eq!(greedy(&mut engine, &long, 8).ids, expected);
     }
-    let free = go(engine, &greedy(&prompt, 12)).unwrap().ids;
-    let banned: Vec<(u32, f32)> = free.iter().map(|id| (*id, -100.0)).collect();
-    for temperature in [0.0, 1.0] {
-        let others = go(engine, &sampled(&prompt, 12, biased(banned.clone(), temperature))).unwrap().ids;
-        assert!(others.iter().all(|id| !free.contains(id)), "{others:?} has some of {free:?}");
-    }
-    assert_eq!(go(engine, &greedy(&prompt, 12)).unwrap().ids, free, "a bias must not outlive its request");
 }
 
-/// How many of `ids` occurred before in them.
-fn repeats(ids: &[u32]) -> usize {
-    (0..ids.len()).filter(|i| ids[..*i].contains(&ids[*i])).count()
-}
-
-fn check_penalties(engine: &mut Engine) {
+#[test]
+fn sampling_does_what_its_options_say() {
+    let mut engine = nano(&gpu(), OPTIONS);
     let prompt = prompt(20);
-    // Equal likings for a few tokens make every repetition visible.
-    let liked: Vec<(u32, f32)> = (65..75).map(|id| (id, 40.0)).collect();
-    let with = |change: &dyn Fn(&mut SamplingOptions)| {
-        let mut sampling = SamplingOptions { logit_bias: liked.clone(), ..SamplingOptions::greedy() };
-        change(&mut sampling);
-        sampling
-    };
-    let mut ids = |change: &dyn Fn(&mut SamplingOptions)| go(engine, &sampled(&prompt, 10, with(change))).unwrap().ids;
-    let free = ids(&|_| {});
-    assert!(repeats(&free) > 0, "{free:?} has nothing to penalise");
-    assert_eq!(repeats(&ids(&|s| s.presence_penalty = 30.0)), 0);
-    assert_eq!(repeats(&ids(&|s| s.frequency_penalty = 30.0)), 0);
-    let clung = ids(&|s| s.frequency_penalty = -30.0);
-    assert_eq!(clung, [clung[0]; 10], "a negative penalty favours what was said");
+    let drawn = |engine: &mut Engine, sampling| ids(engine, &prompt, 24, sampling);
+    let seeded = |seed| SamplingOptions { temperature: 2.0, seed, ..SamplingOptions::default() };
 
-    let punished = |repetition_penalty| SamplingOptions { repetition_penalty, ..SamplingOptions::greedy() };
-    let mut n_repeats = |penalty: f32| repeats(&go(engine, &sampled(&prompt, 60, punished(penalty))).unwrap().ids);
-    let (free, fewer) = (n_repeats(1.0), n_repeats(3.0));
-    assert!(free > fewer, "{free} repeats without a repetition penalty, {fewer} with it");
+    let once = drawn(&mut engine, seeded(7));
+    assert_eq!(once, drawn(&mut engine, seeded(7)));
+    assert_ne!(once, drawn(&mut engine, seeded(8)));
 
-    // Only the repetition penalty looks at the prompt: one that would go on with a token of its own shows it.
-    let (told, id) = (20..200)
-        .map(self::prompt)
-        .map(|prompt| (go(engine, &greedy(&prompt, 1)).unwrap().ids[0], prompt))
-        .find_map(|(id, prompt)| prompt.contains(&id).then_some((prompt, id)))
-        .unwrap();
-    let mut next = |sampling: SamplingOptions| go(engine, &sampled(&told, 1, sampling)).unwrap().ids[0];
-    assert_ne!(next(punished(1000.0)), id);
-    assert_eq!(next(SamplingOptions { presence_penalty: 1000.0, frequency_penalty: 1000.0, ..SamplingOptions::greedy() }), id);
+    let plain = drawn(&mut engine, SamplingOptions::greedy());
+    let biased = |bias| SamplingOptions { logit_bias: vec![bias], ..SamplingOptions::greedy() };
+    assert_eq!(drawn(&mut engine, biased((123, 100.0))), [123; 24]);
+    assert!(!drawn(&mut engine, biased((plain[0], -100.0))).contains(&plain[0]));
+    assert_eq!(drawn(&mut engine, SamplingOptions::greedy()), plain, "a bias outlives its request");
+    assert_eq!(drawn(&mut engine, SamplingOptions { top_k: 1, ..seeded(3) }), plain);
+    assert_eq!(drawn(&mut engine, SamplingOptions { top_p: 1e-6, ..seeded(3) }), plain);
+    assert_eq!(drawn(&mut engine, SamplingOptions { min_p: 1.0, ..seeded(3) }), plain);
+
+    // 30 above the others, a token is drawn again and again until what is taken off has grown to that.
+    let liked = SamplingOptions { logit_bias: vec![(50, 30.0)], ..SamplingOptions::greedy() };
+    let count = |ids: &[u32]| ids.iter().filter(|id| **id == 50).count();
+    assert_eq!(count(&drawn(&mut engine, liked.clone())), 24);
+    let by_count = count(&drawn(&mut engine, SamplingOptions { frequency_penalty: 10.0, ..liked.clone() }));
+    assert!((1..12).contains(&by_count), "drawn {by_count} times with a frequency penalty");
+    let once = count(&drawn(&mut engine, SamplingOptions { presence_penalty: 100.0, ..liked.clone() }));
+    assert_eq!(once, 1);
+    let rewarded = count(&drawn(&mut engine, SamplingOptions { presence_penalty: -100.0, ..liked.clone() }));
+    assert_eq!(rewarded, 24);
+    // The prompt does not count for what was sampled, and does for what was seen.
+    let seen = [&[50][..], &prompt].concat();
+    assert_eq!(count(&ids(&mut engine, &seen, 1, SamplingOptions { presence_penalty: 100.0, ..liked })), 1);
+    let is_new = |ids: &[u32]| (0..ids.len()).all(|i| !prompt.contains(&ids[i]) && !ids[..i].contains(&ids[i]));
+    assert!(!is_new(&plain), "{plain:?} has nothing that a penalty could take out");
+    let varied = drawn(&mut engine, SamplingOptions { repetition_penalty: 1000.0, ..SamplingOptions::greedy() });
+    assert!(is_new(&varied), "{varied:?} repeats itself or {prompt:?}");
 }
 
-fn check_logprobs(engine: &mut Engine) {
+#[test]
+fn rows_that_pad_the_vocabulary_are_never_drawn() {
+    let mut engine = nano(&gpu(), OPTIONS);
+    let hot = SamplingOptions { temperature: 2.0, seed: 1, ..SamplingOptions::default() };
+    let drawn = ids(&mut engine, &prompt(20), 300, hot.clone());
+    assert_eq!(drawn.len(), 300);
+    assert!(drawn.iter().all(|id| *id < 296), "{drawn:?}");
+    let bias = (296..300).map(|id| (id, 100.0)).collect();
+    let wanted = ids(&mut engine, &prompt(20), 20, SamplingOptions { logit_bias: bias, ..hot });
+    assert!(wanted.iter().all(|id| *id < 296), "{wanted:?}");
+}
+
+#[test]
+fn logprobs_are_the_log_softmax_of_the_logits() {
+    let mut engine = nano(&gpu(), OPTIONS);
     let prompt = prompt(20);
-    let sampling = SamplingOptions { n_logprobs: 20, temperature: 0.7, seed: 5, ..SamplingOptions::default() };
-    let (generated, tokens) = tokens(engine, &sampled(&prompt, 6, sampling));
-    assert_eq!((generated.ids.len(), tokens.len()), (6, 6));
-    let sequence: Vec<u32> = prompt.iter().chain(&generated.ids).copied().collect();
-    let logits = pollster::block_on(engine.logits(&sequence, true)).unwrap();
-    for (i, token) in tokens.iter().enumerate() {
-        let row = &logits[(prompt.len() - 1 + i) * N_VOCAB..][..N_VOCAB];
-        let total: f64 = row.iter().map(|l| f64::from(*l).exp()).sum();
-        let logprob = |id: u32| f64::from(row[id as usize]) - total.ln();
-        let mut likeliest: Vec<f64> = (0..N_VOCAB as u32).map(logprob).collect();
-        likeliest.sort_by(|a, b| b.total_cmp(a));
+    let sampling = SamplingOptions { n_logprobs: 20, ..SamplingOptions::greedy() };
+    let (_, tokens) = answer(&mut engine, &request(&prompt, 3, sampling));
+    let mut sequence = prompt;
+    for token in tokens {
+        // The model's own distribution, padding rows included.
+        let logits: Vec<f64> = logits(&mut engine, &sequence).iter().map(|x| f64::from(*x)).collect();
+        let most = logits.iter().copied().fold(f64::MIN, f64::max);
+        let total = logits.iter().map(|x| (x - most).exp()).sum::<f64>().ln() + most;
         assert_eq!(token.top.len(), 20);
-        assert!(token.top.iter().map(|(_, logprob)| f64::from(*logprob).exp()).sum::<f64>() < 1.0);
-        for ((id, got), expected) in token.top.iter().zip(likeliest) {
-            assert!((f64::from(*got) - logprob(*id)).abs() < 1e-4, "token {i}: {id} has {got}, its logit says {}", logprob(*id));
-            assert!((f64::from(*got) - expected).abs() < 1e-4, "token {i}: {id} is not in its place");
+        assert_eq!(token.top[0], (token.id, token.logprob));
+        assert!(token.top.is_sorted_by(|a, b| a.1 >= b.1), "{:?}", token.top);
+        assert!(token.top.iter().map(|(_, p)| f64::from(*p).exp()).sum::<f64>() < 1.0);
+        for (id, logprob) in token.top {
+            let expected = logits[id as usize] - total;
+            assert!((f64::from(logprob) - expected).abs() < 1e-4, "token {id}: {logprob}, log-softmax {expected}");
         }
-        assert_eq!(token.id, generated.ids[i]);
-        assert!((f64::from(token.logprob) - logprob(token.id)).abs() < 1e-4, "token {i}: {}", token.logprob);
+        sequence.push(token.id);
     }
 }
 
-fn check_padding(engine: &mut Engine) {
-    let hot = SamplingOptions { temperature: 2.0, seed: 3, ..SamplingOptions::default() };
-    let ids = go(engine, &sampled(&prompt(8), 300, hot)).unwrap().ids;
-    assert_eq!(ids.len(), 300);
-    assert!(ids.iter().all(|id| !PADDING.contains(id)), "{ids:?}");
-    let wanted = SamplingOptions { logit_bias: PADDING.map(|id| (id, 100.0)).collect(), ..SamplingOptions::default() };
-    let ids = go(engine, &sampled(&prompt(8), 20, wanted)).unwrap().ids;
-    assert!(ids.iter().all(|id| !PADDING.contains(id)), "even where a bias asks for them: {ids:?}");
-}
-
-fn check_decode_costs(engine: &mut Engine) {
+#[test]
+fn a_decode_step_writes_nothing_and_makes_no_bind_group() {
+    let mut engine = nano(&gpu(), OPTIONS);
     let prompt = prompt(20);
-    go(engine, &greedy(&prompt, 4)).unwrap();
-    let gpu = engine.gpu().clone();
-    let mut cost = |n: u32| {
-        let before = gpu.counters();
-        assert_eq!(go(engine, &greedy(&prompt, n)).unwrap().ids.len(), n as usize);
-        gpu.counters() - before
+    // The first answer makes what later ones use again; one token more is one step more.
+    greedy(&mut engine, &prompt, 40);
+    let mut spent = |n| {
+        let before = engine.gpu().counters();
+        assert_eq!(greedy(&mut engine, &prompt, n).ids.len(), n as usize);
+        engine.gpu().counters() - before
     };
-    let (few, many) = (cost(4), cost(36));
-    let more = many - few;
-    assert_eq!((more.bytes_written, more.bind_groups), (0, 0), "of 32 more tokens: {more:?}");
-    assert_eq!((more.readbacks, more.bytes_read), (32, 32 * 16), "an id comes back a token: {more:?}");
-    assert!(more.dispatches > 0 && more.dispatches % 32 == 0, "{more:?}");
+    let (short, long) = (spent(8), spent(40));
+    let more = long - short;
+    assert_eq!((more.bytes_written, more.bind_groups), (0, 0));
+    assert_eq!((more.readbacks, more.bytes_read), (32, 32 * 16));
+    assert!(more.dispatches > 32 && more.dispatches % 32 == 0, "{} dispatches", more.dispatches);
 }
 
-/// Nano as a set of `n` files in memory.
-fn shards(files: &Files, n: usize) -> Files {
-    let directory = &files.directory;
-    let mut writer = Writer::new(directory.metadata.clone()).unwrap();
-    for tensor in &directory.tensors {
+#[test]
+fn requests_that_cannot_be_met_are_refused_in_words() {
+    let mut engine = nano(&gpu(), Options { context: 64, ..OPTIONS });
+    let mut refused = |prompt: &[u32], max_tokens, change: fn(&mut SamplingOptions), stops: &[u32]| {
+        let mut sampling = SamplingOptions::greedy();
+        change(&mut sampling);
+        let request = Request { prompt, max_tokens, sampling, stops };
+        pollster::block_on(engine.generate(&request, &Cancel::default(), &mut |_| ControlFlow::Continue(()))).unwrap_err()
+    };
+    assert!(matches!(refused(&[], 1, |_| {}, &[]), Error::EmptyPrompt));
+    assert!(matches!(refused(&[1; 65], 1, |_| {}, &[]), Error::ContextLength { got: 65, context: 64 }));
+    assert!(matches!(refused(&[1, 300], 1, |_| {}, &[]), Error::TokenRange { id: 300, n_vocab: 300 }));
+    type Change = fn(&mut SamplingOptions);
+    let changes: [(&str, Change); 12] = [
+        ("temperature is -1", |s| s.temperature = -1.0),
+        ("temperature is NaN", |s| s.temperature = f32::NAN),
+        ("temperature is inf", |s| s.temperature = f32::INFINITY),
+        ("top_p is 0", |s| s.top_p = 0.0),
+        ("top_p is 1.5", |s| s.top_p = 1.5),
+        ("min_p is -0.1", |s| s.min_p = -0.1),
+        ("min_p is 2", |s| s.min_p = 2.0),
+        ("repetition_penalty is 0", |s| s.repetition_penalty = 0.0),
+        ("frequency_penalty is NaN", |s| s.frequency_penalty = f32::NAN),
+        ("presence_penalty is inf", |s| s.presence_penalty = f32::INFINITY),
+        ("top_logprobs is 21", |s| s.n_logprobs = 21),
+        ("logit_bias is NaN for token 5", |s| s.logit_bias = vec![(5, f32::NAN)]),
+    ];
+    for (words, change) in changes {
+        let said = refused(&[1], 1, change, &[]).to_string();
+        assert!(said.contains(words) && said.contains("expected"), "{said:?} lacks {words:?}");
+    }
+    assert!(matches!(refused(&[1], 1, |s| s.logit_bias = vec![(300, 1.0)], &[]), Error::TokenRange { id: 300, n_vocab: 300 }));
+    assert!(refused(&[1], 0, |_| {}, &[]).to_string().contains("max_tokens is 0"));
+    assert!(refused(&[1], 1, |_| {}, &[0; 17]).to_string().contains("stop tokens is 17"));
+    assert!(matches!(pollster::block_on(engine.logits(&[], true)), Err(Error::EmptyPrompt)));
+    assert_eq!(greedy(&mut engine, &[1], 3).ids.len(), 3, "a refused request ends no session");
+}
+
+#[test]
+fn a_refused_request_leaves_the_cache_as_it_was() {
+    let mut engine = nano(&gpu(), OPTIONS);
+    let prompt = prompt(20);
+    let before = greedy(&mut engine, &prompt, 6);
+    let bad = request(&prompt, 6, SamplingOptions { top_p: 0.0, ..SamplingOptions::greedy() });
+    let refused = pollster::block_on(engine.generate(&bad, &Cancel::default(), &mut |_| ControlFlow::Continue(())));
+    assert!(matches!(refused, Err(Error::Option { name: "top_p", .. })));
+    let after = greedy(&mut engine, &prompt, 6);
+    assert_eq!((after.n_reused, after.ids), (prompt.len() - 1, before.ids));
+}
+
+#[test]
+fn a_chunk_smaller_than_the_first_step_is_kept_to() {
+    let gpu = gpu();
+    let prompt = prompt(40);
+    let expected = greedy(&mut nano(&gpu, OPTIONS), &prompt, 6).ids;
+    let mut small = nano(&gpu, Options { chunk: 4, logit_rows: 4, ..OPTIONS });
+    assert_eq!(greedy(&mut small, &prompt, 6).ids, expected);
+    small.gpu().check().unwrap();
+}
+
+#[test]
+fn how_weights_are_cut_changes_no_logit() {
+    let gpu = gpu();
+    let tokens = prompt(20);
+    let options = |max_binding| Options { context: 20, chunk: 4, logit_rows: 4, max_binding, ..OPTIONS };
+    let mut whole = nano(&gpu, options(128 << 20));
+    // Just what the keys of so short a context need.
+    let mut cut = nano(&gpu, options(10 << 10));
+    let layer = &cut.model().layers[0];
+    let parts = [cut.model().output.parts.len(), layer.attn_output.parts.len(), layer.gate.parts.len(), layer.down.parts.len()];
+    assert!(parts.iter().all(|n| *n > 1), "{parts:?} parts of output, attn_output, gate and down");
+    assert_eq!(layer.qkv.len(), 3, "q, k and v together are larger than a binding");
+    let all = |engine: &mut Engine| pollster::block_on(engine.logits(&tokens, true)).unwrap();
+    let (whole, cut) = (all(&mut whole), all(&mut cut));
+    assert_eq!(whole.len(), 20 * N_VOCAB);
+    let error = relative_rms(&cut, &whole);
+    assert!(error < 1e-6, "relative RMS {error:.1e}");
+}
+
+#[test]
+fn a_model_in_three_shards_gives_the_logits_of_the_one_file() {
+    let gpu = gpu();
+    let (files, bytes) = (open(&vector("nano/nano.gguf")), std::fs::read(vector("nano/nano.gguf")).unwrap());
+    let mut writer = Writer::new(files.directory.metadata.clone()).unwrap();
+    for tensor in &files.directory.tensors {
         writer.add(&tensor.name, &tensor.shape, tensor.dtype).unwrap();
     }
     let mut sources: Vec<Rc<dyn store::Source>> = Vec::new();
-    for (i, shard) in writer.split(n).unwrap().into_iter().enumerate() {
+    for (i, shard) in writer.split(3).unwrap().into_iter().enumerate() {
         let names: Vec<String> = shard.tensors().iter().map(|t| t.name.clone()).collect();
-        assert!(!names.is_empty(), "shard {i} is empty");
-        let mut file = Vec::new();
-        let mut data = shard.start(&mut file).unwrap();
+        assert!(!names.is_empty());
+        let mut data = shard.start(Vec::new()).unwrap();
         for name in names {
-            let tensor = directory.get(&name).unwrap();
-            let range = tensor.start..tensor.start + tensor.bytes;
-            data.tensor(&name, &pollster::block_on(store::read_vec(&*files.sources[tensor.shard], range)).unwrap()).unwrap();
+            let tensor = files.directory.get(&name).unwrap();
+            data.tensor(&name, &bytes[tensor.start as usize..][..tensor.bytes as usize]).unwrap();
         }
-        data.finish().unwrap();
-        sources.push(Rc::new(store::Memory::new(format!("shard {i}"), file)));
+        sources.push(Rc::new(store::Memory::new(format!("shard {i}"), data.finish().unwrap())));
     }
-    pollster::block_on(Files::from_sources(sources)).unwrap()
-}
-
-#[test]
-fn cut_weights_and_shards_give_the_same_logits() {
-    let (gpu, files) = (gpu(), nano());
-    let small = Options { context: 16, chunk: 4, logit_rows: 4, kv: KvType::F32, ..Options::default() };
-    let cut = Options { max_binding: 8192, ..small.clone() };
-
-    let model = Model::new(&files.directory, cut.clone()).unwrap();
-    let layer = &model.layers[0];
-    assert!(model.output.parts.len() > 1 && model.token_embd.parts.len() > 1, "rows were to be cut");
-    assert!(layer.qkv.len() > 1 && layer.attn_output.parts.len() > 1, "rows were to be cut");
-    assert!(layer.gate.parts.len() > 1 && layer.down.parts.len() > 1, "slots were to be cut");
-
-    let prompt = prompt(16);
-    let logits = |files: &Files, options: Options| pollster::block_on(engine(&gpu, files, options).logits(&prompt, true)).unwrap();
-    let whole = logits(&files, small.clone());
-    assert!(whole.iter().all(|l| l.is_finite()) && whole.iter().any(|l| l.abs() > 0.1));
-    // An expert's share is added when its part of the slots comes: in another order, so not to the last bit.
-    let error = relative_rms(&logits(&files, cut), &whole);
-    assert!(error < 1e-6, "cut into bindings of 8 KiB: relative RMS {error:.1e}");
-    let in_shards = logits(&shards(&files, 3), small);
-    assert!(in_shards == whole, "in three shards: relative RMS {:.1e}", relative_rms(&in_shards, &whole));
+    let shards = pollster::block_on(api::Files::from_sources(sources)).unwrap();
+    let mut sharded = engine_of(gpu.clone(), &shards, Model::new(&shards.directory, OPTIONS).unwrap());
+    let tokens = prompt(40);
+    assert_eq!(logits(&mut sharded, &tokens), logits(&mut nano(&gpu, OPTIONS), &tokens));
 }
