@@ -7,6 +7,7 @@ mod generate;
 mod gpu;
 mod history;
 mod loader;
+pub mod policy;
 mod readback;
 mod resident;
 mod sampling;
