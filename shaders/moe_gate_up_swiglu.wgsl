@@ -2,7 +2,8 @@
 // choice). A thread takes 2 rows of gate and the same of up, and every LANES-th group of their columns.
 //   g = min(g, limit); u = clamp(u, -limit, limit); a = g * sigmoid(alpha * g) * (u + shift)
 // gpt-oss has alpha 1.702, limit 7, shift 1; plain SwiGLU is alpha 1, no limit, shift 0.
-// A missing expert gives zeros. Slots over the binding limit come in parts; each part serves its own.
+// Nothing is written for a choice whose expert is not here: it is missing, was done before, or has its
+// slot in another part.
 
 const LANES: u32 = 8u;
 const TILES: u32 = 8u;
@@ -73,20 +74,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     // Two threads a tile, one a row.
     let out_row = group.x * ROWS + thread;
-    if (thread < ROWS && out_row < args.n_rows && (is_here || route.slot == MISS)) {
-        var a = 0.0;
-        if (is_here) {
-            var g = bias[route.expert * args.n_rows + out_row];
-            var u = bias[(args.n_experts + route.expert) * args.n_rows + out_row];
-            for (var l = 0u; l < LANES; l++) {
-                let part = partial[thread / 2u * LANES + l];
-                g += part[thread % 2u];
-                u += part[2u + thread % 2u];
-            }
-            g = min(g, args.limit);
-            u = clamp(u, -args.limit, args.limit);
-            a = g / (1.0 + exp(-args.alpha * g)) * (u + args.shift);
+    if (thread < ROWS && out_row < args.n_rows && is_here) {
+        var g = bias[route.expert * args.n_rows + out_row];
+        var u = bias[(args.n_experts + route.expert) * args.n_rows + out_row];
+        for (var l = 0u; l < LANES; l++) {
+            let part = partial[thread / 2u * LANES + l];
+            g += part[thread % 2u];
+            u += part[2u + thread % 2u];
         }
-        act[group.y * args.n_rows + out_row] = a;
+        g = min(g, args.limit);
+        u = clamp(u, -args.limit, args.limit);
+        act[group.y * args.n_rows + out_row] = g / (1.0 + exp(-args.alpha * g)) * (u + args.shift);
     }
 }

@@ -1,7 +1,8 @@
 // Samples the next token and advances the step, by one workgroup. Temperature first, then top-k,
 // top-p over what top-k left, min-p; a threshold on the score stands for each filter, found bit by bit
 // on the scores' order, so nothing is sorted. The draw is the largest score plus Gumbel noise, which
-// has the softmax's own distribution. Equal scores go to the lower id.
+// has the softmax's own distribution. Equal scores go to the lower id. A pass that missed an expert
+// changes nothing: it says which layer missed, and the next pass begins with a clean slate.
 
 const THREADS: u32 = 256u;
 
@@ -12,13 +13,18 @@ struct Args {
 
 #import step
 #import sampling
+#import paging
 
-// What the host reads of a step; without logprobs it is the first 16 bytes.
+// What the host reads of a step; without logprobs it is the first 32 bytes.
 struct Sampled {
     token: u32,
-    n_sampled: u32,  // which one this is, from 1; unchanged if the step was past a halt
+    n_sampled: u32,  // which one this is, from 1; unchanged if the step was past a halt or missed
     halt: u32,
     logprob: f32,    // of token, before penalties and temperature
+    first_miss: u32, // the first layer that missed an expert, or NO_MISS
+    pad_a: u32,
+    pad_b: u32,
+    pad_c: u32,
     ids: array<u32, MAX_LOGPROBS>,
     logprobs: array<f32, MAX_LOGPROBS>,
 }
@@ -31,6 +37,7 @@ struct Sampled {
 @group(0) @binding(5) var<storage, read_write> tokens: array<u32>;
 @group(0) @binding(6) var<storage, read_write> step: Step;
 @group(0) @binding(7) var<storage, read_write> sampled: Sampled;
+@group(0) @binding(8) var<storage, read_write> paging: Paging;
 
 var<workgroup> best_score: array<f32, THREADS>;
 var<workgroup> best_id: array<u32, THREADS>;
@@ -198,6 +205,8 @@ fn draw(thread: u32) -> u32 {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
+    let first_miss = atomicLoad(&paging.first_miss);
+    let is_taken = thread == 0u && step.halt == 0u && first_miss == NO_MISS;
     let token = draw(thread);
 
     // Logprobs are the model's own: of the logits as they came.
@@ -210,7 +219,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     let log_total = top + log(reduce_sum(thread, mass));
     var next = first;
     for (var n = 0u; n < min(sampling.n_logprobs, MAX_LOGPROBS); n++) {
-        if (thread == 0u && step.halt == 0u) {
+        if (is_taken) {
             sampled.ids[n] = next;
             sampled.logprobs[n] = logits[next] - log_total;
         }
@@ -218,7 +227,11 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         workgroupBarrier();
     }
 
-    if (thread == 0u && step.halt == 0u) {
+    if (thread == 0u) {
+        sampled.first_miss = first_miss;
+        atomicStore(&paging.first_miss, NO_MISS);
+    }
+    if (is_taken) {
         for (var i = 0u; i < sampling.n_stops; i++) {
             if (sampling.stops[i / 4u][i % 4u] == token) {
                 step.halt = 1u;

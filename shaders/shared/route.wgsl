@@ -1,9 +1,12 @@
 // One expert chosen for one token.
 struct Route {
     expert: u32,
-    slot: u32,     // of the expert cache; MISS if the expert is not on the GPU
+    slot: u32,     // of the expert cache, or MISS or DONE
     weight: f32,
     pad: u32,
 }
 
+// The expert is not on the GPU: it adds nothing.
 const MISS: u32 = 0xFFFFFFFFu;
+// What the expert adds was already computed, with a group of experts before the present one.
+const DONE: u32 = 0xFFFFFFFEu;

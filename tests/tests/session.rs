@@ -287,7 +287,7 @@ fn a_decode_step_writes_nothing_and_makes_no_bind_group() {
     let (short, long) = (spent(8), spent(40));
     let more = long - short;
     assert_eq!((more.bytes_written, more.bind_groups), (0, 0));
-    assert_eq!((more.readbacks, more.bytes_read), (32, 32 * 16));
+    assert_eq!((more.readbacks, more.bytes_read), (32, 32 * 32));
     assert!(more.dispatches > 32 && more.dispatches % 32 == 0, "{} dispatches", more.dispatches);
 }
 

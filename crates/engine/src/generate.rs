@@ -218,7 +218,7 @@ impl Engine {
     }
 
     fn submit_sampled(&mut self, encoder: wgpu::CommandEncoder, request: &Request<'_>) {
-        let bytes = if request.sampling.n_logprobs == 0 { 16 } else { size_of::<Sampled>() as u64 };
+        let bytes = if request.sampling.n_logprobs == 0 { Sampled::BYTES_WITHOUT_LOGPROBS } else { size_of::<Sampled>() as u64 };
         let sampled = self.buffer(self.model.state.sampler.sampled).clone();
         self.ring.submit(&self.gpu, encoder, &sampled, bytes);
     }

@@ -1,26 +1,35 @@
 //! The forward pass, top down.
 
 use kernels::Recording;
-use kernels::ops::{RouterArgs, Rows};
+use kernels::ops::{MoeSumArgs, RouterArgs, Rows};
 
-use crate::weights::{Layer, Model};
+use crate::weights::Model;
 
 impl Model {
     /// One prefill chunk or decode step: the residual stream of `n_tokens` tokens, from `state.tokens` at
-    /// positions `step.position ..`, through all layers.
+    /// positions `step.position ..`, through all layers. A mark stands before the router of each layer, from
+    /// which on `state.saved` can be taken up.
     pub fn forward(&self, n_tokens: u32) -> Recording {
         let mut rec = Recording::default();
-        rec.get_rows(&self.token_embd, self.state.tokens, self.state.x, n_tokens); // x (n_tokens, n_embd)
-        for layer in &self.layers {
+        self.embed(&mut rec, n_tokens);
+        for layer in 0..self.layers.len() {
             self.attention(&mut rec, layer, n_tokens);
+            rec.mark();
+            self.route(&mut rec, layer, n_tokens);
             self.experts(&mut rec, layer, n_tokens);
+            self.combine(&mut rec, layer, n_tokens);
         }
         rec
     }
 
+    /// `x (n_tokens, n_embd)` of the tokens.
+    pub fn embed(&self, rec: &mut Recording, n_tokens: u32) {
+        rec.get_rows(&self.token_embd, self.state.tokens, self.state.x, n_tokens);
+    }
+
     /// `x += Wo attention(rope(Wq h), rope(Wk h), Wv h) + bo`, `h = rms(x)`.
-    fn attention(&self, rec: &mut Recording, layer: &Layer, n_tokens: u32) {
-        let (config, s) = (&self.config, &self.state);
+    pub fn attention(&self, rec: &mut Recording, layer: usize, n_tokens: u32) {
+        let (config, s, layer) = (&self.config, &self.state, &self.layers[layer]);
         let heads = config.heads;
         let stride = (heads.n + 2 * heads.n_kv) * heads.dim;
         for proj in &layer.qkv {
@@ -33,20 +42,40 @@ impl Model {
         rec.matmul_bias_residual(&layer.attn_output, s.attn, layer.attn_output_bias, x, n_tokens);
     }
 
-    /// `x += sum of w_e (Wd_e swiglu(Wg_e h + bg_e, Wu_e h + bu_e) + bd_e)`, `h = rms(x)`, over the experts e
-    /// that the router chose. A dense layer is one expert of weight 1.
-    fn experts(&self, rec: &mut Recording, layer: &Layer, n_tokens: u32) {
+    /// `h = rms(x)`, and the experts that each token is for, with their slots. A dense layer is one expert of
+    /// weight 1.
+    pub fn route(&self, rec: &mut Recording, layer: usize, n_tokens: u32) {
         let (config, s) = (&self.config, &self.state);
-        let (experts, n_cols, eps) = (config.experts, config.n_embd, config.eps);
-        match &layer.router {
+        let (n_cols, eps) = (config.n_embd, config.eps);
+        match &self.layers[layer].router {
             Some(router) => {
-                let args = RouterArgs { n_cols, n_experts: experts.n, n_used: experts.n_used, eps };
-                rec.router_topk(args, s.x, router, s.h, s.routes, n_tokens);
+                let args = RouterArgs { n_cols, n_experts: config.experts.n, n_used: config.experts.n_used, eps, layer: layer as u32 };
+                rec.router_topk(args, s.x, router, &s.paging, s.h, s.routes[layer], s.saved, n_tokens);
             }
-            None => rec.rms_norm(s.x, layer.ffn_norm, eps, s.h, n_cols, n_tokens),
+            None => rec.rms_norm(s.x, self.layers[layer].ffn_norm, eps, s.h, n_cols, n_tokens),
         }
-        rec.moe_gate_up_swiglu(&layer.gate, &layer.up, layer.gate_up_bias, config.swiglu, experts, s.h, s.routes, s.act, n_tokens);
-        rec.moe_down_residual(&layer.down, layer.down_bias, experts, s.act, s.routes, s.x, n_tokens);
+    }
+
+    /// Readies what [`Model::route`] found for the next group of experts: choices that had their slot are
+    /// done, the others are looked up in the slot table as it now is.
+    pub fn route_slots(&self, rec: &mut Recording, layer: usize, n_tokens: u32) {
+        let s = &self.state;
+        rec.route_slots(layer as u32, &s.paging, s.routes[layer], n_tokens * self.config.experts.n_used);
+    }
+
+    /// `y_e = Wd_e swiglu(Wg_e h + bg_e, Wu_e h + bu_e) + bd_e` for each choice whose expert e has a slot.
+    pub fn experts(&self, rec: &mut Recording, layer: usize, n_tokens: u32) {
+        let (config, s) = (&self.config, &self.state);
+        let (experts, routes, layer) = (config.experts, s.routes[layer], &self.layers[layer]);
+        rec.moe_gate_up_swiglu(&layer.gate, &layer.up, layer.gate_up_bias, config.swiglu, experts, s.h, routes, s.act, n_tokens);
+        rec.moe_down(&layer.down, layer.down_bias, experts, s.act, routes, s.y, n_tokens);
+    }
+
+    /// `x += sum of w_e y_e` over the experts e that the router chose, but those that are missing.
+    pub fn combine(&self, rec: &mut Recording, layer: usize, n_tokens: u32) {
+        let (config, s) = (&self.config, &self.state);
+        let args = MoeSumArgs { n_rows: config.n_embd, n_used: config.experts.n_used };
+        rec.moe_sum_residual(args, s.y, s.routes[layer], s.x, n_tokens);
     }
 
     /// Logits of `n_tokens` rows of the residual stream, from `first_token` on, into `state.logits`.

@@ -2,7 +2,7 @@
 
 use gguf::Directory;
 use kernels::Slice;
-use kernels::ops::{ExpertWeight, KvCache, KvType, ROPE_BASE, Rope, Route, Router, Sampled, Sampler, Sampling, Step, Weight};
+use kernels::ops::{ExpertWeight, KvCache, KvType, Paging, ROPE_BASE, Rope, Route, Router, Sampled, Sampler, Sampling, Step, Weight};
 
 use crate::buffers::{Buffers, Usage};
 use crate::placement::{Placer, Upload};
@@ -88,17 +88,20 @@ pub struct Projection {
 /// What a step reads and writes, for up to `chunk` tokens.
 #[derive(Clone, Debug)]
 pub struct State {
-    pub tokens: Slice,     // (chunk) u32
-    pub step: Slice,       // Step
-    pub x: Slice,          // (chunk, n_embd), the residual stream
-    pub qkv: Slice,        // (chunk, n_heads + 2 n_kv_heads, head_dim)
-    pub q: Slice,          // (chunk, n_heads, head_dim)
-    pub attn: Slice,       // (chunk, n_heads, head_dim)
-    pub h: Slice,          // (chunk, n_embd)
-    pub routes: Slice,     // (chunk, n_used) Route
-    pub act: Slice,        // (chunk, n_used, n_ffn)
-    pub logits: Slice,     // (logit_rows, n_vocab)
-    pub logit_bias: Slice, // (n_vocab)
+    pub tokens: Slice, // (chunk) u32
+    pub step: Slice,   // Step
+    pub x: Slice,      // (chunk, n_embd), the residual stream
+    pub qkv: Slice,    // (chunk, n_heads + 2 n_kv_heads, head_dim)
+    pub q: Slice,      // (chunk, n_heads, head_dim)
+    pub attn: Slice,   // (chunk, n_heads, head_dim)
+    pub h: Slice,      // (chunk, n_embd)
+    pub paging: Paging,
+    pub routes: Vec<Slice>, // (chunk, n_used) Route, of each layer; one buffer
+    pub saved: Slice,       // (chunk, n_embd), x before the experts of the first layer that missed one
+    pub act: Slice,         // (chunk, n_used, n_ffn)
+    pub y: Slice,           // (chunk, n_used, n_embd)
+    pub logits: Slice,      // (logit_rows, n_vocab)
+    pub logit_bias: Slice,  // (n_vocab)
     pub sampler: Sampler,
 }
 
@@ -156,8 +159,6 @@ struct Shared {
     no_sinks: Slice,
     /// Every token to expert 0, weight 1.
     dense_routes: Slice,
-    /// Each expert in the slot of its number.
-    slots: Slice,
 }
 
 impl Shared {
@@ -179,7 +180,6 @@ impl Shared {
             zeros: buffers.zeros("no bias", u64::from(widest) * 4, Usage::Weights),
             no_sinks: buffers.holding_f32("no sinks", (0..heads.n).map(|_| -1e30), Usage::Weights),
             dense_routes: buffers.holding("routes to the one expert", (0..n_routes).flat_map(|_| dense_route), Usage::State),
-            slots: buffers.holding("slots", 0..config.experts.n, Usage::State),
         }
     }
 }
@@ -205,7 +205,6 @@ impl Layer {
                 gain: ffn_norm,
                 weight: placer.vector(&[(&name("ffn_gate_inp.weight"), &[embd, experts])])?,
                 bias: placer.vector(&[(&name("ffn_gate_inp.bias"), &[experts])])?,
-                slots: shared.slots,
             }),
             false => None,
         };
@@ -286,13 +285,20 @@ impl State {
         let chunk = u64::from(options.chunk);
         let heads = config.heads;
         let sampling = buffers.zeros("sampling", size_of::<Sampling>() as u64, Usage::Uniform);
+        // Each expert in the slot of its number.
+        let entries = Paging::words(config.n_layers, config.experts.n, |_, expert| Some(expert));
+        let paging = Paging { whole: buffers.holding("slots", entries.into_iter(), Usage::State), n_experts: config.experts.n };
         let mut words = |label: &str, n: u64| buffers.zeros(label, n * 4, Usage::State);
         let [all_heads, q_heads] = [heads.n + 2 * heads.n_kv, heads.n].map(|n| u64::from(n * heads.dim));
         let n_used = u64::from(config.experts.n_used);
-        let n_vocab = u64::from(config.n_vocab);
+        let (n_vocab, n_layers) = (u64::from(config.n_vocab), u64::from(config.n_layers));
         let routes = match config.architecture {
-            Architecture::GptOss => words("routes", chunk * n_used * (size_of::<Route>() / 4) as u64),
-            Architecture::Llama => shared.dense_routes,
+            Architecture::GptOss => {
+                let bytes = (chunk * n_used * size_of::<Route>() as u64).next_multiple_of(256);
+                let all = words("routes", n_layers * bytes / 4);
+                (0..n_layers).map(|layer| Slice { offset: layer * bytes, bytes, ..all }).collect()
+            }
+            Architecture::Llama => vec![shared.dense_routes; n_layers as usize],
         };
         let tokens = words("tokens", chunk);
         let logits = words("logits", u64::from(options.logit_rows) * n_vocab);
@@ -305,6 +311,7 @@ impl State {
             step,
             sampled: words("sampled", (size_of::<Sampled>() / 4) as u64),
             sampling,
+            paging,
         };
         Self {
             tokens,
@@ -314,8 +321,11 @@ impl State {
             q: words("q", chunk * q_heads),
             attn: words("attn", chunk * q_heads),
             h: words("h", chunk * u64::from(config.n_embd)),
+            paging,
             routes,
+            saved: words("saved x", chunk * u64::from(config.n_embd)),
             act: words("act", chunk * n_used * u64::from(config.n_ffn)),
+            y: words("y of each expert", chunk * n_used * u64::from(config.n_embd)),
             logits,
             logit_bias: words("logit bias", n_vocab),
             sampler,

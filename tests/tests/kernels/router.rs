@@ -1,9 +1,14 @@
-use kernels::ops::{MAX_EXPERTS, Route, Router, RouterArgs};
+use bytemuck::cast_slice;
+use kernels::ops::{MAX_EXPERTS, Paging, Route, Router, RouterArgs};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
 
 const EPS: f32 = 1e-5;
+
+/// Layers that the table has; the second is tested.
+const N_LAYERS: u32 = 3;
+const LAYER: u32 = 1;
 
 /// Inputs of a router.
 #[derive(Clone, Debug)]
@@ -13,7 +18,10 @@ struct Layer {
     gain: Vec<f32>,
     weight: Vec<f32>,
     bias: Vec<f32>,
-    slots: Vec<u32>,
+    /// Of each expert; of the other layers, none has one.
+    slots: Vec<Option<u32>>,
+    /// Before this layer.
+    first_miss: u32,
 }
 
 impl Layer {
@@ -23,8 +31,9 @@ impl Layer {
         let (x, gain, weight, bias) =
             (floats(n_tokens * n_cols, 3.0), floats(n_cols, 2.0), floats(n_experts * n_cols, 0.3), floats(n_experts, 0.5));
         // Some experts have no slot, the others not their own number.
-        let slots = (0..n_experts).map(|e| if e % 3 == 1 { Route::MISS } else { (e * 7 + 2) % n_experts }).collect();
-        Self { args: RouterArgs { n_cols, n_experts, n_used, eps: EPS }, x, gain, weight, bias, slots }
+        let slots = (0..n_experts).map(|e| (e % 3 != 1).then_some((e * 7 + 2) % n_experts)).collect();
+        let args = RouterArgs { n_cols, n_experts, n_used, eps: EPS, layer: LAYER };
+        Self { args, x, gain, weight, bias, slots, first_miss: Paging::NO_MISS }
     }
 
     /// Returns the experts chosen, token after token.
@@ -33,11 +42,15 @@ impl Layer {
         let n_tokens = self.x.len() as u32 / n_cols;
         let mut b = Bench::default();
         let x = b.floats(&self.x);
-        let router =
-            Router { gain: b.floats(&self.gain), weight: b.floats(&self.weight), bias: b.floats(&self.bias), slots: b.words(&self.slots) };
+        let router = Router { gain: b.floats(&self.gain), weight: b.floats(&self.weight), bias: b.floats(&self.bias) };
+        let slot = |layer, expert: u32| if layer == LAYER { self.slots[expert as usize] } else { None };
+        let mut words = Paging::words(N_LAYERS, n_experts, slot);
+        words[0] = self.first_miss;
+        let paging = Paging { whole: b.in_out(&words), n_experts };
+        let saved = b.output(self.x.len());
         let h = b.output(self.x.len());
         let routes = b.output((n_tokens * n_used) as usize * 4);
-        b.recording.router_topk(self.args, x, &router, h, routes, n_tokens);
+        b.recording.router_topk(self.args, x, &router, &paging, h, routes, saved, n_tokens);
         let results = b.run();
 
         let (mut expected_h, mut chosen) = (Vec::new(), Vec::new());
@@ -63,7 +76,11 @@ impl Layer {
                 for (side, words) in results.words(routes) {
                     let route: &[Route] = bytemuck::cast_slice(words);
                     let route = route[token * n_used as usize + k];
-                    assert_eq!((route.expert, route.slot), (e as u32, self.slots[e]), "{side}: choice {k} of token {token}");
+                    assert_eq!(
+                        (route.expert, route.slot),
+                        (e as u32, self.slots[e].unwrap_or(Route::MISS)),
+                        "{side}: choice {k} of token {token}"
+                    );
                     assert!(
                         (f64::from(route.weight) - weight).abs() < 2e-5,
                         "{side}: weight {} of choice {k}, expected {weight}",
@@ -73,6 +90,15 @@ impl Layer {
             }
         }
         results.assert_close("h", h, &expected_h);
+
+        if chosen.iter().any(|e| self.slots[*e as usize].is_none()) {
+            words[0] = self.first_miss.min(LAYER);
+        }
+        results.assert_words("paging", paging.whole, &words);
+        match self.first_miss >= LAYER {
+            true => results.assert_words("saved", saved, cast_slice(&self.x)),
+            false => results.assert_words("saved", saved, &vec![SENTINEL; self.x.len()]),
+        }
         chosen
     }
 }
@@ -110,4 +136,43 @@ fn very_low_logits_are_chosen_only_once() {
     layer.weight.fill(0.0);
     layer.bias = vec![-1e30, -2e30, -3e30, -1e30, 5.0, -2e38];
     assert_eq!(layer.test(), [4, 0, 3, 1]);
+}
+
+#[test]
+fn the_first_layer_that_misses_is_noted_and_what_its_experts_would_have_read_is_saved() {
+    for first_miss in [Paging::NO_MISS, LAYER + 1, LAYER, 0] {
+        let mut layer = Layer::random(40, 12, 3, 5);
+        layer.first_miss = first_miss;
+        layer.slots.fill(None);
+        layer.test();
+        layer.slots = (0..12).map(Some).collect();
+        let chosen = layer.test();
+        // One token's expert alone is missing: the last choice of the last token.
+        layer.slots[*chosen.last().unwrap() as usize] = None;
+        layer.test();
+    }
+}
+
+#[test]
+fn routes_of_the_next_group_are_done_or_looked_up_once_more() {
+    for n in [1usize, 64, 100] {
+        let mut random = Random(32);
+        let slots = [Route::MISS, Route::DONE, 0, 5];
+        let routes: Vec<Route> = (0..n)
+            .map(|_| Route { expert: random.below(9), slot: slots[random.below(4) as usize], weight: random.float(1.0), pad: 0 })
+            .collect();
+        let slot = |layer: u32, expert: u32| expert.is_multiple_of(2).then_some(layer * 100 + expert);
+        let mut b = Bench::default();
+        let paging = Paging { whole: b.words(&Paging::words(N_LAYERS, 9, slot)), n_experts: 9 };
+        let routes_slice = b.in_out(cast_slice(&routes));
+        b.recording.route_slots(LAYER, &paging, routes_slice, n as u32);
+        let expected: Vec<Route> = routes
+            .iter()
+            .map(|route| match route.slot {
+                Route::MISS => Route { slot: slot(LAYER, route.expert).unwrap_or(Route::MISS), ..*route },
+                _ => Route { slot: Route::DONE, ..*route },
+            })
+            .collect();
+        b.run().assert_words("routes", routes_slice, cast_slice(&expected));
+    }
 }

@@ -1,6 +1,6 @@
 use bytemuck::{Zeroable, cast_slice};
 use kernels::Slice;
-use kernels::ops::{IN_PROMPT, MAX_LOGPROBS, Sampled, Sampler, Sampling, Step};
+use kernels::ops::{IN_PROMPT, MAX_LOGPROBS, Paging, Sampled, Sampler, Sampling, Step};
 
 use crate::bench::{Bench, Results, SENTINEL};
 use crate::random::Random;
@@ -20,6 +20,8 @@ pub(crate) struct Draws {
     pub(crate) n: u32,
     /// Tokens a step.
     pub(crate) n_tokens: u32,
+    /// Of the pass whose logits these are.
+    pub(crate) first_miss: u32,
 }
 
 /// The buffers afterwards.
@@ -34,7 +36,14 @@ pub(crate) struct Drawn {
 
 impl Draws {
     pub(crate) fn new(sampling: Sampling, scores: Vec<f32>) -> Self {
-        Self { sampling, scores, step: Step { position: 10, n_sampled: 0, halt: 0, seed: 1 }, n: 1, n_tokens: 1 }
+        Self {
+            sampling,
+            scores,
+            step: Step { position: 10, n_sampled: 0, halt: 0, seed: 1 },
+            n: 1,
+            n_tokens: 1,
+            first_miss: Paging::NO_MISS,
+        }
     }
 
     pub(crate) fn seed(mut self, seed: u32) -> Self {
@@ -58,12 +67,25 @@ impl Draws {
             tokens: b.output(1),
             step: b.in_out(cast_slice(&[self.step])),
             sampled: b.output(size_of::<Sampled>() / 4),
+            paging: Paging { whole: b.in_out(&self.paging()), n_experts: 3 },
         };
         for _ in 0..self.n {
             b.recording.sample(n_vocab as u32, &sampler, self.n_tokens);
         }
-        let Sampler { counts, tokens, step, sampled, .. } = sampler;
-        Drawn { results: b.run(), counts, tokens, step, sampled }
+        let Sampler { counts, tokens, step, sampled, paging, .. } = sampler;
+        let results = b.run();
+        results.assert_words("paging afterwards", paging.whole, &Paging::words(2, 3, Self::slot));
+        Drawn { results, counts, tokens, step, sampled }
+    }
+
+    fn slot(layer: u32, expert: u32) -> Option<u32> {
+        (expert != layer).then_some(expert)
+    }
+
+    fn paging(&self) -> Vec<u32> {
+        let mut words = Paging::words(2, 3, Self::slot);
+        words[0] = self.first_miss;
+        words
     }
 }
 
@@ -75,6 +97,15 @@ impl Drawn {
 
     fn sampled(&self) -> [(&'static str, Sampled); 2] {
         self.results.words(self.sampled).map(|(side, words)| (side, *bytemuck::from_bytes(cast_slice(words))))
+    }
+
+    fn assert_nothing_drawn(&self, step: &[u32], first_miss: u32) {
+        self.results.assert_words("counts", self.counts, &[0; 4]);
+        self.results.assert_words("step", self.step, step);
+        self.results.assert_words("tokens", self.tokens, &[SENTINEL]);
+        let mut sampled = [SENTINEL; size_of::<Sampled>() / 4];
+        sampled[std::mem::offset_of!(Sampled, first_miss) / 4] = first_miss;
+        self.results.assert_words("sampled", self.sampled, &sampled);
     }
 
     /// The last token, from the twin and from the GPU.
@@ -115,6 +146,7 @@ fn logprobs_are_the_models_own_and_in_order() {
     let draws = Draws::new(Sampling { n_logprobs: 5, ..greedy() }, scores);
     for (side, sampled) in draws.run().sampled() {
         assert_eq!((sampled.token, sampled.n_sampled, sampled.halt), (70_000, 1, 0), "{side}");
+        assert_eq!(sampled.first_miss, Paging::NO_MISS, "{side}");
         assert_eq!(sampled.ids[..5], order, "{side}");
         assert!(sampled.ids[5..].iter().all(|id| *id == SENTINEL), "{side} reports more alternatives than asked for");
         let total = log_total(&draws.scores);
@@ -168,15 +200,34 @@ fn a_stop_token_halts_and_what_comes_after_changes_nothing() {
 }
 
 #[test]
-fn a_halted_step_leaves_every_buffer_as_it_is() {
+fn a_halted_step_changes_nothing_but_says_whether_it_missed() {
     let sampling = Sampling { temperature: 1.0, n_logprobs: 3, ..greedy() };
-    let mut draws = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]);
-    draws.step.halt = 1;
+    for first_miss in [Paging::NO_MISS, 1] {
+        let mut draws = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]);
+        draws.step.halt = 1;
+        draws.first_miss = first_miss;
+        draws.run().assert_nothing_drawn(&[10, 0, 1, 1], first_miss);
+    }
+}
+
+#[test]
+fn a_pass_that_missed_an_expert_draws_nothing_and_the_next_one_counts() {
+    let sampling = Sampling { temperature: 1.0, n_logprobs: 3, ..greedy() };
+    for first_miss in [0, 23] {
+        for score in [1.0, f32::NAN] {
+            let mut draws = Draws::new(sampling, vec![0.0, score, 3.0, score]);
+            draws.first_miss = first_miss;
+            draws.run().assert_nothing_drawn(&[10, 0, 0, 1], first_miss);
+        }
+    }
+    let mut draws = Draws::new(greedy(), vec![0.0, 1.0, 3.0, 2.0]).times(2);
+    draws.first_miss = 5;
     let drawn = draws.run();
-    drawn.results.assert_words("counts", drawn.counts, &[0; 4]);
-    drawn.results.assert_words("step", drawn.step, &[10, 0, 1, 1]);
-    drawn.results.assert_words("tokens", drawn.tokens, &[SENTINEL]);
-    drawn.results.assert_words("sampled", drawn.sampled, &[SENTINEL; size_of::<Sampled>() / 4]);
+    drawn.results.assert_words("counts", drawn.counts, &[0, 0, 1, 0]);
+    drawn.results.assert_words("step", drawn.step, &[11, 1, 0, 1]);
+    for (side, sampled) in drawn.sampled() {
+        assert_eq!((sampled.token, sampled.n_sampled, sampled.first_miss), (2, 1, Paging::NO_MISS), "{side}");
+    }
 }
 
 #[test]

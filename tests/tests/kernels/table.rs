@@ -6,8 +6,8 @@ use std::process::Command;
 
 use kernels::kernels::{FAMILIES, FORMATS};
 use kernels::ops::{
-    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, PenalizeArgs, RepackArgs, RmsNormArgs, RopeAppendArgs, RouterArgs,
-    SampleArgs,
+    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeSumArgs, PenalizeArgs, RepackArgs, RmsNormArgs, RopeAppendArgs,
+    RouteSlotsArgs, RouterArgs, SampleArgs,
 };
 use kernels::{Format, Kernel};
 
@@ -29,15 +29,17 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             "attention" => layout!(AttentionArgs: n_heads n_kv_heads head_dim capacity window scale),
             "get_rows" => layout!(GetRowsArgs: n_cols n_tokens first_row n_rows n_blocks),
             "matmul" => layout!(MatmulArgs: n_cols n_rows n_tokens first_token n_blocks first_row y_stride y_first eps),
-            "moe_down_residual" => layout!(MoeDownArgs: n_cols n_rows n_used n_blocks first_slot n_slots),
+            "moe_down" => layout!(MoeDownArgs: n_cols n_rows n_blocks first_slot n_slots),
             "moe_gate_up_swiglu" => {
                 layout!(MoeGateUpArgs: n_cols n_rows n_used n_experts n_blocks first_slot n_slots alpha limit shift)
             }
+            "moe_sum_residual" => layout!(MoeSumArgs: n_rows n_used),
             "penalize" => layout!(PenalizeArgs: n_vocab),
             "repack" => layout!(RepackArgs: block_bytes plane_offset run_bytes n_blocks first_word first_byte),
             "rms_norm" => layout!(RmsNormArgs: n_cols eps),
             "rope_append" => layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity concentration),
-            "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps),
+            "route_slots" => layout!(RouteSlotsArgs: n_routes n_experts layer),
+            "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps layer),
             "sample" => layout!(SampleArgs: n_vocab n_tokens),
             other => panic!("{other} has arguments that no test knows"),
         };

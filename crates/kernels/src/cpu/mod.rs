@@ -6,12 +6,14 @@
 mod attention;
 mod get_rows;
 mod matmul;
-mod moe_down_residual;
+mod moe_down;
 mod moe_gate_up_swiglu;
+mod moe_sum_residual;
 mod penalize;
 mod repack;
 mod rms_norm;
 mod rope_append;
+mod route_slots;
 mod router_topk;
 mod sample;
 mod weights;
@@ -146,12 +148,14 @@ fn twin(shader: &str) -> Option<Twin> {
         "attention" => attention::run,
         "get_rows" => get_rows::run,
         "matmul" => matmul::run,
-        "moe_down_residual" => moe_down_residual::run,
+        "moe_down" => moe_down::run,
         "moe_gate_up_swiglu" => moe_gate_up_swiglu::run,
+        "moe_sum_residual" => moe_sum_residual::run,
         "penalize" => penalize::run,
         "repack" => repack::run,
         "rms_norm" => rms_norm::run,
         "rope_append" => rope_append::run,
+        "route_slots" => route_slots::run,
         "router_topk" => router_topk::run,
         "sample" => sample::run,
         _ => return None,

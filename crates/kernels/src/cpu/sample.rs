@@ -1,13 +1,16 @@
 use super::{Call, Error, Words};
-use crate::ops::{MAX_LOGPROBS, SampleArgs, Sampling};
+use crate::ops::{MAX_LOGPROBS, Paging, SampleArgs, Sampling};
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: SampleArgs = call.args();
-    let [sampling, logits, scores, counts, tokens, step, sampled] = call.bindings()?;
+    let [sampling, logits, scores, counts, tokens, step, sampled, paging] = call.bindings()?;
     let sampling: Sampling = sampling.read();
     let (n_sampled, seed) = (step.u(1), step.u(3));
     let token = draw(&args, &sampling, scores, seed, n_sampled);
-    if step.u(2) != 0 {
+    let first_miss = paging.u(0);
+    paging.set_u(0, Paging::NO_MISS);
+    sampled.set_u(4, first_miss);
+    if step.u(2) != 0 || first_miss != Paging::NO_MISS {
         return Ok(());
     }
 
@@ -21,8 +24,8 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     }
     let log_total = top + mass.ln() as f32;
     for n in 0..(sampling.n_logprobs as usize).min(MAX_LOGPROBS).min(order.len()) {
-        sampled.set_u(4 + n as u32, order[n]);
-        sampled.set_f(4 + (MAX_LOGPROBS + n) as u32, logits.f(order[n]) - log_total);
+        sampled.set_u(8 + n as u32, order[n]);
+        sampled.set_f(8 + (MAX_LOGPROBS + n) as u32, logits.f(order[n]) - log_total);
     }
 
     let halt = sampling.stops[..sampling.n_stops as usize].contains(&token);

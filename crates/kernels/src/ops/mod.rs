@@ -4,24 +4,30 @@
 mod attention;
 mod get_rows;
 mod matmul;
-mod moe_down_residual;
+mod moe_down;
 mod moe_gate_up_swiglu;
+mod moe_sum_residual;
+mod paging;
 mod penalize;
 mod repack;
 mod rms_norm;
 mod rope_append;
+mod route_slots;
 mod router_topk;
 mod sample;
 
 pub use attention::AttentionArgs;
 pub use get_rows::GetRowsArgs;
 pub use matmul::{MatmulArgs, Rows};
-pub use moe_down_residual::MoeDownArgs;
+pub use moe_down::MoeDownArgs;
 pub use moe_gate_up_swiglu::{Experts, MoeGateUpArgs, Swiglu};
+pub use moe_sum_residual::MoeSumArgs;
+pub use paging::Paging;
 pub use penalize::PenalizeArgs;
 pub use repack::{Repack, RepackArgs};
 pub use rms_norm::RmsNormArgs;
 pub use rope_append::{ROPE_BASE, Rope, RopeAppendArgs};
+pub use route_slots::RouteSlotsArgs;
 pub use router_topk::{MAX_EXPERTS, Route, Router, RouterArgs};
 pub use sample::{IN_PROMPT, MAX_LOGPROBS, MAX_STOPS, SampleArgs, Sampled, Sampler, Sampling, Step};
 

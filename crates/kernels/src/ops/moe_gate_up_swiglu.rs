@@ -38,7 +38,7 @@ pub struct Experts {
 }
 
 impl Recording {
-    /// `act = swiglu(Wg h + bg, Wu h + bu)` of each chosen expert; bias is `[2, n_experts, n_rows]`,
+    /// `act = swiglu(Wg h + bg, Wu h + bu)` of each chosen expert that has a slot; bias is `[2, n_experts, n_rows]`,
     /// act `[n_tokens, n_used, n_rows]`.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
     pub fn moe_gate_up_swiglu(

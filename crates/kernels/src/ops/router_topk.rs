@@ -1,3 +1,4 @@
+use super::Paging;
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -7,6 +8,7 @@ pub struct RouterArgs {
     pub n_experts: u32,
     pub n_used: u32,
     pub eps: f32,
+    pub layer: u32,
 }
 
 /// One expert chosen for one token, as the router writes it.
@@ -14,15 +16,17 @@ pub struct RouterArgs {
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Route {
     pub expert: u32,
-    /// Of the expert cache, or [`Route::MISS`].
+    /// Of the expert cache, or [`Route::MISS`] or [`Route::DONE`].
     pub slot: u32,
     pub weight: f32,
     pub pad: u32,
 }
 
 impl Route {
-    /// The slot of an expert that is not on the GPU.
+    /// The slot of an expert that is not on the GPU: it adds nothing.
     pub const MISS: u32 = u32::MAX;
+    /// The slot of an expert whose product was computed with an earlier group of experts.
+    pub const DONE: u32 = u32::MAX - 1;
 }
 
 /// Experts a layer that the kernel has room for.
@@ -37,14 +41,25 @@ pub struct Router {
     pub weight: Slice,
     /// `[n_experts]`
     pub bias: Slice,
-    /// `[n_experts]`: slot of each expert, or [`Route::MISS`]
-    pub slots: Slice,
 }
 
 impl Recording {
-    /// `h = rms(x, gain)`, and the `n_used` experts of each token in `routes`.
-    pub fn router_topk(&mut self, args: RouterArgs, x: Slice, router: &Router, h: Slice, routes: Slice, n_tokens: u32) {
-        let bindings = [x, router.gain, router.weight, router.bias, router.slots, h, routes];
+    /// `h = rms(x, gain)`, and the `n_used` experts of each token in `routes`, with the slots that the table
+    /// has for `args.layer`. If one has none and none was missed before, `paging` says that this layer was
+    /// the first; `saved` then holds what x was here. x, h and saved are `[n_tokens, n_cols]`.
+    #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
+    pub fn router_topk(
+        &mut self,
+        args: RouterArgs,
+        x: Slice,
+        router: &Router,
+        paging: &Paging,
+        h: Slice,
+        routes: Slice,
+        saved: Slice,
+        n_tokens: u32,
+    ) {
+        let bindings = [x, router.gain, router.weight, router.bias, paging.whole, h, routes, saved];
         self.dispatch(&kernels::F32_ROUTER_TOPK, &args, &bindings, [n_tokens, 1, 1]);
     }
 }

@@ -1,3 +1,4 @@
+use super::Paging;
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -52,18 +53,27 @@ pub const MAX_STOPS: usize = 16;
 /// In `counts[token]`: set if the token was in the prompt; the rest counts how often it was sampled.
 pub const IN_PROMPT: u32 = 1 << 31;
 
-/// What the host reads of a step; WGSL's `Sampled`. Without logprobs its first 16 bytes say all.
+/// What the host reads of a step; WGSL's `Sampled`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Sampled {
     pub token: u32,
-    /// Which token since the prompt this is, from 1; unchanged if the step was past a halt.
+    /// Which token since the prompt this is, from 1; unchanged if the step was past a halt or
+    /// missed an expert.
     pub n_sampled: u32,
     pub halt: u32,
     /// Of `token`, before penalties and temperature.
     pub logprob: f32,
+    /// The first layer that missed an expert, so that nothing was sampled; or [`Paging::NO_MISS`].
+    pub first_miss: u32,
+    pub pad: [u32; 3],
     pub ids: [u32; MAX_LOGPROBS],
     pub logprobs: [f32; MAX_LOGPROBS],
+}
+
+impl Sampled {
+    /// Bytes that say all if no alternatives were asked for.
+    pub const BYTES_WITHOUT_LOGPROBS: u64 = 32;
 }
 
 /// The buffers that sampling works on.
@@ -83,12 +93,14 @@ pub struct Sampler {
     pub step: Slice,
     /// [`Sampled`]
     pub sampled: Slice,
+    pub paging: Paging,
 }
 
 impl Recording {
-    /// Draws the token after a step of `n_tokens` from `scores` and advances the step.
+    /// Draws the token after a step of `n_tokens` from `scores` and advances the step, unless a layer missed an
+    /// expert: then it only says so. Either way `paging.first_miss` is reset.
     pub fn sample(&mut self, n_vocab: u32, s: &Sampler, n_tokens: u32) {
-        let bindings = [s.sampling, s.logits, s.scores, s.counts, s.tokens, s.step, s.sampled];
+        let bindings = [s.sampling, s.logits, s.scores, s.counts, s.tokens, s.step, s.sampled, s.paging.whole];
         self.dispatch(&kernels::F32_SAMPLE, &SampleArgs { n_vocab, n_tokens }, &bindings, [1, 1, 1]);
     }
 }

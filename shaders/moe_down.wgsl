@@ -1,6 +1,6 @@
-// x += sum over the chosen experts of weight * (Wd a + bd): a workgroup makes 32 rows of one
-// token. A thread takes 4 rows and every LANES-th group of their columns; the bias is inside the weighting. A missing expert adds nothing;
-// slots over the binding limit come in parts, each adds its own.
+// y = Wd a + bd for each chosen expert: a workgroup makes 32 rows for one (token, choice). A thread
+// takes 4 rows and every LANES-th group of their columns. Nothing is written for a choice whose expert
+// is not here: it is missing, was done before, or has its slot in another part.
 
 const LANES: u32 = 8u;
 const TILES: u32 = 8u;
@@ -9,8 +9,7 @@ const ROWS: u32 = TILES * 4u;
 
 struct Args {
     n_cols: u32,    // elements of a: the expert's FFN width
-    n_rows: u32,    // elements of x
-    n_used: u32,    // choices a token
+    n_rows: u32,    // elements of y
     n_blocks: u32,  // of one expert's down, in blocks of the format
     first_slot: u32, // of this part of the slots
     n_slots: u32,
@@ -24,7 +23,7 @@ struct Args {
 @group(0) @binding(3) var<storage, read> w_quants: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> w_scales: array<u32>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;       // [n_experts, n_rows]
-@group(0) @binding(6) var<storage, read_write> x: array<f32>;    // [n_tokens, n_rows]
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [n_tokens, n_used, n_rows]
 
 #import group
 #import weights as w
@@ -41,18 +40,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let lane = thread % LANES;
     let row = group.x * ROWS + thread / LANES * 4u;
     let n_groups = args.n_cols / 32u;
-    let first = group.y * args.n_used;
+    let route = routes[group.y];
+    let slot = route.slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
+    let is_here = slot < args.n_slots;
 
-    var total = vec4<f32>(0.0);
-    for (var k = first; k < first + args.n_used; k++) {
-        let route = routes[k];
-        let slot = route.slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
-        if (slot >= args.n_slots) {
-            continue;
-        }
-        var sum = vec4<f32>(0.0);
+    var sum = vec4<f32>(0.0);
+    if (is_here) {
         for (var g = lane; g < n_groups; g += LANES) {
-            let at = (k * n_groups + g) * 8u;
+            let at = (group.y * n_groups + g) * 8u;
             let v = Group(
                 mat4x4<f32>(act[at], act[at + 1u], act[at + 2u], act[at + 3u]),
                 mat4x4<f32>(act[at + 4u], act[at + 5u], act[at + 6u], act[at + 7u]),
@@ -64,23 +59,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 dot_group(row_group(slot, row + 3u, g), v),
             );
         }
-        total += route.weight * sum;
     }
-    partial[thread] = total;
+    partial[thread] = sum;
     workgroupBarrier();
 
     let out_row = group.x * ROWS + thread;
-    if (thread < ROWS && out_row < args.n_rows) {
-        var sum = 0.0;
+    if (thread < ROWS && out_row < args.n_rows && is_here) {
+        var value = bias[route.expert * args.n_rows + out_row];
         for (var l = 0u; l < LANES; l++) {
-            sum += partial[thread / 4u * LANES + l][thread % 4u];
+            value += partial[thread / 4u * LANES + l][thread % 4u];
         }
-        for (var k = first; k < first + args.n_used; k++) {
-            let route = routes[k];
-            if (route.slot - args.first_slot < args.n_slots) {
-                sum += route.weight * bias[route.expert * args.n_rows + out_row];
-            }
-        }
-        x[group.y * args.n_rows + out_row] += sum;
+        y[group.y * args.n_rows + out_row] = value;
     }
 }
