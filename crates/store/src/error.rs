@@ -1,5 +1,7 @@
 //! What can go wrong between a location and its bytes.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 /// Why bytes did not come.
@@ -28,6 +30,10 @@ pub enum Error {
     /// Another file is served now than when reading began; bytes of both must not be mixed.
     #[error("{url} changed while it was read: {what} was {expected}, is {got}")]
     Changed { url: String, what: &'static str, expected: String, got: String },
+
+    /// A server that ignores `Range` would have to send everything once more.
+    #[error("{url} ignores Range: to go back to byte {start}, {again} bytes would have to be downloaded again")]
+    NoRanges { url: String, start: u64, again: u64 },
 
     /// The reader broke off.
     #[error("reading {location} was cancelled")]
@@ -60,6 +66,26 @@ pub enum Cause {
     /// A partial answer that begins elsewhere.
     #[error("asked for byte {expected}, the answer begins at byte {got}")]
     WrongRange { expected: u64, got: u64 },
+
+    /// Nobody knows the host's name, or nobody can be asked.
+    #[error("the host was not found")]
+    HostNotFound,
+
+    /// The machine says that it has no network.
+    #[error("there is no network")]
+    Offline,
+
+    /// The place that a redirect led to answers no more.
+    #[error("the address that it redirected to has expired: {status}")]
+    Expired { status: u16 },
+
+    /// The whole file instead of the range.
+    #[error("the server sent the file from its start, byte {expected} was asked for")]
+    IgnoresRange { expected: u64 },
+
+    /// The answer is of another file than those before it; said once it may be a mistake.
+    #[error("another file is served: {what} was {expected}, is {got}")]
+    OtherFile { what: &'static str, expected: String, got: String },
 }
 
 impl Cause {
@@ -67,8 +93,11 @@ impl Cause {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429) || (500..600).contains(status) && *status != 501,
-            Self::WrongRange { .. } => false,
-            Self::Connection(_) | Self::Stalled { .. } | Self::Truncated { .. } => true,
+            _ => true,
         }
+    }
+
+    pub(crate) fn stalled(after: Duration) -> Self {
+        Self::Stalled { millis: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
     }
 }

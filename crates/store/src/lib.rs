@@ -14,19 +14,25 @@
 mod cache;
 mod error;
 mod http;
+mod library;
+mod link;
 mod memory;
+mod runs;
 mod source;
 
 #[cfg(not(target_arch = "wasm32"))]
-#[path = "native.rs"]
+#[path = "native/mod.rs"]
 mod platform;
 #[cfg(target_arch = "wasm32")]
-#[path = "wasm.rs"]
+#[path = "wasm/mod.rs"]
 mod platform;
 
 pub use cache::{Cache, Cached, MemoryCache};
 pub use error::{Cause, Error};
 pub use http::{Http, Retry};
+pub use library::{Library, RunSink};
+pub use link::Priority;
 pub use memory::Memory;
 pub use platform::*;
-pub use source::{LocalFuture, Sink, Source, read_vec};
+pub use runs::Run;
+pub use source::{LocalFuture, Sink, Source, Traffic, read_vec};

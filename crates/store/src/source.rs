@@ -34,6 +34,42 @@ pub trait Source {
     /// [`Error::OutOfRange`] if the source ends before the range does; [`Error::Cancelled`] if the sink breaks;
     /// otherwise what the medium reports. Pieces given before an error are good.
     fn read<'a>(&'a self, range: Range<u64>, sink: &'a mut Sink<'_>) -> LocalFuture<'a, Result<(), Error>>;
+
+    /// Whether bytes come over a network, whose requests are worth counting, ordering and saving.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// What went over the network for this source so far.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+
+    /// The byte that comes next, if the file comes only from its start to its end; `None` if any byte can be asked for.
+    fn comes_from(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Counts of what went over a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub requests: u64,
+    /// Of bodies, also where they were of no use.
+    pub bytes: u64,
+    /// Requests that failed or broke off, and were sent again.
+    pub retries: u64,
+    /// Answers that asked for fewer requests.
+    pub throttled: u64,
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.retries += other.retries;
+        self.throttled += other.throttled;
+    }
 }
 
 /// Reads a small range whole; a large one belongs in [`Source::read`].

@@ -14,6 +14,8 @@ pub struct Turn {
     pub retry_after: Option<&'static str>,
     /// `Location`, with status 302.
     pub redirect: Option<String>,
+    /// Wait before answering.
+    pub delay: Duration,
     /// Close the connection after this many bytes of the body.
     pub cut_after: Option<usize>,
     /// Then wait before closing.
@@ -38,6 +40,8 @@ pub struct Seen {
     pub path: String,
     /// First and last byte of the `Range` header.
     pub range: Option<(usize, usize)>,
+    /// As sent in `Authorization`.
+    pub authorization: Option<String>,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,7 @@ impl Server {
                     };
                     log.lock().unwrap().push(request.clone());
                     let turn = turns.lock().unwrap().pop_front().unwrap_or_default();
+                    thread::sleep(turn.delay);
                     // The client may hang up at any time; that is its right.
                     let _ = answer(stream, &request, &turn, &bytes);
                 });
@@ -83,9 +88,15 @@ fn read_request(stream: &TcpStream) -> Option<Seen> {
     let first = lines.next()?.ok()?;
     let mut words = first.split(' ').map(str::to_owned);
     let (method, path) = (words.next()?, words.next()?);
-    let mut range = None;
+    let (mut range, mut authorization) = (None, None);
     for line in lines {
-        let line = line.ok()?.to_ascii_lowercase();
+        let line = line.ok()?;
+        if let Some((name, value)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("authorization")
+        {
+            authorization = Some(value.to_owned());
+        }
+        let line = line.to_ascii_lowercase();
         if line.is_empty() {
             break;
         }
@@ -94,7 +105,7 @@ fn read_request(stream: &TcpStream) -> Option<Seen> {
             range = Some((first.parse().ok()?, last.parse().ok()?));
         }
     }
-    Some(Seen { method, path, range })
+    Some(Seen { method, path, range, authorization })
 }
 
 fn answer(mut out: TcpStream, request: &Seen, turn: &Turn, bytes: &[u8]) -> std::io::Result<()> {

@@ -1,0 +1,138 @@
+//! `fetch` with a streamed body, which ends when nothing arrives or nobody wants it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use gloo_timers::callback::Timeout;
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortController, ReadableStreamDefaultReader};
+
+use super::{copy, words};
+use crate::Cause;
+use crate::http::{Ask, Headers, Retry};
+
+/// Sends requests; the browser keeps the connections.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    stall: Duration,
+}
+
+impl Agent {
+    pub(crate) fn new(retry: &Retry) -> Self {
+        Self { stall: retry.stall }
+    }
+
+    /// Sends one request; `url` may be another than the one that was redirected here.
+    pub(crate) async fn send(&self, url: &str, token: Option<&str>, ask: &Ask) -> Result<Answer, Cause> {
+        let watch = Watch::new(self.stall).map_err(|e| Cause::Connection(words(&e)))?;
+        let request = match ask {
+            // A single closed range needs no CORS preflight.
+            Ask::Range(range) => gloo_net::http::Request::get(url).header("Range", &format!("bytes={}-{}", range.start, range.end - 1)),
+            Ask::Head => gloo_net::http::RequestBuilder::new(url).method(gloo_net::http::Method::HEAD),
+        };
+        let request = match token {
+            Some(token) => request.header("Authorization", &format!("Bearer {token}")),
+            None => request,
+        };
+        // The browser's own cache would keep a second copy of gigabytes.
+        let request = request.cache(web_sys::RequestCache::NoStore).abort_signal(Some(&watch.controller.signal()));
+        let response = watch.over(request.send()).await.map_err(|e| watch.cause(e.to_string()))?;
+        let headers = Headers::from_fn(|name| response.headers().get(name));
+        let reader = response.body().map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
+        Ok(Answer { status: response.status(), url: response.url(), headers, reader, piece: None, watch })
+    }
+}
+
+/// The answer to one request. Dropping it aborts what is still under way.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Where redirects led to.
+    pub(crate) url: String,
+    pub(crate) headers: Headers,
+    reader: Option<ReadableStreamDefaultReader>,
+    /// What the stream gave last, and how far it has been handed on. The browser chooses its size.
+    piece: Option<(Uint8Array, u32)>,
+    watch: Watch,
+}
+
+impl Answer {
+    /// Fills a part of `window` with the next bytes of the body; 0 is its end, early or not.
+    pub(crate) async fn next(&mut self, window: &mut [u8]) -> Result<usize, Cause> {
+        loop {
+            if let Some((piece, at)) = &mut self.piece {
+                if *at < piece.length() {
+                    let n = copy(piece, *at, window);
+                    *at += n;
+                    return Ok(n as usize);
+                }
+                self.piece = None;
+            }
+            let Some(reader) = &self.reader else {
+                return Ok(0);
+            };
+            let read = self.watch.over(JsFuture::from(reader.read())).await.map_err(|e| self.watch.cause(words(&e)))?;
+            let field = |name: &str| Reflect::get(&read, &name.into()).unwrap_or(JsValue::UNDEFINED);
+            if field("done").is_truthy() {
+                return Ok(0);
+            }
+            match field("value").dyn_into::<Uint8Array>() {
+                Ok(piece) => self.piece = Some((piece, 0)),
+                Err(other) => return Err(Cause::Connection(words(&other))),
+            }
+        }
+    }
+}
+
+/// Aborts a request when nothing arrives for too long, or when it is dropped.
+#[derive(Debug)]
+struct Watch {
+    controller: AbortController,
+    stall: Duration,
+    has_stalled: Rc<Cell<bool>>,
+    timer: RefCell<Option<Timeout>>,
+}
+
+impl Watch {
+    fn new(stall: Duration) -> Result<Self, JsValue> {
+        Ok(Self { controller: AbortController::new()?, stall, has_stalled: Rc::default(), timer: RefCell::default() })
+    }
+
+    /// Awaits `work`, which the controller can abort, for as long as a stall may last.
+    async fn over<T>(&self, work: impl Future<Output = T>) -> T {
+        let controller = self.controller.clone();
+        let has_stalled = self.has_stalled.clone();
+        let millis = u32::try_from(self.stall.as_millis()).unwrap_or(u32::MAX);
+        self.timer.replace(Some(Timeout::new(millis, move || {
+            has_stalled.set(true);
+            controller.abort();
+        })));
+        let done = work.await;
+        self.timer.replace(None);
+        done
+    }
+
+    fn cause(&self, words: String) -> Cause {
+        if self.has_stalled.get() {
+            return Cause::stalled(self.stall);
+        }
+        if is_offline() {
+            return Cause::Offline;
+        }
+        Cause::Connection(words)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.controller.abort();
+    }
+}
+
+/// Whether the browser says that there is no network; it may not know.
+fn is_offline() -> bool {
+    js_sys::global().dyn_into::<web_sys::WorkerGlobalScope>().is_ok_and(|scope| !scope.navigator().on_line())
+}
