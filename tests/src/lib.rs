@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use api::Files;
-use engine::{Engine, Gpu, Loader};
+use engine::{Cancel, Engine, Gpu, Urgency};
 use model::{Model, Options};
 
 pub use twins::Twins;
@@ -71,15 +71,17 @@ pub fn engine(files: &Files, options: Options) -> Engine {
 
 /// The same for a layout that a test may have changed; uploads that it dropped leave zeros.
 pub fn engine_of(gpu: Gpu, files: &Files, model: Model) -> Engine {
+    let mut engine = lazy_engine_of(gpu, files, model);
+    while pollster::block_on(engine.fill_next(Urgency::Demand, &Cancel::default())).unwrap() {}
+    engine
+}
+
+/// With the dense weights alone: experts come when they are asked for.
+pub fn lazy_engine_of(gpu: Gpu, files: &Files, model: Model) -> Engine {
     pollster::block_on(async {
         let unusable = api::tokenizer(&files.directory).unwrap().unusable().collect();
-        let mut engine = Engine::new(gpu, model, unusable, None).await.unwrap();
-        let mut loader = Loader::new(&engine).await.unwrap();
-        while let Some((shard, range)) = loader.next_run(1 << 20) {
-            let bytes = store::read_vec(&*files.sources[shard], range).await.unwrap();
-            loader.push(&mut engine, &bytes).unwrap();
-            loader.settle(&engine).await.unwrap();
-        }
+        let mut engine = Engine::new(gpu, model, files.feed(), unusable).await.unwrap();
+        assert!(engine.load(&Cancel::default(), &mut |_| {}).await.unwrap());
         engine
     })
 }

@@ -28,7 +28,15 @@ impl Twins {
             memory.insert(BufferId(i as u32), words);
         }
         let mut twins = Self { model, memory };
-        for upload in twins.model.uploads.clone() {
+        // Each expert in the slot of its number.
+        let numbers: Vec<u32> = (0..twins.model.config.experts.n).collect();
+        for layer in 0..twins.model.layers.len() as u32 {
+            twins.write(twins.model.state.paging.row(layer), bytemuck::cast_slice(&numbers));
+        }
+        let model = &twins.model;
+        let every_expert = (0..model.layers.len()).flat_map(|l| (0..model.n_slots).map(move |e| (l, e)));
+        let experts = every_expert.flat_map(|(l, e)| model.expert_uploads(l, e, e));
+        for upload in model.uploads.iter().cloned().chain(experts).collect::<Vec<_>>() {
             let range = upload.start..upload.start + upload.bytes;
             let bytes = pollster::block_on(store::read_vec(&*files.sources[upload.shard], range)).unwrap();
             match upload.place {

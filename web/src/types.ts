@@ -98,5 +98,29 @@ export interface EngineInfo {
   bytes: number;
 }
 
-/** Counters of the engine; which ones there are depends on what it did. */
-export type Stats = Record<string, unknown>;
+/** What a model has cost since it was opened. Names as in OpenAI's usage; the same numbers as the terminal's. */
+export interface Stats {
+  /** Bytes read of the model's files: header, dense weights and experts. */
+  bytes_fetched: number;
+  bytes_header: number;
+  bytes_dense: number;
+  bytes_experts: number;
+  /** Different (layer, expert) that tokens used. */
+  experts_touched: number;
+  /** Bytes of one expert in one layer. */
+  bytes_per_expert: number;
+  /** Experts that were on the GPU when a token asked for them. */
+  hits: number;
+  misses: number;
+  /** Runs over the layers, or over some of them after a miss. */
+  passes: number;
+  /** Places for experts on the GPU, a layer. */
+  slots: number;
+  dispatches: number;
+  bind_groups: number;
+  /** By the host, into the GPU's buffers. */
+  bytes_written: number;
+  /** By the host, of the GPU's buffers. */
+  bytes_read: number;
+  readbacks: number;
+}

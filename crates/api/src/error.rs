@@ -27,20 +27,31 @@ impl Error {
     /// For programs: one of the codes that the JavaScript API documents.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Store(store::Error::Cancelled { .. }) | Self::Cancelled => "aborted",
-            Self::Store(_) => "network",
+            Self::Cancelled => "aborted",
+            Self::Store(error) => store_code(error),
             Self::Header { .. } | Self::Metadata(_) | Self::NoVocabulary { .. } => "format",
             Self::Model(model::Error::Context { .. }) => "context_length",
-            Self::Text(_) | Self::Request { .. } | Self::Model(model::Error::Option { .. }) => "invalid_request",
+            Self::Model(model::Error::Budget { .. }) => "out_of_memory",
+            Self::Text(_) | Self::Request { .. } | Self::Model(model::Error::Option { .. } | model::Error::Slots { .. }) => {
+                "invalid_request"
+            }
             Self::Model(_) | Self::NoDialect => "unsupported",
             Self::Engine(error) => match error {
                 engine::Error::NoAdapter { .. } | engine::Error::NoDevice { .. } => "no_webgpu",
                 engine::Error::DeviceLost { .. } | engine::Error::Gpu { .. } => "device_lost",
-                engine::Error::OutOfMemory { .. } | engine::Error::Budget { .. } => "out_of_memory",
+                engine::Error::OutOfMemory { .. } => "out_of_memory",
                 engine::Error::ContextLength { .. } => "context_length",
                 engine::Error::Unfinished { .. } => "format",
+                engine::Error::Feed(error) => error.downcast_ref().map_or("network", store_code),
                 _ => "invalid_request",
             },
         }
+    }
+}
+
+fn store_code(error: &store::Error) -> &'static str {
+    match error {
+        store::Error::Cancelled { .. } => "aborted",
+        _ => "network",
     }
 }

@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use engine::Feed;
 use gguf::{Directory, Parsed};
 use store::Source;
 
 use crate::Error;
+use crate::feed::Shards;
 
 /// One file, or all shards of a set.
 pub struct Files {
@@ -63,5 +65,15 @@ impl Files {
         let location = || sources.first().map_or_else(String::new, |source| source.location().to_owned());
         let directory = Directory::new(headers).map_err(|error| Error::Header { location: location(), error })?;
         Ok(Self { directory, sources, header_bytes })
+    }
+
+    /// The first file's place, as a person would name it.
+    pub fn location(&self) -> &str {
+        self.sources.first().map_or("", |source| source.location())
+    }
+
+    /// Reads weights for an engine.
+    pub fn feed(&self) -> Rc<dyn Feed> {
+        Rc::new(Shards(self.sources.clone()))
     }
 }

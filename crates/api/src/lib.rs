@@ -4,11 +4,14 @@
 mod chat;
 mod dialect;
 mod error;
+mod feed;
 mod files;
 mod load;
+mod plan;
 mod reader;
 mod reply;
 mod request;
+mod stats;
 
 pub use dialect::Dialect;
 pub use error::Error;
@@ -16,3 +19,4 @@ pub use files::Files;
 pub use load::{LoadOptions, Model, Progress, tokenizer};
 pub use reply::*;
 pub use request::{Parameters, Request, Stop, StreamOptions};
+pub use stats::Stats;

@@ -1,23 +1,21 @@
 //! From files to a model that answers.
 
-use std::ops::ControlFlow;
-
-use engine::{Cancel, Engine, Gpu, Loader};
+use engine::{Cancel, Engine, Gpu};
 use gguf::Directory;
 use model::Options;
 use text::{SpecialIds, Tokenizer};
 
-use crate::{Dialect, Error, Files};
+use crate::{Dialect, Error, Files, plan};
 
 /// What a caller decides about loading.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     pub model: Options,
-    /// Bytes that all buffers together may have; `None` takes what is needed.
+    /// Bytes that all buffers together may have; experts that do not fit are paged. `None` takes all that the GPU gives.
     pub max_gpu_bytes: Option<u64>,
 }
 
-/// Weights that were read, of all that must be.
+/// Dense weights that were read, of all that must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes
@@ -33,20 +31,18 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Dialect>,
+    pub(crate) header_bytes: u64,
 }
 
-/// Bytes asked for at once; between such runs the GPU catches up.
-const RUN_BYTES: u64 = 16 << 20;
-
 impl Model {
-    /// Reads all weights of `files` onto `gpu`.
+    /// Reads the dense weights of `files` onto `gpu`; experts come when they are needed.
     ///
     /// # Errors
     /// What the medium, the file, or the GPU reports; [`store::Error::Cancelled`] after `cancel`.
     pub async fn load(
         files: &Files,
         gpu: Gpu,
-        mut options: LoadOptions,
+        options: LoadOptions,
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
@@ -58,32 +54,20 @@ impl Model {
                 None
             }
         };
-        options.model.max_binding = options.model.max_binding.min(gpu.max_binding());
-        let model = model::Model::new(&files.directory, options.model)?;
-        let unusable = tokenizer.unusable().collect();
-        let mut engine = Engine::new(gpu, model, unusable, options.max_gpu_bytes).await?;
-        let mut loader = Loader::new(&engine).await?;
-        let total = loader.total();
+        let unusable: Vec<u32> = tokenizer.unusable().collect();
+        let mut engine = plan::place(files, gpu, options, &unusable).await?;
+        let total = engine.model().uploads.iter().map(|u| u.bytes).sum();
         let mut loaded = 0;
         on_progress(Progress { loaded, total });
-        while let Some((shard, range)) = loader.next_run(RUN_BYTES) {
-            let mut result = Ok(());
-            let mut sink = |piece: &[u8]| {
-                if cancel.is_cancelled() {
-                    return ControlFlow::Break(());
-                }
-                loaded += piece.len() as u64;
-                on_progress(Progress { loaded: loaded.min(total), total });
-                result = loader.push(&mut engine, piece);
-                if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            };
-            let read = files.sources[shard].read(range, &mut sink).await;
-            result?;
-            read?;
-            loader.settle(&engine).await?;
+        let mut on_bytes = |bytes| {
+            loaded += bytes;
+            on_progress(Progress { loaded, total });
+        };
+        if !engine.load(cancel, &mut on_bytes).await? {
+            let location = files.location().to_owned();
+            return Err(store::Error::Cancelled { location }.into());
         }
-        on_progress(Progress { loaded: total, total });
-        Ok(Self { engine, tokenizer, dialect })
+        Ok(Self { engine, tokenizer, dialect, header_bytes: files.header_bytes })
     }
 
     /// As its file calls it.

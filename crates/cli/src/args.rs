@@ -19,9 +19,12 @@ pub(crate) struct Limits {
     /// Positions to keep keys and values for [default: 4096, or the model's own if that is less]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) context: Option<u32>,
-    /// Refuse to take more GPU memory than this: 4G, 512M, or plain bytes
+    /// Take no more GPU memory than this, and page experts that do not fit: 4G, 512M, or plain bytes
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) gpu_memory: Option<u64>,
+    /// Keep so many experts of each layer on the GPU, more than a token uses [default: all that fit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) slots: Option<u32>,
 }
 
 /// How the next token is chosen, but for the temperature, whose default is the command's.

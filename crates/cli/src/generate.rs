@@ -14,7 +14,7 @@ use crate::{load, output};
 /// Continue a text or token ids, raw: no chat format around them
 ///
 /// The answer streams to stdout; with --json one object follows instead, with text, ids, finish_reason (stop or
-/// length), prefill_tps and decode_tps.
+/// length), prefill_tps, decode_tps, and stats: what was read and what experts cost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -65,6 +65,7 @@ struct Report {
     prefill_tps: Option<f64>,
     /// Tokens a second after the first; absent (null) where there was only one.
     decode_tps: Option<f64>,
+    stats: api::Stats,
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
@@ -91,7 +92,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     shown?;
     show(&text.finish())?;
     if args.json {
-        return output::json(&report(prompt.len(), text.whole, generated));
+        return output::json(&report(prompt.len(), text.whole, generated, loaded.stats()));
     }
     output::bytes(b"\n")
 }
@@ -142,7 +143,7 @@ impl Text<'_> {
     }
 }
 
-fn report(n_prompt: usize, text: String, generated: Generated) -> Report {
+fn report(n_prompt: usize, text: String, generated: Generated, stats: api::Stats) -> Report {
     Report {
         text,
         finish_reason: match generated.finish {
@@ -154,5 +155,6 @@ fn report(n_prompt: usize, text: String, generated: Generated) -> Report {
         prefill_tps: output::per_second(n_prompt - generated.n_reused, generated.prefill_seconds),
         decode_tps: output::per_second(generated.ids.len().saturating_sub(1), generated.decode_seconds),
         ids: generated.ids,
+        stats,
     }
 }

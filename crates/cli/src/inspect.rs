@@ -127,7 +127,6 @@ impl Report {
             let (count, bytes) = of_type.fold((0, 0), |(count, bytes), tensor| (count + 1, bytes + tensor.bytes));
             (count > 0).then(|| TensorType { dtype: dtype.name(), count, bytes })
         });
-        let all_experts = u64::from(n_experts) * u64::from(config.n_layers);
         let kv_cache = model.layers.iter().map(|layer| layer.kv.k.bytes + layer.kv.v.bytes).sum();
         let weights = model.buffers.bytes(Usage::Weights);
         let total = model.buffers.iter().map(|buffer| buffer.bytes).sum::<u64>();
@@ -163,7 +162,7 @@ impl Report {
             bytes: Bytes {
                 dense: model.bytes.dense,
                 experts: model.bytes.experts,
-                per_expert: model.bytes.experts.checked_div(all_experts).unwrap_or(0),
+                per_expert: model.bytes.per_expert,
                 total: tensors.iter().map(|tensor| tensor.bytes).sum(),
             },
             memory: Memory {

@@ -32,7 +32,7 @@ pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: O
         bar.set_length(progress.total);
         bar.set_position(progress.loaded);
     };
-    let options = LoadOptions { model: options, max_gpu_bytes: limits.gpu_memory };
+    let options = LoadOptions { model: Options { slots: limits.slots, ..options }, max_gpu_bytes: limits.gpu_memory };
     let loaded = api::Model::load(files, gpu, options, &Cancel::default(), &mut on_progress).await;
     bar.finish_and_clear();
     loaded.with_context(|| model.to_owned())

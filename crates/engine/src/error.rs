@@ -11,8 +11,6 @@ pub enum Error {
     OutOfMemory { label: String, bytes: u64, why: String },
     #[error("the GPU reported an error: {why}")]
     Gpu { why: String },
-    #[error("the model needs {bytes} B of GPU memory, the budget is {budget} B")]
-    Budget { bytes: u64, budget: u64 },
     #[error("the prompt has {got} tokens, the context holds {context}")]
     ContextLength { got: usize, context: u32 },
     #[error("the prompt is empty")]
@@ -21,6 +19,8 @@ pub enum Error {
     TokenRange { id: u32, n_vocab: u32 },
     #[error("{name} is {got}: expected {expected}")]
     Option { name: &'static str, expected: &'static str, got: String },
-    #[error("{tensor:?} ends after {got} of {expected} bytes")]
-    Unfinished { tensor: String, expected: u64, got: u64 },
+    #[error("shard {shard} gave {got} of {expected} bytes from {start} on")]
+    Unfinished { shard: usize, start: u64, expected: u64, got: u64 },
+    #[error(transparent)]
+    Feed(crate::FeedError),
 }

@@ -1,6 +1,7 @@
 //! Resolves recordings into pipelines and bind groups once, and encodes them as often as wanted.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use kernels::{Access, Kernel, Recording};
 
@@ -102,7 +103,7 @@ impl Executor {
             buffers.push(buffer);
         }
         let prepared = self.prepare(recording, &buffers)?;
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self.gpu.encoder();
         prepared.encode(&mut encoder, &self.gpu);
         self.gpu.queue.submit([encoder.finish()]);
         let mut out = Vec::new();
@@ -116,13 +117,19 @@ impl Executor {
 
 impl Prepared {
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, gpu: &Gpu) {
+        self.encode_range(encoder, gpu, 0..self.dispatches.len());
+    }
+
+    /// Some of the dispatches, by their number in the recording.
+    pub(crate) fn encode_range(&self, encoder: &mut wgpu::CommandEncoder, gpu: &Gpu, range: Range<usize>) {
+        let dispatches = self.dispatches.get(range).unwrap_or_default();
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for (pipeline, bind_group, [x, y, z]) in &self.dispatches {
+        for (pipeline, bind_group, [x, y, z]) in dispatches {
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, bind_group, &[]);
             pass.dispatch_workgroups(*x, *y, *z);
         }
-        gpu.count(|c| c.dispatches += self.dispatches.len() as u64);
+        gpu.count(|c| c.dispatches += dispatches.len() as u64);
     }
 }
 

@@ -1,5 +1,6 @@
 //! One answer: prefill in chunks, then decode steps submitted ahead of their results.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +86,7 @@ pub struct Generated {
 
 /// Seconds of work that may lie before the GPU: more only delays a stop.
 const AHEAD_SECONDS: f64 = 0.2;
-const MOST_AHEAD: usize = 16;
+pub(crate) const MOST_AHEAD: usize = 16;
 /// Seconds that a prefill chunk should take: drivers give up on longer ones.
 const CHUNK_SECONDS: f64 = 0.4;
 
@@ -152,15 +153,19 @@ impl Engine {
             let last = done + chunk == prompt.len();
             let began = Instant::now();
             self.place(&prompt[done..done + chunk], done as u32, request.sampling.seed);
-            let encoder = self.encode(StepKind { n_tokens: chunk as u32, tail: if last { Tail::Sample } else { Tail::Nothing } })?;
             run.history.written = run.history.written.max((done + chunk) as u32);
+            // Layer by layer, each layer is a submission of its own.
+            let n_submissions = if self.is_whole() { 1 } else { self.residency.len() };
+            let kind = StepKind { n_tokens: chunk as u32, tail: if last { Tail::Sample } else { Tail::Nothing } };
+            let Some(encoder) = self.encode(kind, cancel).await? else { break };
             if last {
-                self.submit_sampled(encoder, request);
+                self.submit_report(encoder, request);
                 run.n_submitted = 1;
             } else {
                 self.gpu.queue.submit([encoder.finish()]);
                 self.gpu.idle().await?;
-                self.pace.learn_chunk(chunk as u32, began.elapsed().as_secs_f64(), self.model.options.chunk);
+                let seconds = began.elapsed().as_secs_f64() / n_submissions as f64;
+                self.pace.learn_chunk(chunk as u32, seconds, self.model.options.chunk);
             }
             run.history.tokens.extend(&prompt[done..done + chunk]);
             done += chunk;
@@ -183,22 +188,40 @@ impl Engine {
         // A token is drawn at every position from the prompt's end to the context's.
         let room = self.model.options.context - request.prompt.len() as u32 + 1;
         let most = request.max_tokens.min(room);
+        let step = self.step(StepKind { n_tokens: 1, tail: Tail::Sample })?;
         let mut last = Instant::now();
         let finish = loop {
             while run.n_submitted < most && self.ring.len() < self.pace.ahead() {
-                let encoder = self.encode(StepKind { n_tokens: 1, tail: Tail::Sample })?;
-                self.submit_sampled(encoder, request);
+                let mut encoder = self.gpu.encoder();
+                step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end);
+                self.submit_report(encoder, request);
                 run.n_submitted += 1;
                 run.history.written = run.history.written.max(request.prompt.len() as u32 + run.n_submitted - 1);
             }
-            let Some(bytes) = self.ring.next(&self.gpu).await? else { break Finish::Length };
+            let Some(mut report) = self.next_report(request).await? else { break Finish::Length };
+            if report.is_miss() {
+                // What was submitted behind it is the same step again, as it advances only when it is whole.
+                while self.next_report(request).await?.is_some() {}
+                run.n_submitted = run.ids.len() as u32 + 1;
+                report = match self.replay(&step, report, request, cancel).await? {
+                    Some(report) => report,
+                    None => break Finish::Cancelled,
+                };
+                self.pace.miss();
+            } else {
+                // The first is the prefill's, which counted for itself.
+                if !run.ids.is_empty() {
+                    self.note(&report, &HashSet::new());
+                }
+                self.pace.hit();
+            }
             let now = Instant::now();
             match first {
                 None => *first = Some(now),
                 Some(_) => self.pace.learn_step((now - last).as_secs_f64()),
             }
             last = now;
-            let token = read_token(&bytes, request.sampling.n_logprobs);
+            let token = read_token(&report.sampled, request.sampling.n_logprobs);
             run.ids.push(token.id);
             let broke = on_event(Event::Token(&token)).is_break();
             if request.stops.contains(&token.id) {
@@ -215,12 +238,6 @@ impl Engine {
             }
         };
         Ok(finish)
-    }
-
-    fn submit_sampled(&mut self, encoder: wgpu::CommandEncoder, request: &Request<'_>) {
-        let bytes = if request.sampling.n_logprobs == 0 { Sampled::BYTES_WITHOUT_LOGPROBS } else { size_of::<Sampled>() as u64 };
-        let sampled = self.buffer(self.model.state.sampler.sampled).clone();
-        self.ring.submit(&self.gpu, encoder, &sampled, bytes);
     }
 
     fn write_counts(&self, request: &Request<'_>) {
@@ -246,7 +263,17 @@ struct Run {
 impl crate::resident::Pace {
     /// Results to have under way.
     fn ahead(&self) -> usize {
-        ((AHEAD_SECONDS / self.step.max(1e-4)) as usize).clamp(2, MOST_AHEAD)
+        let fits = ((AHEAD_SECONDS / self.step.max(1e-4)) as usize).clamp(2, MOST_AHEAD);
+        fits.min(self.since_miss + 1)
+    }
+
+    /// A step that missed made all behind it void: the next ones wait for each other.
+    fn miss(&mut self) {
+        self.since_miss = 0;
+    }
+
+    fn hit(&mut self) {
+        self.since_miss = (self.since_miss + 1).min(MOST_AHEAD);
     }
 
     fn learn_step(&mut self, seconds: f64) {
@@ -261,9 +288,7 @@ impl crate::resident::Pace {
     }
 }
 
-fn read_token(bytes: &[u8], n_logprobs: u32) -> Token {
-    let mut sampled: Sampled = bytemuck::Zeroable::zeroed();
-    bytemuck::bytes_of_mut(&mut sampled)[..bytes.len()].copy_from_slice(bytes);
+fn read_token(sampled: &Sampled, n_logprobs: u32) -> Token {
     let top = sampled.ids.into_iter().zip(sampled.logprobs).take(n_logprobs as usize).collect();
     Token { id: sampled.token, logprob: sampled.logprob, top }
 }

@@ -3,12 +3,15 @@
 
 mod error;
 mod executor;
+mod feed;
 mod generate;
 mod gpu;
 mod history;
-mod loader;
+mod intake;
+mod paging;
 pub mod policy;
 mod readback;
+mod residency;
 mod resident;
 mod sampling;
 
@@ -21,8 +24,9 @@ mod platform;
 
 pub use error::Error;
 pub use executor::{Executor, Prepared};
+pub use feed::{Feed, FeedError, Run, Sink, Urgency};
 pub use generate::{Cancel, Event, Finish, Generated, Request, Token};
 pub use gpu::{Counters, Gpu};
-pub use loader::Loader;
+pub use paging::Paging;
 pub use resident::Engine;
 pub use sampling::SamplingOptions;

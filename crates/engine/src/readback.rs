@@ -12,7 +12,7 @@ pub(crate) async fn read(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u
         return Ok(Vec::new());
     }
     let staging = gpu.buffer("readback", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).await?;
-    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder = gpu.encoder();
     encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
     let submission = gpu.queue.submit([encoder.finish()]);
     Pending::map(staging, submission, bytes).take(gpu).await.map(|(data, _)| data)
@@ -69,12 +69,17 @@ impl Ring {
         self.pending.len()
     }
 
-    /// Submits `encoder` with a copy of the first `bytes` of `source` behind it.
-    pub(crate) fn submit(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, source: &wgpu::Buffer, bytes: u64) {
+    /// Submits `encoder` with a copy behind it of the first bytes of some buffers, end to end.
+    pub(crate) fn submit(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, sources: &[(wgpu::Buffer, u64, u64)]) {
+        let bytes = sources.iter().map(|(_, _, bytes)| bytes).sum();
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let free = self.free.pop().filter(|b| b.size() >= bytes);
         let staging = free.unwrap_or_else(|| gpu.small_buffer("readback ring", bytes, usage));
-        encoder.copy_buffer_to_buffer(source, 0, &staging, 0, bytes);
+        let mut at = 0;
+        for (source, offset, bytes) in sources {
+            encoder.copy_buffer_to_buffer(source, *offset, &staging, at, *bytes);
+            at += bytes;
+        }
         let submission = gpu.queue.submit([encoder.finish()]);
         self.pending.push_back(Pending::map(staging, submission, bytes));
     }

@@ -1,15 +1,18 @@
 //! A model in GPU memory.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
 
-use kernels::Slice;
-use kernels::ops::Step;
+use kernels::{Recording, Slice};
 use model::{Model, Usage};
 
 use crate::executor::Prepared;
+use crate::generate::MOST_AHEAD;
 use crate::history::History;
 use crate::readback::{self, Ring};
-use crate::{Error, Executor, Gpu};
+use crate::residency::Residency;
+use crate::{Cancel, Error, Executor, Feed, Gpu, Paging, Urgency};
 
 /// A model whose buffers are on a GPU, and the one sequence it has in its KV cache.
 #[derive(Debug)]
@@ -19,7 +22,14 @@ pub struct Engine {
     /// By [`kernels::BufferId`].
     pub(crate) buffers: Vec<wgpu::Buffer>,
     pub(crate) executor: Executor,
-    steps: HashMap<StepKind, Prepared>,
+    /// Where weights' bytes come from.
+    pub(crate) feed: Rc<dyn Feed>,
+    pub(crate) steps: HashMap<StepKind, Rc<Step>>,
+    /// Buffers that a run of a file passes through, when no run is in them.
+    pub(crate) staging: Vec<wgpu::Buffer>,
+    /// By layer; none in a dense model.
+    pub(crate) residency: Vec<Residency>,
+    pub(crate) paging: Paging,
     pub(crate) ring: Ring,
     pub(crate) history: History,
     /// Ids that are never sampled: padding rows of the vocabulary.
@@ -52,18 +62,17 @@ pub(crate) struct Pace {
     pub(crate) chunk: u32,
     /// Seconds a decode step.
     pub(crate) step: f64,
+    /// Steps in a row that missed no expert.
+    pub(crate) since_miss: usize,
 }
 
 impl Engine {
-    /// Makes all buffers of `model`, zeroed or with their first contents; a [`crate::Loader`] fills the rest.
+    /// Makes all buffers of `model`, zeroed or with their first contents. [`Engine::load`] reads the dense weights
+    /// from `feed`; experts come from it when a router asks for them.
     ///
     /// # Errors
-    /// [`Error::Budget`] if all buffers together are over `budget` bytes, [`Error::OutOfMemory`].
-    pub async fn new(gpu: Gpu, model: Model, unusable: Vec<u32>, budget: Option<u64>) -> Result<Self, Error> {
-        let bytes = model.buffers.iter().map(|b| b.bytes).sum();
-        if let Some(budget) = budget.filter(|b| *b < bytes) {
-            return Err(Error::Budget { bytes, budget });
-        }
+    /// [`Error::OutOfMemory`].
+    pub async fn new(gpu: Gpu, model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
         let mut buffers = Vec::with_capacity(model.buffers.len());
         for wanted in model.buffers.iter() {
             use wgpu::BufferUsages as Use;
@@ -79,17 +88,38 @@ impl Engine {
         let unusable = unusable.into_iter().filter(|id| *id < model.config.n_vocab).collect();
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
-            pace: Pace { chunk: model.options.chunk.min(16), step: 0.1 },
+            pace: Pace { chunk: model.options.chunk.min(16), step: 0.1, since_miss: MOST_AHEAD },
+            residency: residency(&model),
             gpu,
             model,
             buffers,
+            feed,
             steps: HashMap::new(),
+            staging: Vec::new(),
+            paging: Paging::default(),
             ring: Ring::default(),
             history: History::default(),
             unusable,
         };
         engine.write_logit_bias(&[]);
         Ok(engine)
+    }
+
+    /// Reads the dense weights; `on_bytes` gets how many came. False if `cancel` ended it.
+    ///
+    /// # Errors
+    /// What the feed or the GPU reports.
+    pub async fn load(&mut self, cancel: &Cancel, on_bytes: &mut dyn FnMut(u64)) -> Result<bool, Error> {
+        let mut uploads = self.model.uploads.clone();
+        uploads.sort_by_key(|u| (u.shard, u.start));
+        let mut dense_bytes = 0;
+        let mut count = |bytes| {
+            dense_bytes += bytes;
+            on_bytes(bytes);
+        };
+        let done = self.take_in(&uploads, Urgency::Demand, cancel, &mut count).await;
+        self.paging.dense_bytes += dense_bytes;
+        done
     }
 
     pub fn model(&self) -> &Model {
@@ -127,38 +157,35 @@ impl Engine {
         self.write(self.model.state.logit_bias, bytemuck::cast_slice(&all));
     }
 
-    /// An encoder with one step in it.
-    pub(crate) fn encode(&mut self, kind: StepKind) -> Result<wgpu::CommandEncoder, Error> {
-        if !self.steps.contains_key(&kind) {
-            let mut recording = self.model.forward(kind.n_tokens);
-            match kind.tail {
-                Tail::Nothing => {}
-                Tail::Sample => {
-                    self.model.head(&mut recording, kind.n_tokens - 1, 1);
-                    self.model.sample(&mut recording, kind.n_tokens);
-                }
-                Tail::Logits => self.model.head(&mut recording, 0, kind.n_tokens),
-            }
-            let prepared = self.executor.prepare(&recording, &self.buffers)?;
-            // Decode and whole chunks come again; ragged chunks do not.
-            if !kind.n_tokens.is_power_of_two() {
-                let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                prepared.encode(&mut encoder, &self.gpu);
-                return Ok(encoder);
-            }
-            self.steps.insert(kind, prepared);
+    /// The recording of a step, resolved.
+    pub(crate) fn step(&mut self, kind: StepKind) -> Result<Rc<Step>, Error> {
+        if let Some(step) = self.steps.get(&kind) {
+            return Ok(step.clone());
         }
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        if let Some(prepared) = self.steps.get(&kind) {
-            prepared.encode(&mut encoder, &self.gpu);
+        let step = Rc::new(Step::new(&self.model, kind, &mut self.executor, &self.buffers)?);
+        // Decode and whole chunks come again; ragged chunks do not.
+        if kind.n_tokens.is_power_of_two() {
+            self.steps.insert(kind, step.clone());
         }
-        Ok(encoder)
+        Ok(step)
+    }
+
+    /// Encodes the step of `kind` for the tokens that were placed, ready to be submitted. While experts are missing
+    /// it goes layer by layer, and all but its end is submitted here; `None` if `cancel` ended that.
+    pub(crate) async fn encode(&mut self, kind: StepKind, cancel: &Cancel) -> Result<Option<wgpu::CommandEncoder>, Error> {
+        let step = self.step(kind)?;
+        if !self.is_whole() {
+            return self.layer_by_layer(&step, kind.n_tokens, cancel).await;
+        }
+        let mut encoder = self.gpu.encoder();
+        step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end);
+        Ok(Some(encoder))
     }
 
     /// Puts `tokens` where the next step reads them, at `position`.
     pub(crate) fn place(&self, tokens: &[u32], position: u32, seed: u32) {
         self.write(self.model.state.tokens, bytemuck::cast_slice(tokens));
-        self.write(self.model.state.step, bytemuck::bytes_of(&Step { position, n_sampled: 0, halt: 0, seed }));
+        self.write(self.model.state.step, bytemuck::bytes_of(&kernels::ops::Step { position, n_sampled: 0, halt: 0, seed }));
     }
 
     /// Logits after `tokens` as a sequence of its own: of the last position, or of `all`, row after row of
@@ -177,7 +204,8 @@ impl Engine {
             self.place(tokens_of_chunk, position, 0);
             let n_tokens = tokens_of_chunk.len() as u32;
             position += n_tokens;
-            let encoder = self.encode(StepKind { n_tokens, tail: Tail::Logits })?;
+            let kind = StepKind { n_tokens, tail: Tail::Logits };
+            let Some(encoder) = self.encode(kind, &Cancel::default()).await? else { break };
             self.gpu.queue.submit([encoder.finish()]);
             let last = position as usize == tokens.len();
             if all || last {
@@ -207,10 +235,74 @@ impl Engine {
     }
 }
 
+/// Slots of all layers, free.
+fn residency(model: &Model) -> Vec<Residency> {
+    let n_layers = if model.is_sparse() { model.layers.len() } else { 0 };
+    (0..n_layers).map(|_| Residency::new(model.config.experts.n, model.n_slots)).collect()
+}
+
+/// A step's recording, resolved, and where its parts begin.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) prepared: Prepared,
+    pub(crate) layers: Vec<LayerCuts>,
+    /// Past the tail; what follows is run on its own only.
+    pub(crate) end: usize,
+}
+
+/// Where the parts of a layer begin among a step's dispatches.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerCuts {
+    /// Norm and router.
+    pub(crate) route: usize,
+    /// Gate, up and down of the experts that have slots.
+    pub(crate) experts: usize,
+    /// The sum over a token's experts.
+    pub(crate) combine: usize,
+    /// Readies the routes for another group of experts.
+    pub(crate) next_group: Range<usize>,
+}
+
+impl Step {
+    fn new(model: &Model, kind: StepKind, executor: &mut Executor, buffers: &[wgpu::Buffer]) -> Result<Self, Error> {
+        let n = kind.n_tokens;
+        let mut rec = Recording::default();
+        model.embed(&mut rec, n);
+        let mut layers = Vec::new();
+        for layer in 0..model.layers.len() {
+            model.attention(&mut rec, layer, n);
+            let route = rec.commands.len();
+            model.route(&mut rec, layer, n);
+            let experts = rec.commands.len();
+            model.experts(&mut rec, layer, n);
+            let combine = rec.commands.len();
+            model.combine(&mut rec, layer, n);
+            layers.push(LayerCuts { route, experts, combine, next_group: 0..0 });
+        }
+        match kind.tail {
+            Tail::Nothing => {}
+            Tail::Sample => {
+                model.head(&mut rec, n - 1, 1);
+                model.sample(&mut rec, n);
+            }
+            Tail::Logits => model.head(&mut rec, 0, n),
+        }
+        let end = rec.commands.len();
+        if model.is_sparse() {
+            for (layer, cuts) in layers.iter_mut().enumerate() {
+                let first = rec.commands.len();
+                model.route_slots(&mut rec, layer, n);
+                cuts.next_group = first..rec.commands.len();
+            }
+        }
+        Ok(Self { prepared: executor.prepare(&rec, buffers)?, layers, end })
+    }
+}
+
 impl Drop for Engine {
     /// At once: a browser would wait for its garbage collector.
     fn drop(&mut self) {
-        for buffer in &self.buffers {
+        for buffer in self.buffers.iter().chain(&self.staging) {
             buffer.destroy();
         }
     }

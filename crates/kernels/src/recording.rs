@@ -33,8 +33,6 @@ pub const ARGS_ALIGNMENT: usize = 256;
 pub struct Recording {
     pub commands: Vec<Command>,
     pub args: Vec<u8>,
-    /// Indices into `commands` where [`Recording::mark`] was called.
-    pub marks: Vec<usize>,
 }
 
 impl Recording {
@@ -50,10 +48,5 @@ impl Recording {
         self.args.extend_from_slice(args);
         self.args.resize(self.args.len().next_multiple_of(ARGS_ALIGNMENT), 0);
         self.commands.push(Command { kernel, args_offset, bindings: bindings.to_vec(), workgroups });
-    }
-
-    /// Remembers the place of the next dispatch, from which one may begin anew.
-    pub fn mark(&mut self) {
-        self.marks.push(self.commands.len());
     }
 }

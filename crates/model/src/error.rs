@@ -25,6 +25,10 @@ pub enum Error {
     Binding { tensor: String, needed: u64, limit: u64 },
     #[error("a context of {got} is too long: {why}")]
     Context { got: u32, why: String },
+    #[error("{got} slots a layer are too few: a token uses {n_used} experts, so at least {least} are needed")]
+    Slots { got: u32, least: u32, n_used: u32 },
+    #[error("the model needs {needed} B of GPU memory, the budget is {budget} B")]
+    Budget { needed: u64, budget: u64 },
     #[error("option {name} is {got}: expected {expected}")]
     Option { name: &'static str, expected: &'static str, got: u64 },
 }

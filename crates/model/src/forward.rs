@@ -7,14 +7,13 @@ use crate::weights::Model;
 
 impl Model {
     /// One prefill chunk or decode step: the residual stream of `n_tokens` tokens, from `state.tokens` at
-    /// positions `step.position ..`, through all layers. A mark stands before the router of each layer, from
-    /// which on `state.saved` can be taken up.
+    /// positions `step.position ..`, through all layers. Where experts were missing, it can
+    /// be taken up again from `state.saved` at the router of the first layer that missed one.
     pub fn forward(&self, n_tokens: u32) -> Recording {
         let mut rec = Recording::default();
         self.embed(&mut rec, n_tokens);
         for layer in 0..self.layers.len() {
             self.attention(&mut rec, layer, n_tokens);
-            rec.mark();
             self.route(&mut rec, layer, n_tokens);
             self.experts(&mut rec, layer, n_tokens);
             self.combine(&mut rec, layer, n_tokens);

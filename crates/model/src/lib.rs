@@ -7,11 +7,12 @@ mod config;
 mod error;
 mod forward;
 mod placement;
+mod plan;
 mod rope;
 mod weights;
 
 pub use buffers::{Buffer, Buffers, Usage};
 pub use config::{Architecture, Config, RopeConfig, Yarn};
 pub use error::Error;
-pub use placement::{Place, Upload};
+pub use placement::{ExpertTensor, Place, Upload};
 pub use weights::{Bytes, Layer, Model, Options, State};

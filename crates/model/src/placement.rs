@@ -156,32 +156,44 @@ impl<'a> Placer<'a> {
         Ok(weight)
     }
 
-    /// Matrices `[n_cols, n_rows]` of `n_experts` experts, each in the slot of its number, cut by slots
-    /// where they are larger than a binding. A dense matrix (`n_experts` 1) may lack the third axis.
-    pub(crate) fn experts(&mut self, name: &str, n_cols: u32, n_rows: u32, n_experts: u32) -> Result<ExpertWeight, Error> {
-        let shape = [n_cols.into(), n_rows.into(), n_experts.into()];
-        let tensor = self.tensor(name, if n_experts == 1 { &shape[..2] } else { &shape })?;
-        let format = Self::format(tensor)?;
+    /// A dense FFN's matrix `[n_cols, n_rows]` as the one expert there is; the third axis may be lacking.
+    pub(crate) fn only_expert(&mut self, name: &str, n_cols: u32, n_rows: u32) -> Result<ExpertWeight, Error> {
+        let tensor = self.tensor(name, &[n_cols.into(), n_rows.into()])?;
+        let weight = self.slots(tensor, n_cols, n_rows, 1)?;
+        self.bytes.dense += tensor.bytes;
+        self.upload(tensor, 0, tensor.bytes, slot_place(&weight, 0));
+        Ok(weight)
+    }
+
+    /// Slots for `n_slots` of `n_experts` experts' matrices `[n_cols, n_rows]`, and where in the files these lie.
+    pub(crate) fn experts(
+        &mut self,
+        name: &str,
+        n_cols: u32,
+        n_rows: u32,
+        n_experts: u32,
+        n_slots: u32,
+    ) -> Result<(ExpertWeight, ExpertTensor), Error> {
+        let tensor = self.tensor(name, &[n_cols.into(), n_rows.into(), n_experts.into()])?;
+        let weight = self.slots(tensor, n_cols, n_rows, n_slots)?;
+        self.bytes.experts += tensor.bytes;
+        let slice_bytes = tensor.bytes / u64::from(n_experts);
+        Ok((weight, ExpertTensor { tensor: tensor.name.clone(), shard: tensor.shard, start: tensor.start, slice_bytes }))
+    }
+
+    /// Room for `n_slots` matrices of the tensor's type, cut by slots where they are larger than a binding.
+    fn slots(&mut self, tensor: &Tensor, n_cols: u32, n_rows: u32, n_slots: u32) -> Result<ExpertWeight, Error> {
+        let (name, format) = (&tensor.name, Self::format(tensor)?);
         let matrix_blocks = format.blocks(u64::from(n_cols) * u64::from(n_rows));
         let (quants_bytes, scales_bytes) = (format.quants_bytes(matrix_blocks), format.scales_bytes(matrix_blocks));
         self.check(name, quants_bytes.max(scales_bytes))?;
-        let step = u32::try_from(self.max_binding / quants_bytes.max(scales_bytes)).unwrap_or(u32::MAX).clamp(1, n_experts);
-        let slice_bytes = tensor.bytes / u64::from(n_experts);
-        match n_experts {
-            1 => self.bytes.dense += tensor.bytes,
-            _ => self.bytes.experts += tensor.bytes,
-        }
+        let step = u32::try_from(self.max_binding / quants_bytes.max(scales_bytes)).unwrap_or(u32::MAX).clamp(1, n_slots);
         let mut weight = ExpertWeight { format, n_cols, n_rows, parts: Vec::new() };
-        for first_slot in (0..n_experts).step_by(step as usize) {
-            let n_slots = step.min(n_experts - first_slot);
+        for first_slot in (0..n_slots).step_by(step as usize) {
+            let n_slots = step.min(n_slots - first_slot);
             let quants = self.buffers.zeros(format!("{name} from slot {first_slot}"), quants_bytes * u64::from(n_slots), Usage::Weights);
             let scales =
                 self.buffers.zeros(format!("{name} scales from slot {first_slot}"), scales_bytes * u64::from(n_slots), Usage::Weights);
-            for slot in 0..n_slots {
-                let (quants_offset, scales_offset) = (quants_bytes * u64::from(slot), scales_bytes * u64::from(slot));
-                let place = Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block: 0 };
-                self.upload(tensor, u64::from(first_slot + slot) * slice_bytes, slice_bytes, place);
-            }
             weight.parts.push(SlotPart { first_slot, n_slots, quants, scales });
         }
         Ok(weight)
@@ -189,5 +201,46 @@ impl<'a> Placer<'a> {
 
     fn upload(&mut self, tensor: &Tensor, from: u64, bytes: u64, place: Place) {
         self.uploads.push(Upload { tensor: tensor.name.clone(), shard: tensor.shard, start: tensor.start + from, bytes, place });
+    }
+}
+
+/// Where in the files the experts' slices of one layer's gate, up or down lie: expert e's begins at
+/// `start + e * slice_bytes`.
+#[derive(Clone, Debug)]
+pub struct ExpertTensor {
+    pub tensor: String,
+    pub shard: usize,
+    pub start: u64,
+    pub slice_bytes: u64,
+}
+
+impl ExpertTensor {
+    /// What to read so that `expert`'s matrix lies in `slot` of `weight`.
+    pub(crate) fn upload(&self, weight: &ExpertWeight, expert: u32, slot: u32) -> Upload {
+        Upload {
+            tensor: self.tensor.clone(),
+            shard: self.shard,
+            start: self.start + u64::from(expert) * self.slice_bytes,
+            bytes: self.slice_bytes,
+            place: slot_place(weight, slot),
+        }
+    }
+}
+
+/// The planes of `slot`, which is one of the weight's.
+fn slot_place(weight: &ExpertWeight, slot: u32) -> Place {
+    let format = weight.format;
+    let matrix_blocks = format.blocks(u64::from(weight.n_cols) * u64::from(weight.n_rows));
+    let part = weight.parts.partition_point(|p| p.first_slot <= slot).saturating_sub(1);
+    let SlotPart { first_slot, quants, scales, .. } = weight.parts[part];
+    let nth = u64::from(slot - first_slot);
+    Place::Planes {
+        format,
+        quants,
+        scales,
+        quants_offset: format.quants_bytes(matrix_blocks) * nth,
+        scales_offset: format.scales_bytes(matrix_blocks) * nth,
+        matrix_blocks,
+        first_block: 0,
     }
 }

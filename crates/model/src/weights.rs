@@ -5,7 +5,7 @@ use kernels::Slice;
 use kernels::ops::{ExpertWeight, KvCache, KvType, Paging, ROPE_BASE, Rope, Route, Router, Sampled, Sampler, Sampling, Step, Weight};
 
 use crate::buffers::{Buffers, Usage};
-use crate::placement::{Placer, Upload};
+use crate::placement::{ExpertTensor, Placer, Upload};
 use crate::rope::Tables;
 use crate::{Architecture, Config, Error};
 
@@ -23,11 +23,13 @@ pub struct Options {
     pub yarn_rounded: bool,
     /// Bytes that one binding may have.
     pub max_binding: u64,
+    /// Experts of a layer that are on the GPU at once, more than a token uses; `None` is all of them.
+    pub slots: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { context: 4096, kv: KvType::F16, chunk: 512, logit_rows: 1, yarn_rounded: false, max_binding: 128 << 20 }
+        Self { context: 4096, kv: KvType::F16, chunk: 512, logit_rows: 1, yarn_rounded: false, max_binding: 128 << 20, slots: None }
     }
 }
 
@@ -36,6 +38,8 @@ impl Default for Options {
 pub struct Bytes {
     pub dense: u64,
     pub experts: u64,
+    /// Of one expert in one layer; 0 in a dense model.
+    pub per_expert: u64,
 }
 
 /// A model laid out in buffers.
@@ -50,8 +54,10 @@ pub struct Model {
     pub output: Weight,     // (n_vocab, n_embd)
     pub state: State,
     pub buffers: Buffers,
-    /// What to read, in the order in which it is needed.
+    /// Dense weights to read, in the order in which they are needed. Experts: [`Model::expert_uploads`].
     pub uploads: Vec<Upload>,
+    /// Experts of a layer that have a place on the GPU at once.
+    pub n_slots: u32,
     pub bytes: Bytes,
 }
 
@@ -70,11 +76,13 @@ pub struct Layer {
     pub ffn_norm: Slice,         // (n_embd)
     /// `None` in a dense layer.
     pub router: Option<Router>,
-    pub gate: ExpertWeight,  // (n_experts, n_ffn, n_embd)
-    pub up: ExpertWeight,    // (n_experts, n_ffn, n_embd)
+    pub gate: ExpertWeight,  // (n_slots, n_ffn, n_embd)
+    pub up: ExpertWeight,    // (n_slots, n_ffn, n_embd)
     pub gate_up_bias: Slice, // (2, n_experts, n_ffn)
-    pub down: ExpertWeight,  // (n_experts, n_embd, n_ffn)
+    pub down: ExpertWeight,  // (n_slots, n_embd, n_ffn)
     pub down_bias: Slice,    // (n_experts, n_embd)
+    /// Where experts of gate, up and down lie in the files; `None` in a dense layer.
+    pub expert_tensors: Option<[ExpertTensor; 3]>,
 }
 
 /// Rows of the query, key and value matrices, and where their products go in a token's qkv.
@@ -122,14 +130,51 @@ impl Model {
         }
         let token_embd = placer.matrix("token_embd.weight", config.n_embd, config.n_vocab)?;
         let shared = Shared::new(&mut placer.buffers, &config, &options);
-        let layers = (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, l)).collect::<Result<_, _>>()?;
+        let n_slots = n_slots(&config, &options)?;
+        let layers =
+            (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, n_slots, l)).collect::<Result<_, _>>()?;
         let output_norm = placer.vector(&[("output_norm.weight", &[config.n_embd.into()])])?;
         let has_head = config.architecture == Architecture::GptOss || placer.has("output.weight");
         let output = if has_head { placer.matrix("output.weight", config.n_embd, config.n_vocab)? } else { token_embd.clone() };
         let state = State::new(&mut placer.buffers, &config, &options, &shared);
         placer.check_state()?;
-        let Placer { buffers, uploads, bytes, .. } = placer;
-        Ok(Self { config, options, token_embd, rope: shared.rope, layers, output_norm, output, state, buffers, uploads, bytes })
+        let Placer { buffers, uploads, mut bytes, .. } = placer;
+        bytes.per_expert = bytes.experts / (u64::from(config.n_layers) * u64::from(config.experts.n)).max(1);
+        Ok(Self { config, options, token_embd, rope: shared.rope, layers, output_norm, output, state, buffers, uploads, n_slots, bytes })
+    }
+
+    /// What to read so that `expert` of `layer` lies in `slot`: its gate, up and down. Nothing in a dense layer.
+    pub fn expert_uploads(&self, layer: usize, expert: u32, slot: u32) -> Vec<Upload> {
+        let Some(Layer { expert_tensors: Some(tensors), gate, up, down, .. }) = self.layers.get(layer) else { return Vec::new() };
+        tensors.iter().zip([gate, up, down]).map(|(tensor, weight)| tensor.upload(weight, expert, slot)).collect()
+    }
+
+    /// The fewest slots a layer that a step can do with.
+    pub fn least_slots(&self) -> u32 {
+        least_slots(&self.config)
+    }
+
+    /// Whether the model has experts of which a token uses some.
+    pub fn is_sparse(&self) -> bool {
+        self.config.architecture == Architecture::GptOss
+    }
+}
+
+/// One more than a token uses, so that there is always one to give up.
+fn least_slots(config: &Config) -> u32 {
+    match config.architecture {
+        Architecture::GptOss => (config.experts.n_used + 1).min(config.experts.n),
+        Architecture::Llama => 1,
+    }
+}
+
+/// Slots a layer, as the options say or one for each expert.
+fn n_slots(config: &Config, options: &Options) -> Result<u32, Error> {
+    let (experts, least) = (config.experts, least_slots(config));
+    match options.slots {
+        None => Ok(experts.n),
+        Some(n) if n >= least => Ok(n.min(experts.n)),
+        Some(got) => Err(Error::Slots { got, least, n_used: experts.n_used }),
     }
 }
 
@@ -185,7 +230,7 @@ impl Shared {
 }
 
 impl Layer {
-    fn new(placer: &mut Placer<'_>, config: &Config, options: &Options, shared: &Shared, l: u32) -> Result<Self, Error> {
+    fn new(placer: &mut Placer<'_>, config: &Config, options: &Options, shared: &Shared, n_slots: u32, l: u32) -> Result<Self, Error> {
         let name = |suffix: &str| format!("blk.{l}.{suffix}");
         let (heads, window) = (config.heads, config.windows[l as usize]);
         let (n_embd, n_ffn, n_experts) = (config.n_embd, config.n_ffn, config.experts.n);
@@ -208,17 +253,23 @@ impl Layer {
             }),
             false => None,
         };
-        let infix = if sparse { "_exps" } else { "" };
-        let [gate, up] = ["gate", "up"].map(|w| placer.experts(&name(&format!("ffn_{w}{infix}.weight")), n_embd, n_ffn, n_experts));
-        let (gate, up) = (gate?, up?);
+        let mut place = |which: &str, n_cols, n_rows| match sparse {
+            true => {
+                placer.experts(&name(&format!("ffn_{which}_exps.weight")), n_cols, n_rows, n_experts, n_slots).map(|(w, t)| (w, Some(t)))
+            }
+            false => placer.only_expert(&name(&format!("ffn_{which}.weight")), n_cols, n_rows).map(|w| (w, None)),
+        };
+        let (gate, gate_tensor) = place("gate", n_embd, n_ffn)?;
+        let (up, up_tensor) = place("up", n_embd, n_ffn)?;
+        let (down, down_tensor) = place("down", n_ffn, n_embd)?;
+        let expert_tensors = gate_tensor.zip(up_tensor).zip(down_tensor).map(|((gate, up), down)| [gate, up, down]);
         if gate.format != up.format {
             return Err(Error::TensorType {
-                tensor: name(&format!("ffn_up{infix}.weight")),
+                tensor: name(if sparse { "ffn_up_exps.weight" } else { "ffn_up.weight" }),
                 expected: gate.format.dtype().name(),
                 got: up.format.dtype().name(),
             });
         }
-        let down = placer.experts(&name(&format!("ffn_down{infix}.weight")), n_ffn, n_embd, n_experts)?;
         let gate_up_shape = [ffn, experts];
         let gate_up_bias = bias(placer, &[(&name("ffn_gate_exps.bias"), &gate_up_shape), (&name("ffn_up_exps.bias"), &gate_up_shape)])?;
         let down_bias = bias(placer, &[(&name("ffn_down_exps.bias"), &[embd, experts])])?;
@@ -242,6 +293,7 @@ impl Layer {
             gate_up_bias,
             down,
             down_bias,
+            expert_tensors,
         })
     }
 }
@@ -285,8 +337,7 @@ impl State {
         let chunk = u64::from(options.chunk);
         let heads = config.heads;
         let sampling = buffers.zeros("sampling", size_of::<Sampling>() as u64, Usage::Uniform);
-        // Each expert in the slot of its number.
-        let entries = Paging::words(config.n_layers, config.experts.n, |_, expert| Some(expert));
+        let entries = Paging::words(config.n_layers, config.experts.n, |_, _| None);
         let paging = Paging { whole: buffers.holding("slots", entries.into_iter(), Usage::State), n_experts: config.experts.n };
         let mut words = |label: &str, n: u64| buffers.zeros(label, n * 4, Usage::State);
         let [all_heads, q_heads] = [heads.n + 2 * heads.n_kv, heads.n].map(|n| u64::from(n * heads.dim));

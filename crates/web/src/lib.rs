@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use abort::Abort;
 use api::{Files, LoadOptions, Model, Progress, Request};
-use engine::{Engine, Gpu, Loader};
+use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
 use js_sys::Function;
 use kernels::ops::KvType;
@@ -62,16 +62,6 @@ struct Info<'a> {
     gpu_bytes: u64,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Stats {
-    dispatches: u64,
-    bind_groups: u64,
-    bytes_written: u64,
-    bytes_read: u64,
-    readbacks: u64,
-}
-
 #[wasm_bindgen]
 impl Quire {
     /// Opens a URL or a `File` and reads all weights. `options` and what `on_progress` gets are JSON's.
@@ -117,28 +107,19 @@ impl Quire {
                 ..Options::default()
             };
             let model = model::Model::new(&self.files.directory, options).map_err(api::Error::from)?;
-            let mut engine = Engine::new(self.gpu.clone(), model, Vec::new(), None).await?;
-            let mut loader = Loader::new(&engine).await?;
-            while let Some((shard, range)) = loader.next_run(1 << 20) {
-                let bytes = store::read_vec(&*self.files.sources[shard], range).await.map_err(api::Error::from)?;
-                loader.push(&mut engine, &bytes)?;
-                loader.settle(&engine).await?;
-            }
+            let mut engine = Engine::new(self.gpu.clone(), model, self.files.feed(), Vec::new()).await?;
+            engine.load(&Cancel::default(), &mut |_| {}).await?;
             Ok::<_, Failure>(engine.logits(&ids, true).await?)
         };
         work.await.map_err(JsValue::from)
     }
 
-    /// JSON of a `Stats`: work given to the GPU since it was opened.
-    pub fn stats(&self) -> String {
-        let c = self.gpu.counters();
-        json(&Stats {
-            dispatches: c.dispatches,
-            bind_groups: c.bind_groups,
-            bytes_written: c.bytes_written,
-            bytes_read: c.bytes_read,
-            readbacks: c.readbacks,
-        })
+    /// JSON of an `api::Stats`. While a call works with the model it is `busy`.
+    pub fn stats(&self) -> Result<String, JsValue> {
+        let model = self.model.take().ok_or(Failure::Busy)?;
+        let stats = json(&model.stats());
+        self.model.set(Some(model));
+        Ok(stats)
     }
 }
 

@@ -1,0 +1,33 @@
+//! How many experts a GPU can hold at once.
+
+use engine::{Engine, Gpu};
+use model::{Model, Options};
+
+use crate::{Error, Files, LoadOptions};
+
+/// Makes the buffers of a model with as many slots for experts as the budget and the GPU allow.
+///
+/// # Errors
+/// [`model::Error::Budget`] if not even the fewest fit; [`engine::Error::OutOfMemory`] if the GPU says so.
+pub(crate) async fn place(files: &Files, gpu: Gpu, options: LoadOptions, unusable: &[u32]) -> Result<Engine, Error> {
+    let mut wanted = options.model;
+    wanted.max_binding = wanted.max_binding.min(gpu.max_binding());
+    let mut model = match options.max_gpu_bytes {
+        Some(budget) => Model::within(&files.directory, wanted.clone(), budget)?,
+        None => Model::new(&files.directory, wanted.clone())?,
+    };
+    loop {
+        let n_slots = model.n_slots;
+        let refused = match Engine::new(gpu.clone(), model, files.feed(), unusable.to_vec()).await {
+            Ok(engine) => return Ok(engine),
+            Err(error) => error,
+        };
+        // A quarter less, down to the fewest, which the model itself refuses to go below.
+        let fewer = Options { slots: Some(n_slots - n_slots.div_ceil(4)), ..wanted.clone() };
+        let (engine::Error::OutOfMemory { .. }, None, Ok(smaller)) = (&refused, wanted.slots, Model::new(&files.directory, fewer)) else {
+            return Err(refused.into());
+        };
+        log::warn!("{refused}; trying with {} slots a layer instead of {n_slots}", smaller.n_slots);
+        model = smaller;
+    }
+}

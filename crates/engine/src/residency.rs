@@ -1,0 +1,83 @@
+//! Which experts of a layer are on the GPU, and who makes room for whom.
+
+use kernels::ops::Route;
+
+use crate::policy::{Choice, Heat, Policy};
+
+/// The slots of one layer.
+#[derive(Debug)]
+pub(crate) struct Residency {
+    /// `[n_experts]`: the slot of each expert, or [`Route::MISS`]; a row of the table that kernels read.
+    table: Vec<u32>,
+    /// `[n_slots]`: who is in a slot, or on its way into it.
+    slots: Vec<Option<u32>>,
+    heat: Heat,
+}
+
+impl Residency {
+    /// All slots free.
+    pub(crate) fn new(n_experts: u32, n_slots: u32) -> Self {
+        Self { table: vec![Route::MISS; n_experts as usize], slots: vec![None; n_slots as usize], heat: Heat::new(n_experts) }
+    }
+
+    pub(crate) fn table(&self) -> &[u32] {
+        &self.table
+    }
+
+    pub(crate) fn has(&self, expert: u32) -> bool {
+        self.table[expert as usize] != Route::MISS
+    }
+
+    pub(crate) fn n_slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether every expert is there, so that nothing can be missed.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.table.contains(&Route::MISS)
+    }
+
+    /// The slot that `expert` is to be read into: a free one, or else that of the expert which the policy gives
+    /// up, never one of `needed`. `None` if all slots hold needed ones.
+    pub(crate) fn make_room(&mut self, expert: u32, needed: &[u32]) -> Option<u32> {
+        let slot = match self.slots.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => {
+                let others: Vec<u32> = self.slots.iter().flatten().copied().filter(|e| self.has(*e) && !needed.contains(e)).collect();
+                let victim = self.heat.victim(&others)?;
+                let slot = std::mem::replace(&mut self.table[victim as usize], Route::MISS);
+                slot as usize
+            }
+        };
+        self.slots[slot] = Some(expert);
+        Some(slot as u32)
+    }
+
+    /// `expert` was read into `slot`, or could not be.
+    pub(crate) fn settle(&mut self, expert: u32, slot: u32, is_there: bool) {
+        match is_there {
+            true => {
+                self.table[expert as usize] = slot;
+                self.heat.filled(expert);
+            }
+            false => self.slots[slot as usize] = None,
+        }
+    }
+
+    /// A token's choices, the heaviest first.
+    pub(crate) fn used(&mut self, chosen: &[Choice]) {
+        self.heat.used(chosen);
+    }
+
+    /// How much each expert was used of late, `[n_experts]`.
+    pub(crate) fn heat(&self) -> &[f32] {
+        self.heat.as_slice()
+    }
+
+    /// The most used expert that is not there, if a slot is free for it.
+    pub(crate) fn next_to_fill(&self) -> Option<u32> {
+        self.slots.contains(&None).then_some(())?;
+        let absent = (0..self.table.len() as u32).filter(|e| !self.has(*e));
+        absent.max_by(|a, b| self.heat()[*a as usize].total_cmp(&self.heat()[*b as usize]).then(b.cmp(a)))
+    }
+}
