@@ -15,6 +15,22 @@ pub enum Error {
     #[error("cannot read bytes {start}..{end} of {location}: {cause}")]
     Read { location: String, start: u64, end: u64, cause: String },
 
+    /// The medium failed while writing.
+    #[error("cannot write to {location}: {cause}")]
+    Write { location: String, cause: String },
+
+    /// There is no room to keep more; what is kept stays.
+    #[error("{location} is full: {needed} bytes are needed{}", free.map_or(String::new(), |free| format!(", {free} are free")))]
+    Full { location: String, needed: u64, free: Option<u64> },
+
+    /// Another program, or a newer one, wrote this.
+    #[error("{location} has format {got}, this program knows {known}")]
+    Format { location: String, known: u32, got: String },
+
+    /// Not all of a file is kept.
+    #[error("of {location}, {kept} of {size} bytes are kept")]
+    Incomplete { location: String, kept: u64, size: u64 },
+
     /// The range is not inside the source.
     #[error("bytes {start}..{end} are outside {location}, which has {size} bytes")]
     OutOfRange { location: String, start: u64, end: u64, size: u64 },

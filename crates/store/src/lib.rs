@@ -2,7 +2,8 @@
 //!
 //! A [`Source`] is anything that can be read by byte range: a local file, a URL, a browser `File`, memory. Bytes
 //! arrive in pieces through one fixed window, never as one growing buffer, because a model is larger than the memory
-//! it passes through and wasm memory never shrinks. A [`Cache`] keeps chunks; [`Cached`] puts one before a source.
+//! it passes through and wasm memory never shrinks. A [`Library`] is the shards of one model: it reads many ranges at once,
+//! and keeps what came over the network in a [`Home`], so that it comes once.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), store::Error> {
@@ -27,10 +28,13 @@ mod platform;
 #[path = "wasm/mod.rs"]
 mod platform;
 
-pub use cache::{Cache, Cached, MemoryCache};
+pub use cache::{
+    CHUNK_BYTES, Change, Chunk, Claim, EXTENT_BYTES, Extent, Home, Identity, Kept, MemoryHome, Shelf, Verified, checksum, export, import,
+    verify,
+};
 pub use error::{Cause, Error};
 pub use http::{Http, Retry};
-pub use library::{Library, RunSink};
+pub use library::{Library, OpenOptions, RunSink};
 pub use link::Priority;
 pub use memory::Memory;
 pub use platform::*;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::{TryStreamExt, pin_mut, stream};
 
+use crate::cache::{Cached, Home};
 use crate::link::{Link, MOST};
-use crate::runs::{Group, group};
+use crate::runs::{Group, group, merge};
 use crate::source::check_range;
-use crate::{Error, Priority, Run, Sink, Source, Traffic, platform};
+use crate::{Error, Http, Priority, Retry, Run, Source, Traffic, platform};
 
 /// How often a reader is asked whether to go on while nothing comes.
 const TICK: Duration = Duration::from_millis(200);
@@ -19,24 +20,108 @@ const TICK: Duration = Duration::from_millis(200);
 /// Takes pieces of several runs: the number of the run, and its next bytes.
 pub type RunSink<'a> = dyn FnMut(usize, &[u8]) -> ControlFlow<()> + 'a;
 
+/// How a library is opened.
+#[derive(Clone, Default)]
+pub struct OpenOptions {
+    /// Where what comes over the network is kept; `None` keeps nothing.
+    pub home: Option<Rc<dyn Home>>,
+    /// A bearer token for gated repositories, which goes to the URLs' own hosts alone.
+    pub token: Option<String>,
+    pub retry: Retry,
+}
+
+impl std::fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let home = self.home.as_ref().map(|home| home.name());
+        let has_token = self.token.is_some();
+        f.debug_struct("OpenOptions").field("home", &home).field("has_token", &has_token).field("retry", &self.retry).finish()
+    }
+}
+
 /// The shards of one model, over one link.
 #[derive(Default)]
 pub struct Library {
     shards: Vec<Rc<dyn Source>>,
-    link: Link,
+    /// Of the shards, those that have a shelf.
+    cached: Vec<Option<Rc<Cached>>>,
+    link: Rc<Link>,
+    problem: RefCell<Option<Rc<Error>>>,
 }
 
 impl std::fmt::Debug for Library {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let locations: Vec<&str> = self.shards.iter().map(|shard| shard.location()).collect();
-        f.debug_struct("Library").field("shards", &locations).field("link", &self.link).finish()
+        f.debug_struct("Library").field("shards", &locations).field("link", &self.link).finish_non_exhaustive()
     }
 }
 
 impl Library {
-    /// Reads from these sources, shard after shard.
+    /// Reads from these sources, shard after shard, and keeps nothing.
     pub fn new(shards: Vec<Rc<dyn Source>>) -> Self {
-        Self { shards, link: Link::default() }
+        let mut library = Self::default();
+        shards.into_iter().for_each(|shard| library.push(shard, None));
+        library
+    }
+
+    /// Opens paths or URLs, shard after shard. A URL of which something is kept is not asked for: what is kept is believed
+    /// until [`Library::revalidate`] or a fetch shows that it has changed.
+    ///
+    /// A home that fails is gone without, and [`Library::take_problem`] says so.
+    ///
+    /// # Errors
+    /// A file that cannot be opened; a URL that nothing is kept of and that does not answer.
+    pub async fn open(locations: &[String], options: &OpenOptions) -> Result<Self, Error> {
+        let mut library = Self::default();
+        for location in locations {
+            if !platform::is_url(location) {
+                library.push(platform::open(location)?, None);
+                continue;
+            }
+            let http = Http::with_retry(location, options.retry.clone());
+            let source: Rc<dyn Source> = match &options.token {
+                Some(token) => Rc::new(http.with_token(token)),
+                None => Rc::new(http),
+            };
+            library.add(source, options.home.as_ref()).await?;
+        }
+        Ok(library)
+    }
+
+    /// As [`Library::open`], of sources; the remote ones are kept.
+    ///
+    /// # Errors
+    /// A source that nothing is kept of and that does not tell its size.
+    pub async fn with_home(shards: Vec<Rc<dyn Source>>, home: Rc<dyn Home>) -> Result<Self, Error> {
+        let mut library = Self::default();
+        for shard in shards {
+            library.add(shard, Some(&home)).await?;
+        }
+        Ok(library)
+    }
+
+    fn push(&mut self, shard: Rc<dyn Source>, cached: Option<Rc<Cached>>) {
+        self.shards.push(shard);
+        self.cached.push(cached);
+    }
+
+    async fn add(&mut self, source: Rc<dyn Source>, home: Option<&Rc<dyn Home>>) -> Result<(), Error> {
+        let Some(home) = home.filter(|_| source.is_remote()) else {
+            self.push(source, None);
+            return Ok(());
+        };
+        match Cached::open(source.clone(), home.clone(), self.link.clone()).await {
+            Ok(cached) => {
+                let cached = Rc::new(cached);
+                self.push(cached.clone(), Some(cached));
+            }
+            Err(error @ (Error::Network { .. } | Error::UnknownSize { .. } | Error::Changed { .. })) => return Err(error),
+            Err(error) => {
+                log::warn!("{}: nothing is kept: {error}", home.name());
+                *self.problem.borrow_mut() = Some(Rc::new(error));
+                self.push(source, None);
+            }
+        }
+        Ok(())
     }
 
     pub fn shards(&self) -> &[Rc<dyn Source>] {
@@ -52,13 +137,69 @@ impl Library {
         sum
     }
 
+    /// Bytes of a run that need no network: all of a local file's, and those that are kept.
+    pub fn bytes_here(&self, run: &Run) -> u64 {
+        match self.cached.get(run.shard) {
+            Some(Some(cached)) => cached.store.index.borrow().bytes_of(&run.range),
+            Some(None) if self.shards[run.shard].is_remote() => 0,
+            _ => run.range.end.saturating_sub(run.range.start),
+        }
+    }
+
+    /// Asks each server, by headers alone, whether what is kept is still what it has. To be polled beside other work.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] after a change: what was kept is removed, and the library should be opened anew. Also what the
+    /// network reports, after which all goes on as before.
+    pub async fn revalidate(&self) -> Result<(), Error> {
+        for cached in self.cached.iter().flatten() {
+            cached.revalidate().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that came is kept.
+    pub async fn flush(&self) {
+        for cached in self.cached.iter().flatten() {
+            cached.store.settle(0).await;
+        }
+    }
+
+    /// Why some of what came is not kept, if so, told once: [`Error::Full`] or what the home reports. Reading goes on.
+    pub fn take_problem(&self) -> Option<Rc<Error>> {
+        let of_shards = || self.cached.iter().flatten().find_map(|cached| cached.store.take_problem());
+        self.problem.borrow_mut().take().or_else(of_shards)
+    }
+
+    /// A small piece of data that is kept with the model's first shard; `None` also where nothing is kept.
+    ///
+    /// # Errors
+    /// What the home reports.
+    pub async fn note(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self.cached.first() {
+            Some(Some(cached)) => cached.store.shelf.note(name).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps such data, if anything is kept.
+    ///
+    /// # Errors
+    /// What the home reports; [`Error::Full`].
+    pub async fn set_note(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        match self.cached.first() {
+            Some(Some(cached)) => cached.store.shelf.set_note(name, bytes).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Reads all `runs`, several at once. `sink(i, piece)` gets the bytes of run `i` in order, each once, in pieces of at
     /// most 256 KiB; runs interleave as they arrive.
     ///
     /// Runs that lie close together in a file are fetched by one request; a run is never divided, so what is large and
     /// may come out of order should be cut into several runs. The number of requests at once adapts to the link and
-    /// counts all reads of this library. While a more urgent read is under way, a less urgent one is paused: poll them
-    /// together. Dropping the future cancels the read.
+    /// counts all reads of this library. While a more urgent read is under way, a less urgent one is paused; what
+    /// one read fetches, others wait for. So poll all of them together. Dropping the future cancels the read.
     ///
     /// An empty piece asks whether to go on, several times a second while nothing comes.
     ///
@@ -94,11 +235,8 @@ impl Library {
 
     /// Reads one group of runs from its start to its end.
     async fn read_group(&self, runs: &[Run], group: &Group, priority: Priority, sink: &RefCell<&mut RunSink<'_>>) -> Result<(), Error> {
-        let shard = &*self.shards[group.shard];
-        let mut at = group.range.start;
-        let mut give = |piece: &[u8]| {
+        let give = |at: u64, piece: &[u8]| {
             let here = at..at + piece.len() as u64;
-            at = here.end;
             for &i in &group.runs {
                 let part = overlap(piece, &here, &runs[i].range);
                 // Empty pieces pass: they ask whether to go on.
@@ -108,26 +246,35 @@ impl Library {
             }
             ControlFlow::Continue(())
         };
-        self.fetch(shard, group.range.clone(), priority, &mut give).await
+        if let Some(cached) = &self.cached[group.shard] {
+            let wanted = merge(group.runs.iter().map(|&i| runs[i].range.clone()));
+            return cached.read_wanted(&wanted, priority, &mut { give }).await;
+        }
+        self.read_plain(&*self.shards[group.shard], group.range.clone(), priority, &give).await
     }
 
-    /// Reads `range` of `source` when the link has room for it.
-    async fn fetch(&self, source: &dyn Source, range: Range<u64>, priority: Priority, sink: &mut Sink<'_>) -> Result<(), Error> {
+    /// Reads `range` of a source without a shelf, when the link has room for it.
+    async fn read_plain(
+        &self,
+        source: &dyn Source,
+        range: Range<u64>,
+        priority: Priority,
+        give: &dyn Fn(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut at = range.start;
+        let mut sink = |piece: &[u8]| {
+            at += piece.len() as u64;
+            give(at - piece.len() as u64, piece)
+        };
         if !source.is_remote() {
-            return source.read(range, sink).await;
+            return source.read(range, &mut sink).await;
         }
-        let mut throttled = source.traffic().throttled;
-        let mut counting = |piece: &[u8]| {
-            self.link.came(piece.len());
-            let now = source.traffic().throttled;
-            if now > throttled {
-                self.link.slow_down();
-                throttled = now;
-            }
+        let mut meter = self.link.meter(source);
+        let mut metered = |piece: &[u8]| {
+            meter.came(piece.len());
             sink(piece)
         };
-        let ticket = self.link.ticket(priority);
-        ticket.run(source.read(range, &mut counting)).await
+        self.link.ticket(priority).run(source.read(range, &mut metered)).await
     }
 }
 

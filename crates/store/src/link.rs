@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use web_time::Instant;
 
+use crate::Source;
+
 /// How urgent a read is. More urgent ones go first, and pause those that are less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
@@ -47,6 +49,8 @@ struct State {
     tickets: Vec<Slip>,
     next_id: u64,
     pace: Pace,
+    /// A file that comes only from its start to its end is read by one request after another.
+    is_single: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +70,7 @@ pub(crate) struct Ticket<'a> {
 impl Default for Link {
     fn default() -> Self {
         let pace = Pace::new(Instant::now());
-        Self { state: RefCell::new(State { tickets: Vec::new(), next_id: 0, pace }) }
+        Self { state: RefCell::new(State { tickets: Vec::new(), next_id: 0, pace, is_single: false }) }
     }
 }
 
@@ -79,7 +83,6 @@ impl Link {
         Ticket { link: self, id }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the cache will: who waits for bytes that are on their way hurries them"))]
     /// Makes a request more urgent, if it is still about.
     pub(crate) fn raise(&self, id: u64, priority: Priority) {
         let mut state = self.state.borrow_mut();
@@ -91,23 +94,38 @@ impl Link {
         }
     }
 
-    /// Counts bytes that came.
-    pub(crate) fn came(&self, bytes: usize) {
-        let mut state = self.state.borrow_mut();
-        let is_full = state.tickets.len() >= state.pace.limit;
-        if state.pace.came(bytes as u64, is_full, Instant::now()) {
-            state.wake();
-        }
-    }
-
-    /// The server asked for fewer requests.
-    pub(crate) fn slow_down(&self) {
-        self.state.borrow_mut().pace.slow_down();
+    /// Watches what comes from `source`.
+    pub(crate) fn meter<'a>(&'a self, source: &'a dyn Source) -> Meter<'a> {
+        Meter { link: self, source, throttled: source.traffic().throttled }
     }
 
     #[cfg(test)]
     fn limit(&self) -> usize {
         self.state.borrow().pace.limit
+    }
+}
+
+/// Tells the link how a request fares.
+pub(crate) struct Meter<'a> {
+    link: &'a Link,
+    source: &'a dyn Source,
+    throttled: u64,
+}
+
+impl Meter<'_> {
+    /// Counts bytes that came; notices if the server asked for fewer requests, or can serve only one.
+    pub(crate) fn came(&mut self, bytes: usize) {
+        let mut state = self.link.state.borrow_mut();
+        let throttled = self.source.traffic().throttled;
+        if throttled > self.throttled {
+            self.throttled = throttled;
+            state.pace.slow_down();
+        }
+        state.is_single = self.source.comes_from().is_some();
+        let is_full = state.tickets.len() >= state.pace.limit;
+        if state.pace.came(bytes as u64, is_full, Instant::now()) {
+            state.wake();
+        }
     }
 }
 
@@ -129,6 +147,7 @@ impl State {
         let is_first = self.tickets.iter().all(|slip| slip.priority >= priority);
         let before = self.tickets[..own].iter().filter(|slip| slip.priority == priority).count();
         let most = match priority {
+            _ if self.is_single => 1,
             Priority::Demand => self.pace.limit,
             _ => self.pace.limit.saturating_sub(2).clamp(1, MOST_SPECULATIVE),
         };
@@ -285,7 +304,7 @@ mod tests {
     #[test]
     fn fewer_are_sent_when_the_server_asks_or_the_link_weakens() {
         let link = Link::default();
-        link.slow_down();
+        link.state.borrow_mut().pace.slow_down();
         assert_eq!(link.limit(), FIRST_LIMIT / 2);
         let mut pace = Pace::new(Instant::now());
         settle(&mut pace, 2, |_| 6000);

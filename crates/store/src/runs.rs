@@ -58,6 +58,18 @@ pub(crate) fn group(runs: &[Run], is_remote: impl Fn(usize) -> bool) -> Vec<Grou
     groups
 }
 
+/// Ranges in order of their starts, joined where they touch or overlap.
+pub(crate) fn merge(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

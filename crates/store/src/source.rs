@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
 
-use crate::Error;
+use crate::{Error, Identity};
 
 /// A future that stays on its thread: a tab has only one, and browser handles cannot leave it.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -38,6 +38,24 @@ pub trait Source {
     /// Whether bytes come over a network, whose requests are worth counting, ordering and saving.
     fn is_remote(&self) -> bool {
         false
+    }
+
+    /// What tells this version of the file from others, if it is known: an ETag or a date.
+    fn tag(&self) -> Option<String> {
+        None
+    }
+
+    /// Expects the version that an earlier visit found: answers of any other are [`Error::Changed`].
+    fn expect(&self, version: &Identity) {
+        let _ = version;
+    }
+
+    /// Asks anew which version there is, without regard to what is known, and without reading it.
+    ///
+    /// # Errors
+    /// What the medium reports.
+    fn identify(&self) -> LocalFuture<'_, Result<Identity, Error>> {
+        Box::pin(async { Ok(Identity { location: self.location().to_owned(), size: self.size().await?, tag: self.tag() }) })
     }
 
     /// What went over the network for this source so far.

@@ -20,7 +20,7 @@ use futures_util::lock::Mutex;
 
 use crate::platform::{self, Answer};
 use crate::source::{WINDOW_BYTES, check_range, give};
-use crate::{Cause, Error, LocalFuture, Sink, Source, Traffic};
+use crate::{Cause, Error, Identity, LocalFuture, Sink, Source, Traffic};
 
 pub(crate) use headers::{Ask, Headers};
 pub use retry::Retry;
@@ -106,18 +106,6 @@ impl Http {
     pub fn with_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(Token(token.into()));
         self
-    }
-
-    /// Expects a file of this size and tag, as an earlier visit found it: other answers are [`Error::Changed`].
-    #[must_use]
-    pub fn expecting(mut self, size: u64, tag: Option<String>) -> Self {
-        self.known = RefCell::new(Known { size: Some(size), tag });
-        self
-    }
-
-    /// The ETag or else the date, once an answer told it.
-    pub fn tag(&self) -> Option<String> {
-        self.known.borrow().tag.clone()
     }
 
     fn known_size(&self) -> Option<u64> {
@@ -354,9 +342,9 @@ impl Http {
     }
 
     /// Asks for the first byte, whose answer names the total; where CORS hides that, asks for the headers alone.
-    async fn ask_size(&self) -> Result<u64, Error> {
+    async fn ask_size(&self, mut ask: Ask) -> Result<u64, Error> {
         let (mut failures, mut last) = (0, None);
-        let mut ask = Ask::Range(0..1);
+        let was_range = matches!(ask, Ask::Range(_));
         loop {
             if let Some(size) = self.known_size() {
                 return Ok(size);
@@ -364,6 +352,8 @@ impl Http {
             match self.request(&ask).await {
                 _ if self.known_size().is_some() => {}
                 Ok(_) if matches!(ask, Ask::Range(_)) => ask = Ask::Head,
+                // Some servers do not know `HEAD`.
+                Err(Cause::Status { status: 403 | 405 | 501, .. }) if matches!(ask, Ask::Head) && !was_range => ask = Ask::Range(0..1),
                 Ok(_) => {
                     return Err(Error::UnknownSize { url: self.url.clone() });
                 }
@@ -396,7 +386,7 @@ impl Source for Http {
     }
 
     fn size(&self) -> LocalFuture<'_, Result<u64, Error>> {
-        Box::pin(self.ask_size())
+        Box::pin(self.ask_size(Ask::Range(0..1)))
     }
 
     fn read<'a>(&'a self, range: Range<u64>, sink: &'a mut Sink<'_>) -> LocalFuture<'a, Result<(), Error>> {
@@ -409,6 +399,23 @@ impl Source for Http {
 
     fn traffic(&self) -> Traffic {
         self.traffic.get()
+    }
+
+    fn tag(&self) -> Option<String> {
+        self.known.borrow().tag.clone()
+    }
+
+    fn expect(&self, version: &Identity) {
+        *self.known.borrow_mut() = Known { size: Some(version.size), tag: version.tag.clone() };
+    }
+
+    fn identify(&self) -> LocalFuture<'_, Result<Identity, Error>> {
+        Box::pin(async {
+            let mut fresh = Self::with_retry(&self.url, self.retry.clone());
+            fresh.token = self.token.as_ref().map(|token| Token(token.0.clone()));
+            let size = fresh.ask_size(Ask::Head).await?;
+            Ok(Identity { location: self.url.clone(), size, tag: fresh.tag() })
+        })
     }
 
     fn comes_from(&self) -> Option<u64> {

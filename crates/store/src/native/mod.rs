@@ -28,7 +28,7 @@ pub fn open(location: &str) -> Result<Rc<dyn Source>, Error> {
 }
 
 /// Whether a location is a URL rather than a path.
-fn is_url(location: &str) -> bool {
+pub(crate) fn is_url(location: &str) -> bool {
     location.starts_with("http://") || location.starts_with("https://")
 }
 

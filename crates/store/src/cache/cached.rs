@@ -1,0 +1,299 @@
+//! A file behind a shelf: what is there is read and checked, what is missing is fetched and put there.
+
+use std::ops::{ControlFlow, Range};
+use std::rc::Rc;
+
+use super::flights::Flights;
+use super::keeper::{Keeper, MOST_PENDING, Store};
+use super::{CHUNK_BYTES, Change, Chunk, Claim, EXTENT_BYTES, Home, Identity, checksum};
+use crate::link::Link;
+use crate::source::{check_range, give};
+use crate::{Error, LocalFuture, Priority, Sink, Source, Traffic};
+
+/// The most that one request fetches: between requests, writing may catch up.
+const REQUEST_BYTES: u64 = 32 << 20;
+
+/// A remote source and its shelf.
+pub(crate) struct Cached {
+    source: Rc<dyn Source>,
+    identity: Identity,
+    home: Rc<dyn Home>,
+    link: Rc<Link>,
+    pub(crate) store: Rc<Store>,
+    flights: Flights,
+}
+
+/// What is to be done for the next bytes.
+enum Next {
+    Serve(Vec<Chunk>),
+    Wait,
+    Fetch(Range<u64>),
+}
+
+impl Cached {
+    /// Opens the newest version that is kept, without asking the network; if there is none, asks which there is.
+    pub(crate) async fn open(source: Rc<dyn Source>, home: Rc<dyn Home>, link: Rc<Link>) -> Result<Self, Error> {
+        let location = source.location().to_owned();
+        let kept = home.list().await?.into_iter().rfind(|kept| kept.identity.location == location);
+        let identity = match kept {
+            Some(kept) => {
+                source.expect(&kept.identity);
+                kept.identity
+            }
+            None => {
+                let size = source.size().await?;
+                Identity { location, size, tag: source.tag() }
+            }
+        };
+        let store = Store::new(home.open(&identity).await?);
+        store.learn().await?;
+        Ok(Self { source, identity, home, link, store, flights: Flights::default() })
+    }
+
+    /// Asks the server which version it has; another one retires what is kept.
+    pub(crate) async fn revalidate(&self) -> Result<(), Error> {
+        let now = self.source.identify().await?;
+        let (expected, got) = match (&self.identity.tag, &now.tag) {
+            _ if self.identity.size != now.size => (self.identity.size.to_string(), now.size.to_string()),
+            (Some(expected), Some(got)) if expected != got => (expected.clone(), got.clone()),
+            _ => return Ok(()),
+        };
+        let what = if self.identity.size == now.size { "the tag" } else { "the size" };
+        self.retire().await;
+        Err(Error::Changed { url: self.identity.location.clone(), what, expected, got })
+    }
+
+    async fn retire(&self) {
+        if let Err(error) = self.home.remove(&self.identity).await {
+            log::warn!("{}: cannot remove what is kept of an old version: {error}", self.identity.location);
+        }
+    }
+
+    /// Reads `range`, of which the caller wants only `wanted`: ordered ranges inside it that do not overlap. What lies
+    /// between them is given only where it costs nothing; `sink` is told where a piece lies.
+    pub(crate) async fn read_wanted(
+        &self,
+        wanted: &[Range<u64>],
+        priority: Priority,
+        sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let Some(end) = wanted.last().map(|range| range.end) else {
+            return Ok(());
+        };
+        let mut at = 0;
+        while at < end {
+            // Past what nobody wants.
+            let Some(next) = wanted.iter().find(|range| range.end > at) else {
+                return Ok(());
+            };
+            at = at.max(next.start);
+            match self.next(at, wanted) {
+                Next::Serve(chunks) => self.serve(&chunks, &mut at, end, sink).await?,
+                Next::Wait => self.wait(at, priority).await,
+                Next::Fetch(range) => self.fetch(range, &mut at, priority, sink).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&self, at: u64, wanted: &[Range<u64>]) -> Next {
+        let end = wanted.last().map_or(at, |range| range.end);
+        let index = self.store.index.borrow();
+        let row = index.row(at, end.min(at + EXTENT_BYTES as u64));
+        if !row.is_empty() {
+            return Next::Serve(row);
+        }
+        if self.store.is_pending(at) || self.flights.at(at).is_some() {
+            return Next::Wait;
+        }
+        let others = [index.next_from(at), self.store.next_from(at), self.flights.next_from(at)];
+        let free = others.into_iter().flatten().fold(end.min(at + REQUEST_BYTES), u64::min);
+        // No further than somebody wants.
+        let last = wanted.iter().rfind(|range| range.start < free).map_or(free, |range| range.end.min(free));
+        Next::Fetch(at..last)
+    }
+
+    async fn wait(&self, at: u64, priority: Priority) {
+        if self.store.written(at).await {
+            return;
+        }
+        if let Some(flight) = self.flights.at(at) {
+            flight.priority.set(flight.priority.get().min(priority));
+            if let Some(ticket) = flight.ticket.get() {
+                self.link.raise(ticket, priority);
+            }
+            flight.landed().await;
+        }
+    }
+
+    /// Gives what `chunks`, which follow each other, have from `at` to `end`, as far as they are good.
+    async fn serve(
+        &self,
+        chunks: &[Chunk],
+        at: &mut u64,
+        end: u64,
+        sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else {
+            return Ok(());
+        };
+        let mut rest = chunks.iter();
+        let mut chunk = *first;
+        let mut window = Vec::with_capacity(CHUNK_BYTES);
+        let (mut bad, mut has_enough) = (None, false);
+        rest.next();
+        let mut check = |mut piece: &[u8]| {
+            while !piece.is_empty() {
+                let whole = chunk.len as usize;
+                let n = piece.len().min(whole - window.len());
+                let (now, later) = piece.split_at(n);
+                // A chunk that comes in one piece is used where it lies.
+                let bytes = if window.is_empty() && n == whole {
+                    now
+                } else {
+                    window.extend_from_slice(now);
+                    &window
+                };
+                piece = later;
+                if bytes.len() < whole {
+                    continue;
+                }
+                if checksum(bytes) != chunk.sum {
+                    bad = Some(chunk);
+                    return ControlFlow::Break(());
+                }
+                let upto = chunk.range().end.min(end);
+                has_enough = sink(*at, &bytes[(*at - chunk.start) as usize..(upto - chunk.start) as usize]).is_break();
+                *at = upto;
+                window.clear();
+                match rest.next() {
+                    Some(next) if !has_enough => chunk = *next,
+                    _ => return ControlFlow::Break(()),
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        let read = self.store.shelf.read(first.start..last.range().end, &mut check).await;
+        if has_enough {
+            return Err(Error::Cancelled { location: self.identity.location.clone() });
+        }
+        if let Some(chunk) = bad {
+            log::warn!("{}: bytes {:?} are damaged in the cache; fetching them again", self.identity.location, chunk.range());
+            self.lose(chunk.range()).await;
+        } else if *at < last.range().end.min(end) {
+            // The medium itself fails, or ends early.
+            if let Err(error) = read {
+                log::warn!("{}: {error}", self.identity.location);
+            }
+            self.lose(*at..last.range().end).await;
+        }
+        Ok(())
+    }
+
+    async fn lose(&self, range: Range<u64>) {
+        self.store.index.borrow_mut().apply(&Change::Lost(range.clone()));
+        if let Err(error) = self.store.shelf.forget(range).await {
+            self.store.suffer(error);
+        }
+    }
+
+    /// Fetches `range`, keeps it, and gives what comes from `at`, which lies at its start.
+    async fn fetch(
+        &self,
+        range: Range<u64>,
+        at: &mut u64,
+        priority: Priority,
+        sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let flying = self.flights.begin(range.clone(), priority);
+        // Before it asks for its turn: who waits for another process must not pause those whom that one waits for.
+        let claim = match self.store.shelf.claim(range.clone()).await {
+            Ok(claim) => Some(claim),
+            Err(error) => {
+                self.store.suffer(error);
+                None
+            }
+        };
+        let ticket = self.link.ticket(flying.flight.priority.get());
+        flying.flight.ticket.set(Some(ticket.id));
+        let done = ticket.run(self.fetch_now(range, at, claim, sink)).await;
+        if matches!(done, Err(Error::Changed { .. })) {
+            self.retire().await;
+        }
+        done
+    }
+
+    async fn fetch_now(
+        &self,
+        mut range: Range<u64>,
+        at: &mut u64,
+        claim: Option<Claim>,
+        sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.store.settle(MOST_PENDING).await;
+        // Another process may have brought some of it meanwhile.
+        if let Err(error) = self.store.learn().await {
+            self.store.suffer(error);
+        }
+        let Some(end) = self.still_missing(&range) else {
+            return Ok(());
+        };
+        range.end = end;
+        // What comes before the range anyway is kept as well.
+        if let Some(from) = self.source.comes_from() {
+            range.start = if from <= *at { from } else { 0 };
+        }
+        let mut keeper = Keeper::new(&self.store, range.start, claim);
+        let mut meter = self.link.meter(&*self.source);
+        let mut comes_at = range.start;
+        let mut take = |piece: &[u8]| {
+            keeper.push(piece);
+            meter.came(piece.len());
+            let skip = (at.saturating_sub(comes_at) as usize).min(piece.len());
+            comes_at += piece.len() as u64;
+            let given = *at;
+            *at = comes_at.max(*at);
+            sink(given, &piece[skip..])
+        };
+        self.source.read(range, &mut take).await
+    }
+
+    /// Where the first part of `range` that is missing ends, if it begins at its start.
+    fn still_missing(&self, range: &Range<u64>) -> Option<u64> {
+        let next = self.store.index.borrow().next_from(range.start).unwrap_or(range.end);
+        (next > range.start).then(|| next.min(range.end))
+    }
+}
+
+impl Source for Cached {
+    fn location(&self) -> &str {
+        &self.identity.location
+    }
+
+    fn size(&self) -> LocalFuture<'_, Result<u64, Error>> {
+        Box::pin(async { Ok(self.identity.size) })
+    }
+
+    fn read<'a>(&'a self, range: Range<u64>, sink: &'a mut Sink<'_>) -> LocalFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            check_range(self.location(), &range, self.identity.size)?;
+            if range.is_empty() {
+                return Ok(());
+            }
+            give(self.location(), sink, &[])?;
+            self.read_wanted(&[range], Priority::Demand, &mut |_, piece| sink(piece)).await
+        })
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.source.traffic()
+    }
+
+    fn tag(&self) -> Option<String> {
+        self.identity.tag.clone()
+    }
+}

@@ -1,0 +1,138 @@
+//! What a person may want to do with what is kept: check it, take it out whole, bring a file in.
+
+use std::ops::ControlFlow;
+
+use sha2::{Digest, Sha256};
+
+use super::index::Index;
+use super::keeper::{Keeper, MOST_PENDING, Store};
+use super::{CHUNK_BYTES, Change, Chunk, Home, Identity, Shelf, checksum};
+use crate::source::give;
+use crate::{Error, Sink, Source};
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub chunks: u64,
+    /// Bytes that are kept and good.
+    pub bytes: u64,
+    /// Chunks that were damaged, and are forgotten now.
+    pub bad_chunks: u64,
+    /// Of the whole file, if all of it is kept and good.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// Reads all that is kept of a file and holds it against its checksums; forgets what is damaged, so that it will be fetched
+/// again. `on_progress` is given the bytes done and may break.
+///
+/// # Errors
+/// What the home reports; [`Error::Cancelled`].
+pub async fn verify(home: &dyn Home, identity: &Identity, on_progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Verified, Error> {
+    let shelf = home.open(identity).await?;
+    let index = learn(&*shelf).await?;
+    let mut found = Verified { chunks: 0, bytes: 0, bad_chunks: 0, sha256: None };
+    let (mut hash, mut hashed) = (Sha256::new(), 0);
+    for chunk in index.chunks() {
+        give(&identity.location, &mut |_| on_progress(found.bytes), &[])?;
+        found.chunks += 1;
+        match read(&*shelf, chunk).await {
+            Some(bytes) => {
+                found.bytes += u64::from(chunk.len);
+                if hashed == chunk.start {
+                    hash.update(&bytes);
+                    hashed = chunk.range().end;
+                }
+            }
+            None => {
+                found.bad_chunks += 1;
+                shelf.forget(chunk.range()).await?;
+            }
+        }
+    }
+    found.sha256 = (hashed == identity.size).then(|| hash.finalize().into());
+    Ok(found)
+}
+
+/// Gives a whole file to `sink`, checked.
+///
+/// # Errors
+/// [`Error::Incomplete`] if some of it is not kept or damaged; what the home reports; [`Error::Cancelled`].
+pub async fn export(home: &dyn Home, identity: &Identity, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let shelf = home.open(identity).await?;
+    let index = learn(&*shelf).await?;
+    let incomplete = |kept| Error::Incomplete { location: identity.location.clone(), kept, size: identity.size };
+    if index.bytes() != identity.size {
+        return Err(incomplete(index.bytes()));
+    }
+    let mut given = 0;
+    for chunk in index.chunks() {
+        let bytes = read(&*shelf, chunk).await.ok_or_else(|| incomplete(given))?;
+        give(&identity.location, sink, &bytes)?;
+        given += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+/// Keeps all of `source` as the file `identity`, as though it had been fetched. `on_progress` is given the bytes done
+/// and may break; what was brought until then stays.
+///
+/// # Errors
+/// [`Error::Changed`] if the sizes differ; what the source or the home reports; [`Error::Full`]; [`Error::Cancelled`].
+pub async fn import(
+    home: &dyn Home,
+    identity: &Identity,
+    source: &dyn Source,
+    on_progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    const STEP: u64 = 8 << 20;
+    let size = source.size().await?;
+    if size != identity.size {
+        let (expected, got) = (identity.size.to_string(), size.to_string());
+        return Err(Error::Changed { url: identity.location.clone(), what: "the size", expected, got });
+    }
+    let store = Store::new(home.open(identity).await?);
+    store.learn().await?;
+    let mut at = 0;
+    while at < size {
+        let end = size.min(at + STEP);
+        let claim = store.shelf.claim(at..end).await?;
+        let range = at..end;
+        let mut keeper = Keeper::new(&store, at, Some(claim));
+        let mut take = |piece: &[u8]| {
+            keeper.push(piece);
+            at += piece.len() as u64;
+            on_progress(at)
+        };
+        source.read(range, &mut take).await?;
+        drop(keeper);
+        store.settle(if end < size { MOST_PENDING } else { 0 }).await;
+        if let Some(problem) = store.take_problem() {
+            return Err(
+                std::rc::Rc::into_inner(problem).unwrap_or(Error::Write { location: home.name(), cause: "the write failed".to_owned() })
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn learn(shelf: &dyn Shelf) -> Result<Index, Error> {
+    let mut index = Index::default();
+    let news: Vec<Change> = shelf.news().await?;
+    news.iter().for_each(|change| index.apply(change));
+    Ok(index)
+}
+
+/// The bytes of a chunk, if they can be read and are good.
+async fn read(shelf: &dyn Shelf, chunk: &Chunk) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(CHUNK_BYTES);
+    let mut take = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        ControlFlow::Continue(())
+    };
+    let read = shelf.read(chunk.range(), &mut take).await;
+    if let Err(error) = read {
+        log::warn!("bytes {:?}: {error}", chunk.range());
+        return None;
+    }
+    (bytes.len() == chunk.len as usize && checksum(&bytes) == chunk.sum).then_some(bytes)
+}
