@@ -15,6 +15,8 @@ mod logits;
 mod output;
 mod parse;
 mod render;
+#[allow(dead_code, reason = "only what records a trace writes one")]
+mod routes;
 mod synth;
 mod tokenize;
 

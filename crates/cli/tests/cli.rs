@@ -219,6 +219,31 @@ fn bench_counts_what_a_token_costs() {
     assert!(report["adapter"].as_str().is_some_and(|adapter| !adapter.is_empty()));
 }
 
+/// A trace of one layer with four experts, of which the prompt's token uses 0, and decode's 1, 2 and 0.
+const TRACE: &str = "# route_trace v1\n# model=m arch=a n_layer=1 n_expert=4 n_expert_used=1\n\
+    turn,phase,step,layer,slot,expert,weight,residency,expert_bytes\n\
+    0,0,0,0,0,0,1,0,9\n0,1,0,0,0,1,1,0,9\n0,1,1,0,0,2,1,0,9\n0,1,2,0,0,0,1,0,9\n";
+
+#[test]
+fn bench_cache_judges_policies_by_a_trace() {
+    let path = scratch("bench-cache.csv");
+    std::fs::write(&path, TRACE).unwrap();
+    let args = ["bench", "cache", "--trace", path.to_str().unwrap(), "--slots", "1,50%,3"];
+    let report = json_of(&[&args[..], &["--json"]].concat(), "");
+    assert_eq!(report["slots"], json!([1, 2, 3]));
+    assert_eq!(report["accesses"], 3);
+    let rates = |policy: &str| {
+        let row = report["policies"].as_array().unwrap().iter().find(|row| row["policy"] == policy);
+        row.map(|row| row["hit_rates"].clone())
+    };
+    // Expert 0 again: with two slots it takes the future to have kept it.
+    assert_eq!(rates("LRU"), Some(json!([0.0, 0.0, 1.0 / 3.0])));
+    assert_eq!(rates("optimum"), Some(json!([0.0, 1.0 / 3.0, 1.0 / 3.0])));
+    let table = stdout(&args, "");
+    let row = table.lines().find(|line| line.contains("optimum")).unwrap();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["optimum", "0.00", "33.33", "33.33"]);
+}
+
 #[test]
 fn a_chat_through_a_pipe_answers_line_by_line() {
     let chat = ["chat", &nano(), "--max-tokens", "4", "--temperature", "0"];
@@ -237,6 +262,10 @@ fn usage_errors_are_2() {
         &[],
         &["nonsense"],
         &["inspect"],
+        &["bench"],
+        &["bench", "cache"],
+        &["bench", &nano, "cache"],
+        &["bench", "cache", "--trace", "unread", "--slots", "120%"],
         &["generate", &nano],
         &["generate", &nano, "--prompt", "a", "--tokens", "1"],
         &["generate", &nano, "--tokens", "1,x"],
@@ -270,6 +299,8 @@ fn failures_are_1_and_one_line_that_says_why() {
     let header_cut = file("header-cut.gguf", &bytes[..9500]);
     let data_cut = file("data-cut.gguf", &bytes[..bytes.len() - 100]);
     let missing = scratch("missing.gguf").display().to_string();
+    let trace = file("trace.csv", TRACE.as_bytes());
+    let undecoded = file("undecoded.csv", TRACE.split("\n0,1,").next().unwrap_or_default().as_bytes());
     let cases: &[(&[&str], &str, &str)] = &[
         (&["inspect", &text], "", "a text that begins with \"Dear reader"),
         (&["tokenize", &html], "", "an HTML page"),
@@ -289,6 +320,11 @@ fn failures_are_1_and_one_line_that_says_why() {
         (&["generate", &nano, "--prompt", "a", "--gpu-memory", "1M"], "", "1048576"),
         (&["generate", &nano, "--tokens", "1,2,3", "--context", "2"], "", "3 tokens"),
         (&["bench", &nano, "--prefill", "5000"], "", "context"),
+        (&["bench", "cache", "--trace", &missing], "", &missing),
+        (&["bench", "cache", "--trace", &text], "", "n_expert="),
+        (&["bench", "cache", "--trace", &trace, "--slots", "10%"], "", "uses 1 experts of a layer, there are 0 slots"),
+        (&["bench", "cache", "--trace", &trace, "--slots", "5"], "", "has 4 experts, there are 5 slots"),
+        (&["bench", "cache", "--trace", &undecoded, "--slots", "2"], "", "no decode rows"),
         (&["logits", &nano, "--tokens", "1", "--out", "/no/such/folder/out"], "", "/no/such/folder/out"),
         (&["synth", "--like", "gpt-oss-20b", "--layers", "1", "/no/such/folder/out"], "", "/no/such/folder/out"),
     ];

@@ -1,41 +1,34 @@
-//! The default policy: use that decays.
+//! Use that decays.
 
 use super::{Choice, Policy};
 
-/// Tokens after which a use counts half.
-const HALF_LIFE: f32 = 16.0;
+/// What is left of a use after one token, `2^(-1/12)`: half of it after 12.
+pub(super) const DECAY: f32 = 0.943_874_3;
 
-/// How much each expert of a layer was used of late: every use counts 1 and halves every 16 tokens.
+/// What a use at every token sums to.
+const MOST: f32 = 1.0 / (1.0 - DECAY);
+
+/// How much each expert of a layer was used of late: every use counts 1 and halves every 12 tokens.
 ///
-/// This is the heat map that is drawn, kept with a model between visits, and followed by the background fill.
+/// This is the heat map that is drawn, kept with a model between visits, and followed by the background fill. As a
+/// policy it is LFU with decay.
 #[derive(Debug, Clone)]
 pub struct Heat {
     /// [experts].
     heat: Vec<f32>,
-    /// What is left of a use after one token.
-    decay: f32,
 }
 
 impl Heat {
     pub fn new(n_experts: u32) -> Self {
-        Self::with_half_life(n_experts, HALF_LIFE)
-    }
-
-    /// `half_life` in tokens, above 0.
-    pub fn with_half_life(n_experts: u32, half_life: f32) -> Self {
-        Self { heat: vec![0.0; n_experts as usize], decay: 0.5_f32.powf(1.0 / half_life) }
+        Self { heat: vec![0.0; n_experts as usize] }
     }
 
     /// Heat kept from an earlier visit, [experts]. What no use can have led to is cut off, NaN is none.
     pub fn restore(kept: &[f32]) -> Self {
-        let mut heat = Self::new(0);
-        // A use at every token sums to this.
-        let most = 1.0 / (1.0 - heat.decay);
-        heat.heat = kept.iter().map(|&h| if h >= 0.0 { h.min(most) } else { 0.0 }).collect();
-        heat
+        Self { heat: kept.iter().map(|&heat| if heat >= 0.0 { heat.min(MOST) } else { 0.0 }).collect() }
     }
 
-    /// [experts]: 0 for never used, up to 23.6 for used at every token.
+    /// [experts]: 0 for never used, up to 17.8 for used at every token.
     pub fn as_slice(&self) -> &[f32] {
         &self.heat
     }
@@ -44,7 +37,7 @@ impl Heat {
 impl Policy for Heat {
     fn used(&mut self, chosen: &[Choice]) {
         for heat in &mut self.heat {
-            *heat *= self.decay;
+            *heat *= DECAY;
         }
         for choice in chosen {
             if let Some(heat) = self.heat.get_mut(choice.expert as usize) {
@@ -68,10 +61,10 @@ mod tests {
     }
 
     #[test]
-    fn a_use_counts_half_after_sixteen_tokens() {
+    fn a_use_counts_half_after_twelve_tokens() {
         let mut heat = Heat::new(3);
         used(&mut heat, &[2]);
-        for _ in 0..16 {
+        for _ in 0..12 {
             used(&mut heat, &[0]);
         }
         assert!((heat.as_slice()[2] - 0.5).abs() < 1e-5, "{heat:?}");
@@ -107,14 +100,14 @@ mod tests {
         for _ in 0..10_000 {
             used(&mut heat, &[0, 7]);
         }
-        assert!((23.0..23.7).contains(&heat.as_slice()[0]), "{heat:?}");
+        assert!((17.0..17.9).contains(&heat.as_slice()[0]), "{heat:?}");
         assert_eq!(Heat::restore(heat.as_slice()).as_slice(), heat.as_slice());
     }
 
     #[test]
     fn numbers_that_no_use_led_to_are_cut_off() {
         let heat = Heat::restore(&[f32::NAN, f32::INFINITY, -1.0, 1e30, 2.5]);
-        assert!(heat.as_slice().iter().all(|h| (0.0..24.0).contains(h)), "{heat:?}");
+        assert!(heat.as_slice().iter().all(|h| (0.0..18.0).contains(h)), "{heat:?}");
         assert_eq!([0, 2, 4].map(|e| heat.as_slice()[e]), [0.0, 0.0, 2.5]);
         assert_eq!(heat.victim(&[4, u32::MAX]), Some(u32::MAX));
     }

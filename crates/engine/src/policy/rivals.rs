@@ -71,10 +71,14 @@ impl Policy for LeastStale {
     fn used(&mut self, chosen: &[Choice]) {
         self.used.tick();
         for choice in chosen {
-            // What is used anew is stale later than what was not.
-            self.filled.filled(choice.expert);
+            // What is used anew comes in anew.
+            self.filled(choice.expert);
             self.used.stamp(choice.expert);
         }
+    }
+
+    fn filled(&mut self, expert: u32) {
+        self.filled.filled(expert);
     }
 
     fn worth(&self, expert: u32) -> f64 {
@@ -100,7 +104,7 @@ impl Lfu {
     }
 
     fn uses(&self, expert: u32) -> f64 {
-        self.uses.get(expert as usize).map_or(0.0, |&uses| f64::from(uses))
+        self.uses.get(expert as usize).map_or(f64::NEG_INFINITY, |&uses| f64::from(uses))
     }
 }
 
@@ -194,5 +198,90 @@ impl Policy for Slru {
 
     fn worth(&self, expert: u32) -> f64 {
         self.lru.worth(expert) + if self.protected.contains(&expert) { FIRST_CLASS } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds tokens to a policy whose every expert is resident from the start, in the order of their ids; then the order
+    /// in which it would give them up.
+    fn order(mut policy: impl Policy, n_experts: u32, tokens: &[&[u32]]) -> Vec<u32> {
+        let mut resident: Vec<u32> = (0..n_experts).collect();
+        for &expert in &resident {
+            policy.filled(expert);
+        }
+        for experts in tokens {
+            let chosen: Vec<Choice> = experts.iter().map(|&expert| Choice { expert, weight: 0.5 }).collect();
+            policy.used(&chosen);
+        }
+        let mut order = Vec::new();
+        while let Some(victim) = policy.victim(&resident) {
+            resident.retain(|&e| e != victim);
+            policy.evicted(victim);
+            order.push(victim);
+        }
+        order
+    }
+
+    /// 3 is never used; 0 often but long ago; 1 twice; 2 last, beside the heavier 1.
+    const TOKENS: [&[u32]; 5] = [&[0], &[0], &[0, 1], &[], &[1, 2]];
+
+    #[test]
+    fn each_policy_gives_up_by_its_own_rule() {
+        assert_eq!(order(Fifo::new(4), 4, &TOKENS), [0, 1, 2, 3]);
+        assert_eq!(order(Lru::new(4), 4, &TOKENS), [3, 0, 2, 1]);
+        assert_eq!(order(Lfu::new(4), 4, &TOKENS), [3, 2, 1, 0]);
+        // Uses by age: 3 / 3, 2 / 1, 1 / 1.
+        assert_eq!(order(Lfru::new(4), 4, &TOKENS), [3, 0, 2, 1]);
+        // 3 is the oldest of the stale; the fresh ones go last, as they came in.
+        assert_eq!(order(LeastStale::new(4), 4, &TOKENS), [3, 0, 1, 2]);
+    }
+
+    #[test]
+    fn slru_protects_what_was_used_on_probation_and_lets_the_oldest_fall_back() {
+        // Three slots protect two: 0 and 1 are, until 2 makes 0 fall back; 3 was never used.
+        assert_eq!(order(Slru::new(4, 3), 4, &[&[0], &[1], &[2]]), [3, 0, 1, 2]);
+        // 0 is protected, 1 and 2 are not, though used later: they came in after.
+        let mut policy = Slru::new(3, 3);
+        let use_one = |policy: &mut Slru, expert| policy.used(&[Choice { expert, weight: 1.0 }]);
+        policy.filled(0);
+        use_one(&mut policy, 0);
+        for newcomer in [1, 2] {
+            use_one(&mut policy, newcomer);
+            policy.filled(newcomer);
+        }
+        assert_eq!(policy.victim(&[0, 1, 2]), Some(1));
+        assert_eq!(policy.victim(&[0, 2]), Some(2));
+    }
+
+    #[test]
+    fn lfru_forgets_what_was_evicted() {
+        let mut policy = Lfru::new(2);
+        let use_one = |policy: &mut Lfru, expert| policy.used(&[Choice { expert, weight: 1.0 }]);
+        (0..9).for_each(|_| use_one(&mut policy, 0));
+        policy.evicted(0);
+        use_one(&mut policy, 0);
+        use_one(&mut policy, 1);
+        assert_eq!(policy.victim(&[0, 1]), Some(0));
+    }
+
+    #[test]
+    fn ids_that_are_no_experts_go_first() {
+        let policies: [Box<dyn Policy>; 6] = [
+            Box::new(Fifo::new(2)),
+            Box::new(Lru::new(2)),
+            Box::new(Lfu::new(2)),
+            Box::new(Lfru::new(2)),
+            Box::new(LeastStale::new(2)),
+            Box::new(Slru::new(2, 2)),
+        ];
+        for mut policy in policies {
+            policy.used(&[Choice { expert: 1, weight: 1.0 }, Choice { expert: 7, weight: 0.0 }]);
+            policy.filled(1);
+            assert_eq!(policy.victim(&[0, 1, 7]), Some(7), "{policy:?}");
+            assert_eq!(policy.victim(&[]), None);
+        }
     }
 }

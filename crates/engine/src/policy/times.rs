@@ -30,8 +30,8 @@ impl Times {
         self.last.get(expert as usize).map_or(f64::NEG_INFINITY, |&last| last as f64)
     }
 
-    /// Events since the expert's last, from 0.
+    /// Events since the expert's last, from 0; 0 for an id that is no expert's.
     pub(super) fn age(&self, expert: u32) -> f64 {
-        self.events as f64 - self.of(expert)
+        self.last.get(expert as usize).map_or(0.0, |&last| (self.events - last) as f64)
     }
 }

@@ -1,4 +1,4 @@
-//! `quire bench`: how fast prefill and decode are, and what a decoded token costs.
+//! `quire bench MODEL`: how fast prefill and decode are, and what a decoded token costs.
 
 use std::ops::ControlFlow;
 
@@ -6,16 +6,11 @@ use anyhow::{Result, bail};
 use engine::{Cancel, Counters, Engine, Event, Generated, Request, SamplingOptions};
 use serde::Serialize;
 
-use crate::args::{self, Limits};
+use crate::args::Limits;
 use crate::{load, output};
 
-/// Measure prefill and decode, and what a token costs
-///
-/// Runs a warm-up first. Dispatches, bind groups and bytes are those of one decoded token.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    model: args::Model,
+pub(super) struct Options {
     /// Prompt tokens
     #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..))]
     prefill: u32,
@@ -56,8 +51,7 @@ struct PerToken {
 /// Tokens of the warm-up's answer: enough to make the decode step's bind groups and to learn its pace.
 const WARM_UP_DECODE: u32 = 4;
 
-pub(crate) async fn run(args: Args) -> Result<()> {
-    let model = &args.model.location;
+pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
     let files = load::open(model).await?;
     let options = load::options(model, &files, args.limits.context)?;
     let (needed, context) = (u64::from(args.prefill) + u64::from(args.decode), options.context);

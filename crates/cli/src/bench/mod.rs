@@ -1,0 +1,36 @@
+//! `quire bench`: how fast a model runs, and how well a policy keeps its experts.
+
+mod cache;
+mod model;
+mod replay;
+
+use anyhow::{Result, bail};
+
+/// Measure prefill and decode, and what a token costs
+///
+/// Runs a warm-up first. Dispatches, bind groups and bytes are those of one decoded token. A model whose name is that of
+/// a command below is reached as ./NAME.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// A path, a URL, or a name from `cargo xtask models`
+    #[arg(value_name = "MODEL", required = true)]
+    model: Option<String>,
+    #[command(flatten)]
+    options: model::Options,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Cache(cache::CacheArgs),
+}
+
+pub(crate) async fn run(args: Args) -> Result<()> {
+    match (args.command, args.model) {
+        (Some(Command::Cache(args)), _) => cache::run(&args),
+        (None, Some(model)) => model::run(&model, &args.options).await,
+        (None, None) => bail!("a MODEL or a command is needed"),
+    }
+}
