@@ -2,7 +2,7 @@
 
 use kernels::ops::Route;
 
-use crate::policy::{Choice, Heat, Policy};
+use crate::policy::{Affinity, Choice, Policy};
 
 /// The slots of one layer.
 #[derive(Debug)]
@@ -11,13 +11,13 @@ pub(crate) struct Residency {
     table: Vec<u32>,
     /// `[n_slots]`: who is in a slot, or on its way into it.
     slots: Vec<Option<u32>>,
-    heat: Heat,
+    policy: Affinity,
 }
 
 impl Residency {
     /// All slots free.
     pub(crate) fn new(n_experts: u32, n_slots: u32) -> Self {
-        Self { table: vec![Route::MISS; n_experts as usize], slots: vec![None; n_slots as usize], heat: Heat::new(n_experts) }
+        Self { table: vec![Route::MISS; n_experts as usize], slots: vec![None; n_slots as usize], policy: Affinity::new(n_experts) }
     }
 
     pub(crate) fn table(&self) -> &[u32] {
@@ -44,7 +44,7 @@ impl Residency {
             Some(free) => free,
             None => {
                 let others: Vec<u32> = self.slots.iter().flatten().copied().filter(|e| self.has(*e) && !needed.contains(e)).collect();
-                let victim = self.heat.victim(&others)?;
+                let victim = self.policy.victim(&others)?;
                 let slot = std::mem::replace(&mut self.table[victim as usize], Route::MISS);
                 slot as usize
             }
@@ -58,7 +58,7 @@ impl Residency {
         match is_there {
             true => {
                 self.table[expert as usize] = slot;
-                self.heat.filled(expert);
+                self.policy.filled(expert);
             }
             false => self.slots[slot as usize] = None,
         }
@@ -66,12 +66,12 @@ impl Residency {
 
     /// A token's choices, the heaviest first.
     pub(crate) fn used(&mut self, chosen: &[Choice]) {
-        self.heat.used(chosen);
+        self.policy.used(chosen);
     }
 
     /// How much each expert was used of late, `[n_experts]`.
     pub(crate) fn heat(&self) -> &[f32] {
-        self.heat.as_slice()
+        self.policy.heat()
     }
 
     /// The most used expert that is not there, if a slot is free for it.
