@@ -1,11 +1,13 @@
-// y = Wd a + bd for each chosen expert: a workgroup makes 32 rows for one (token, choice). A thread
-// takes 4 rows and every LANES-th group of their columns. Nothing is written for a choice whose expert
-// is not here: it is missing, was done before, or has its slot in another part.
+// y = Wd a + bd for each chosen expert: a workgroup makes ROWS rows. A thread takes THREAD_ROWS of them and every
+// LANES-th group of their columns. Nothing is written for a choice whose expert is not here: it is missing, was done
+// before, or has its slot in another part.
 
-const LANES: u32 = 8u;
-const TILES: u32 = 8u;
-const THREADS: u32 = LANES * TILES;
-const ROWS: u32 = TILES * 4u;
+#ifdef TILE
+const THREAD_ROWS: u32 = 16u;
+#else
+const THREAD_ROWS: u32 = 8u;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;
 
 struct Args {
     n_cols: u32,    // elements of a: the expert's FFN width
@@ -15,20 +17,18 @@ struct Args {
     n_slots: u32,
 }
 
-#import route
-
 @group(0) @binding(0) var<uniform> args: Args;
-@group(0) @binding(1) var<storage, read> act: array<vec4<f32>>;  // [n_tokens, n_used, n_cols]
-@group(0) @binding(2) var<storage, read> routes: array<Route>;   // [n_tokens, n_used]
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;  // [n_tokens, n_used, n_cols]
 @group(0) @binding(3) var<storage, read> w_quants: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> w_scales: array<u32>;
-@group(0) @binding(5) var<storage, read> bias: array<f32>;       // [n_experts, n_rows]
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [n_tokens, n_used, n_rows]
+@group(0) @binding(5) var<storage, read> bias: array<f32>;     // [n_experts, n_rows]
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;  // [n_tokens, n_used, n_rows]
 
 #import group
+#import choices
 #import weights as w
 
-var<workgroup> partial: array<vec4<f32>, THREADS>;
+var<workgroup> partial: array<Sum, THREADS * THREAD_ROWS>;
 
 // Group g of a row; past the last row it is the last one's.
 fn row_group(slot: u32, row: u32, g: u32) -> Group {
@@ -37,38 +37,60 @@ fn row_group(slot: u32, row: u32, g: u32) -> Group {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let lane = thread % LANES;
-    let row = group.x * ROWS + thread / LANES * 4u;
-    let n_groups = args.n_cols / 32u;
-    let route = routes[group.y];
-    let slot = route.slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
-    let is_here = slot < args.n_slots;
-
-    var sum = vec4<f32>(0.0);
-    if (is_here) {
-        for (var g = lane; g < n_groups; g += LANES) {
-            let at = (group.y * n_groups + g) * 8u;
-            let v = Group(
-                mat4x4<f32>(act[at], act[at + 1u], act[at + 2u], act[at + 3u]),
-                mat4x4<f32>(act[at + 4u], act[at + 5u], act[at + 6u], act[at + 7u]),
-            );
-            sum += vec4<f32>(
-                dot_group(row_group(slot, row, g), v),
-                dot_group(row_group(slot, row + 1u, g), v),
-                dot_group(row_group(slot, row + 2u, g), v),
-                dot_group(row_group(slot, row + 3u, g), v),
-            );
-        }
+    let slot = chosen[group.y].slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
+    if (slot >= args.n_slots) {
+        return;
     }
-    partial[thread] = sum;
+    let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
+
+    var sums: array<Sum, THREAD_ROWS>;
+    for (var g = thread % LANES; g < args.n_cols / 32u; g += LANES) {
+        let v = columns(group.y, 1u, g);
+        sums[0] += dots(row_group(slot, row, g), v);
+        sums[1] += dots(row_group(slot, row + 1u, g), v);
+        sums[2] += dots(row_group(slot, row + 2u, g), v);
+        sums[3] += dots(row_group(slot, row + 3u, g), v);
+        sums[4] += dots(row_group(slot, row + 4u, g), v);
+        sums[5] += dots(row_group(slot, row + 5u, g), v);
+        sums[6] += dots(row_group(slot, row + 6u, g), v);
+        sums[7] += dots(row_group(slot, row + 7u, g), v);
+#ifdef TILE
+        sums[8] += dots(row_group(slot, row + 8u, g), v);
+        sums[9] += dots(row_group(slot, row + 9u, g), v);
+        sums[10] += dots(row_group(slot, row + 10u, g), v);
+        sums[11] += dots(row_group(slot, row + 11u, g), v);
+        sums[12] += dots(row_group(slot, row + 12u, g), v);
+        sums[13] += dots(row_group(slot, row + 13u, g), v);
+        sums[14] += dots(row_group(slot, row + 14u, g), v);
+        sums[15] += dots(row_group(slot, row + 15u, g), v);
+#endif
+    }
+    partial[thread] = sums[0];
+    partial[THREADS + thread] = sums[1];
+    partial[2u * THREADS + thread] = sums[2];
+    partial[3u * THREADS + thread] = sums[3];
+    partial[4u * THREADS + thread] = sums[4];
+    partial[5u * THREADS + thread] = sums[5];
+    partial[6u * THREADS + thread] = sums[6];
+    partial[7u * THREADS + thread] = sums[7];
+#ifdef TILE
+    partial[8u * THREADS + thread] = sums[8];
+    partial[9u * THREADS + thread] = sums[9];
+    partial[10u * THREADS + thread] = sums[10];
+    partial[11u * THREADS + thread] = sums[11];
+    partial[12u * THREADS + thread] = sums[12];
+    partial[13u * THREADS + thread] = sums[13];
+    partial[14u * THREADS + thread] = sums[14];
+    partial[15u * THREADS + thread] = sums[15];
+#endif
     workgroupBarrier();
 
-    let out_row = group.x * ROWS + thread;
-    if (thread < ROWS && out_row < args.n_rows && is_here) {
-        var value = bias[route.expert * args.n_rows + out_row];
+    for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
+        let out_row = group.x * ROWS + r;
+        var sum = Sum(bias[chosen[group.y].expert * args.n_rows + out_row]);
         for (var l = 0u; l < LANES; l++) {
-            value += partial[thread / 4u * LANES + l][thread % 4u];
+            sum += partial[r % THREAD_ROWS * THREADS + r / THREAD_ROWS * LANES + l];
         }
-        y[group.y * args.n_rows + out_row] = value;
+        store(group.y, out_row, sum);
     }
 }

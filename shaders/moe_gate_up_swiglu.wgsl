@@ -1,14 +1,16 @@
-// a = swiglu(Wg h + bg, Wu h + bu) for each chosen expert: a workgroup makes 16 rows for one (token,
-// choice). A thread takes 2 rows of gate and the same of up, and every LANES-th group of their columns.
+// a = swiglu(Wg h + bg, Wu h + bu) for each chosen expert: a workgroup makes ROWS rows. A thread takes
+// THREAD_ROWS of gate and the same of up, and every LANES-th group of their columns.
 //   g = min(g, limit); u = clamp(u, -limit, limit); a = g * sigmoid(alpha * g) * (u + shift)
 // gpt-oss has alpha 1.702, limit 7, shift 1; plain SwiGLU is alpha 1, no limit, shift 0.
 // Nothing is written for a choice whose expert is not here: it is missing, was done before, or has its
 // slot in another part.
 
-const LANES: u32 = 8u;
-const TILES: u32 = 8u;
-const THREADS: u32 = LANES * TILES;
-const ROWS: u32 = TILES * 2u;
+#ifdef TILE
+const THREAD_ROWS: u32 = 8u;
+#else
+const THREAD_ROWS: u32 = 4u;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;
 
 struct Args {
     n_cols: u32,     // elements of h
@@ -23,67 +25,92 @@ struct Args {
     shift: f32,
 }
 
-#import route
-
 @group(0) @binding(0) var<uniform> args: Args;
-@group(0) @binding(1) var<storage, read> h: array<vec4<f32>>;      // [n_tokens, n_cols]
-@group(0) @binding(2) var<storage, read> routes: array<Route>;     // [n_tokens, n_used]
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;      // h [n_tokens, n_cols]
 @group(0) @binding(3) var<storage, read> gate_quants: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> gate_scales: array<u32>;
 @group(0) @binding(5) var<storage, read> up_quants: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> up_scales: array<u32>;
 @group(0) @binding(7) var<storage, read> bias: array<f32>;         // [2, n_experts, n_rows]: gate, up
-@group(0) @binding(8) var<storage, read_write> act: array<f32>;    // [n_tokens, n_used, n_rows]
+@group(0) @binding(8) var<storage, read_write> y: array<f32>;      // a [n_tokens, n_used, n_rows]
 
 #import group
+#import choices
 #import weights as gate
 #import weights as up
 
-var<workgroup> partial: array<vec4<f32>, THREADS>;
+var<workgroup> partial: array<Sum, THREADS * THREAD_ROWS * 2u>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let lane = thread % LANES;
-    let row = group.x * ROWS + thread / LANES * 2u;
-    let n_groups = args.n_cols / 32u;
-    let route = routes[group.y];
-    let x = (group.y / args.n_used) * n_groups * 8u;
-    let slot = route.slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
-    let is_here = slot < args.n_slots;
-
-    var sum = vec4<f32>(0.0);  // gate, gate, up, up
-    if (is_here) {
-        let first = min(row, args.n_rows - 1u) * n_groups;
-        let second = min(row + 1u, args.n_rows - 1u) * n_groups;
-        for (var g = lane; g < n_groups; g += LANES) {
-            let at = x + g * 8u;
-            let v = Group(
-                mat4x4<f32>(h[at], h[at + 1u], h[at + 2u], h[at + 3u]),
-                mat4x4<f32>(h[at + 4u], h[at + 5u], h[at + 6u], h[at + 7u]),
-            );
-            sum += vec4<f32>(
-                dot_group(gate_group(slot, args.n_blocks, first + g), v),
-                dot_group(gate_group(slot, args.n_blocks, second + g), v),
-                dot_group(up_group(slot, args.n_blocks, first + g), v),
-                dot_group(up_group(slot, args.n_blocks, second + g), v),
-            );
-        }
+    let slot = chosen[group.y].slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
+    if (slot >= args.n_slots) {
+        return;
     }
-    partial[thread] = sum;
+    let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
+    let n_groups = args.n_cols / 32u;
+    // Groups before each row; past the last row it is the last one's.
+    let last = vec4<u32>(args.n_rows - 1u);
+    let a = min(vec4<u32>(row) + vec4<u32>(0u, 1u, 2u, 3u), last) * n_groups;
+#ifdef TILE
+    let b = min(vec4<u32>(row) + vec4<u32>(4u, 5u, 6u, 7u), last) * n_groups;
+#endif
+
+    var gate: array<Sum, THREAD_ROWS>;
+    var up: array<Sum, THREAD_ROWS>;
+    for (var g = thread % LANES; g < n_groups; g += LANES) {
+        let v = columns(group.y, args.n_used, g);
+        gate[0] += dots(gate_group(slot, args.n_blocks, a[0] + g), v);
+        gate[1] += dots(gate_group(slot, args.n_blocks, a[1] + g), v);
+        gate[2] += dots(gate_group(slot, args.n_blocks, a[2] + g), v);
+        gate[3] += dots(gate_group(slot, args.n_blocks, a[3] + g), v);
+        up[0] += dots(up_group(slot, args.n_blocks, a[0] + g), v);
+        up[1] += dots(up_group(slot, args.n_blocks, a[1] + g), v);
+        up[2] += dots(up_group(slot, args.n_blocks, a[2] + g), v);
+        up[3] += dots(up_group(slot, args.n_blocks, a[3] + g), v);
+#ifdef TILE
+        gate[4] += dots(gate_group(slot, args.n_blocks, b[0] + g), v);
+        gate[5] += dots(gate_group(slot, args.n_blocks, b[1] + g), v);
+        gate[6] += dots(gate_group(slot, args.n_blocks, b[2] + g), v);
+        gate[7] += dots(gate_group(slot, args.n_blocks, b[3] + g), v);
+        up[4] += dots(up_group(slot, args.n_blocks, b[0] + g), v);
+        up[5] += dots(up_group(slot, args.n_blocks, b[1] + g), v);
+        up[6] += dots(up_group(slot, args.n_blocks, b[2] + g), v);
+        up[7] += dots(up_group(slot, args.n_blocks, b[3] + g), v);
+#endif
+    }
+    partial[thread] = gate[0];
+    partial[1u * THREADS + thread] = gate[1];
+    partial[2u * THREADS + thread] = gate[2];
+    partial[3u * THREADS + thread] = gate[3];
+    partial[THREAD_ROWS * THREADS + thread] = up[0];
+    partial[(THREAD_ROWS + 1u) * THREADS + thread] = up[1];
+    partial[(THREAD_ROWS + 2u) * THREADS + thread] = up[2];
+    partial[(THREAD_ROWS + 3u) * THREADS + thread] = up[3];
+#ifdef TILE
+    partial[4u * THREADS + thread] = gate[4];
+    partial[5u * THREADS + thread] = gate[5];
+    partial[6u * THREADS + thread] = gate[6];
+    partial[7u * THREADS + thread] = gate[7];
+    partial[(THREAD_ROWS + 4u) * THREADS + thread] = up[4];
+    partial[(THREAD_ROWS + 5u) * THREADS + thread] = up[5];
+    partial[(THREAD_ROWS + 6u) * THREADS + thread] = up[6];
+    partial[(THREAD_ROWS + 7u) * THREADS + thread] = up[7];
+#endif
     workgroupBarrier();
 
-    // Two threads a tile, one a row.
-    let out_row = group.x * ROWS + thread;
-    if (thread < ROWS && out_row < args.n_rows && is_here) {
-        var g = bias[route.expert * args.n_rows + out_row];
-        var u = bias[(args.n_experts + route.expert) * args.n_rows + out_row];
+    for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
+        let out_row = group.x * ROWS + r;
+        let expert = chosen[group.y].expert;
+        var g = Sum(bias[expert * args.n_rows + out_row]);
+        var u = Sum(bias[(args.n_experts + expert) * args.n_rows + out_row]);
+        let at = r % THREAD_ROWS * THREADS + r / THREAD_ROWS * LANES;
         for (var l = 0u; l < LANES; l++) {
-            let part = partial[thread / 2u * LANES + l];
-            g += part[thread % 2u];
-            u += part[2u + thread % 2u];
+            g += partial[at + l];
+            u += partial[THREAD_ROWS * THREADS + at + l];
         }
-        g = min(g, args.limit);
-        u = clamp(u, -args.limit, args.limit);
-        act[group.y * args.n_rows + out_row] = g / (1.0 + exp(-args.alpha * g)) * (u + args.shift);
+        g = min(g, Sum(args.limit));
+        u = clamp(u, Sum(-args.limit), Sum(args.limit));
+        store(group.y, out_row, g / (1.0 + exp(-args.alpha * g)) * (u + args.shift));
     }
 }

@@ -1,7 +1,7 @@
 //! The forward pass, top down.
 
 use kernels::Recording;
-use kernels::ops::{MoeSumArgs, RouterArgs, Rows};
+use kernels::ops::{Choices, MoeSumArgs, RouterArgs, Rows};
 
 use crate::weights::Model;
 
@@ -65,9 +65,11 @@ impl Model {
     /// `y_e = Wd_e swiglu(Wg_e h + bg_e, Wu_e h + bu_e) + bd_e` for each choice whose expert e has a slot.
     pub fn experts(&self, rec: &mut Recording, layer: usize, n_tokens: u32) {
         let (config, s) = (&self.config, &self.state);
-        let (experts, routes, layer) = (config.experts, s.routes[layer], &self.layers[layer]);
-        rec.moe_gate_up_swiglu(&layer.gate, &layer.up, layer.gate_up_bias, config.swiglu, experts, s.h, routes, s.act, n_tokens);
-        rec.moe_down(&layer.down, layer.down_bias, experts, s.act, routes, s.y, n_tokens);
+        let choices = Choices { experts: config.experts, n_tokens, routes: s.routes[layer], tiles: s.tiles };
+        let layer = &self.layers[layer];
+        rec.moe_group(&choices);
+        rec.moe_gate_up_swiglu(&layer.gate, &layer.up, layer.gate_up_bias, config.swiglu, s.h, &choices, s.act);
+        rec.moe_down(&layer.down, layer.down_bias, s.act, &choices, s.y);
     }
 
     /// `x += sum of w_e y_e` over the experts e that the router chose, but those that are missing.

@@ -1,7 +1,7 @@
 use bytemuck::cast_slice;
 use gguf::DType;
 use kernels::Format;
-use kernels::ops::{Experts, MoeSumArgs, Paging, Route, Swiglu};
+use kernels::ops::{Choices, ExpertWeight, Experts, MoeSumArgs, Paging, Route, Swiglu, Tile};
 
 use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
@@ -23,6 +23,12 @@ struct Mixture {
     experts: Experts,
     slots: &'static [u32],
     swiglu: Swiglu,
+}
+
+/// Routes and room for their tiles.
+fn choices(b: &mut Bench, experts: Experts, n_tokens: u32, routes: &[Route]) -> Choices {
+    let tiles = b.output(Tile::most(experts, n_tokens) as usize * size_of::<Tile>() / 4);
+    Choices { experts, n_tokens, routes: b.in_out(cast_slice(routes)), tiles }
 }
 
 impl Mixture {
@@ -59,17 +65,25 @@ impl Mixture {
         self.slots.iter().sum()
     }
 
-    /// Any expert in any slot, one choice in four of an expert that has none or was done before.
+    /// Any expert in any slot; one in four has none, or was done before.
     fn routes(&self, random: &mut Random) -> Vec<Route> {
-        let n = self.n_tokens * self.experts.n_used;
-        let slot = |random: &mut Random| match random.below(8) {
-            0 => Route::MISS,
-            1 => Route::DONE,
-            _ => random.below(self.n_slots()),
-        };
-        (0..n)
-            .map(|_| Route { expert: random.below(self.experts.n), slot: slot(random), weight: random.float(0.5) + 0.5, pad: 0 })
+        let slots: Vec<u32> = (0..self.experts.n)
+            .map(|_| match random.below(8) {
+                0 => Route::MISS,
+                1 => Route::DONE,
+                _ => random.below(self.n_slots()),
+            })
+            .collect();
+        (0..self.n_tokens * self.experts.n_used)
+            .map(|_| {
+                let expert = random.below(self.experts.n);
+                Route { expert, slot: slots[expert as usize], weight: random.float(0.5) + 0.5, pad: 0 }
+            })
             .collect()
+    }
+
+    fn choices(&self, b: &mut Bench, routes: &[Route]) -> Choices {
+        choices(b, self.experts, self.n_tokens, routes)
     }
 
     fn matrices(&self, random: &mut Random) -> Vec<Matrix> {
@@ -86,10 +100,11 @@ impl Mixture {
         let mut b = Bench::default();
         let gate_weight = upload_experts(&mut b, &gate, self.n_cols, self.n_rows, self.slots);
         let up_weight = upload_experts(&mut b, &up, self.n_cols, self.n_rows, self.slots);
-        let (h_slice, bias_slice, routes_slice) = (b.floats(&h), b.floats(&bias), b.words(cast_slice(&routes)));
+        let (h_slice, bias_slice, choices) = (b.floats(&h), b.floats(&bias), self.choices(&mut b, &routes));
         let act = b.output(routes.len() * self.n_rows as usize);
-        let (swiglu, experts, n_tokens) = (self.swiglu, self.experts, self.n_tokens);
-        b.recording.moe_gate_up_swiglu(&gate_weight, &up_weight, bias_slice, swiglu, experts, h_slice, routes_slice, act, n_tokens);
+        let swiglu = self.swiglu;
+        b.recording.moe_group(&choices);
+        b.recording.moe_gate_up_swiglu(&gate_weight, &up_weight, bias_slice, swiglu, h_slice, &choices, act);
         let results = b.run();
 
         let (alpha, limit, shift) = (f64::from(swiglu.alpha), f64::from(swiglu.limit), f64::from(swiglu.shift));
@@ -128,9 +143,10 @@ impl Mixture {
 
         let mut b = Bench::default();
         let weight = upload_experts(&mut b, &down, self.n_cols, self.n_rows, self.slots);
-        let (act_slice, bias_slice, routes_slice) = (b.floats(&act), b.floats(&bias), b.words(cast_slice(&routes)));
+        let (act_slice, bias_slice, choices) = (b.floats(&act), b.floats(&bias), self.choices(&mut b, &routes));
         let y = b.output(routes.len() * self.n_rows as usize);
-        b.recording.moe_down(&weight, bias_slice, self.experts, act_slice, routes_slice, y, self.n_tokens);
+        b.recording.moe_group(&choices);
+        b.recording.moe_down(&weight, bias_slice, act_slice, &choices, y);
         let results = b.run();
 
         let mut expected = Vec::new();
@@ -153,7 +169,7 @@ impl Mixture {
 fn gate_up_swiglu_is_right_for_every_format() {
     for format in Format::all() {
         Mixture::of(format).test_gate_up();
-        Mixture::of(format).n_rows(11).n_tokens(4).slots(&[2, 3]).test_gate_up();
+        Mixture::of(format).n_rows(70).n_tokens(2).slots(&[2, 3]).test_gate_up();
     }
 }
 
@@ -161,7 +177,20 @@ fn gate_up_swiglu_is_right_for_every_format() {
 fn down_is_right_for_every_format() {
     for format in Format::all() {
         Mixture::of(format).test_down();
-        Mixture::of(format).n_rows(11).n_tokens(4).slots(&[2, 3]).test_down();
+        Mixture::of(format).n_rows(70).n_tokens(2).slots(&[2, 3]).test_down();
+    }
+}
+
+#[test]
+fn choices_in_tiles_are_right() {
+    for dtype in [DType::Mxfp4, DType::Q4_1, DType::Q4K] {
+        let tiles = Mixture::of(Format::new(dtype).unwrap()).n_tokens(6);
+        tiles.test_gate_up();
+        tiles.n_rows(70).slots(&[2, 3]).test_gate_up();
+    }
+    for format in Format::all() {
+        Mixture::of(format).n_tokens(6).test_down();
+        Mixture::of(format).n_rows(130).n_tokens(6).slots(&[2, 3]).test_down();
     }
 }
 
@@ -170,6 +199,8 @@ fn experts_of_real_width_are_right() {
     let mxfp4 = Mixture::of(Format::new(DType::Mxfp4).unwrap()).n_cols(2880).n_rows(200).experts(32, 4).slots(&[3]);
     mxfp4.test_gate_up();
     mxfp4.n_tokens(2).test_down();
+    mxfp4.n_tokens(17).test_gate_up();
+    mxfp4.n_tokens(17).test_down();
 }
 
 #[test]
@@ -214,59 +245,125 @@ fn the_choices_of_a_token_are_summed_in_order_but_those_that_missed() {
     }
 }
 
-/// A layer's experts on all tokens, with so many slots in so many parts: group after group of experts is put
-/// into the slots, in the order of `order`.
-fn in_groups(format: Format, slots: &[u32], order: &[u32]) -> [(&'static str, Vec<u32>); 2] {
-    let (n_cols, n_rows, n_tokens) = (256, 96, 21);
-    let experts = Experts { n: 6, n_used: 3 };
-    let mut random = Random(14);
-    let matrices = |random: &mut Random, n_cols, n_rows| (0..experts.n).map(|_| Matrix::random(format, n_cols, n_rows, random)).collect();
-    let gate: Vec<Matrix> = matrices(&mut random, n_cols, n_rows * 8);
-    let up: Vec<Matrix> = matrices(&mut random, n_cols, n_rows * 8);
-    let down: Vec<Matrix> = matrices(&mut random, n_rows * 8, n_cols);
-    let h = random.floats((n_tokens * n_cols) as usize, 1.0);
-    let gate_up_bias = random.floats((2 * experts.n * n_rows * 8) as usize, 1.0);
-    let down_bias = random.floats((experts.n * n_cols) as usize, 1.0);
-    let first = random.below(experts.n);
-    let routes: Vec<Route> = (0..n_tokens * experts.n_used)
-        .map(|i| Route { expert: (first + i * i) % experts.n, slot: Route::MISS, weight: random.float(0.5) + 0.5, pad: 0 })
-        .collect();
+/// A layer of six experts, three used, whose rows and columns end within a workgroup's.
+#[derive(Debug)]
+struct Layer {
+    format: Format,
+    gate: Vec<Matrix>,
+    up: Vec<Matrix>,
+    down: Vec<Matrix>,
+    gate_up_bias: Vec<f32>,
+    down_bias: Vec<f32>,
+    /// `[n_tokens, N_EMBD]`
+    h: Vec<f32>,
+    /// Of every token; none has a slot.
+    routes: Vec<Route>,
+}
 
-    let mut b = Bench::default();
-    let (h, gate_up_bias, down_bias) = (b.floats(&h), b.floats(&gate_up_bias), b.floats(&down_bias));
-    let routes = b.in_out(cast_slice(&routes));
-    let (act, y) = (b.output((n_tokens * experts.n_used * n_rows * 8) as usize), b.output((n_tokens * experts.n_used * n_cols) as usize));
-    let x = b.in_out_floats(&vec![1.0; (n_tokens * n_cols) as usize]);
-    let n_slots = slots.iter().sum::<u32>() as usize;
-    for group in order.chunks(n_slots) {
-        // The last group may be small: other experts fill it up, and nobody asks for them.
-        let mut here = group.to_vec();
-        here.resize(n_slots, group[0]);
-        let planes = |b: &mut Bench, all: &[Matrix], n_cols, n_rows| {
-            let group: Vec<Matrix> = here.iter().map(|e| Matrix::new(format, all[*e as usize].raw.clone())).collect();
-            upload_experts(b, &group, n_cols, n_rows, slots)
-        };
-        let (gate, up) = (planes(&mut b, &gate, n_cols, n_rows * 8), planes(&mut b, &up, n_cols, n_rows * 8));
-        let down = planes(&mut b, &down, n_rows * 8, n_cols);
-        let slot = |_, expert| group.iter().position(|e| *e == expert).map(|slot| slot as u32);
-        let paging = Paging { whole: b.words(&Paging::words(1, experts.n, slot)), n_experts: experts.n };
-        b.recording.route_slots(0, &paging, routes, n_tokens * experts.n_used);
-        b.recording.moe_gate_up_swiglu(&gate, &up, gate_up_bias, Swiglu::GPT_OSS, experts, h, routes, act, n_tokens);
-        b.recording.moe_down(&down, down_bias, experts, act, routes, y, n_tokens);
+const EXPERTS: Experts = Experts { n: 6, n_used: 3 };
+const N_EMBD: u32 = 288;
+const N_FFN: u32 = 416;
+
+impl Layer {
+    fn random(dtype: DType, n_tokens: u32) -> Self {
+        let format = Format::new(dtype).unwrap();
+        let mut random = Random(14);
+        let mut matrices = |n_cols, n_rows| (0..EXPERTS.n).map(|_| Matrix::random(format, n_cols, n_rows, &mut random)).collect();
+        let (gate, up, down) = (matrices(N_EMBD, N_FFN), matrices(N_EMBD, N_FFN), matrices(N_FFN, N_EMBD));
+        let gate_up_bias = random.floats((2 * EXPERTS.n * N_FFN) as usize, 1.0);
+        let down_bias = random.floats((EXPERTS.n * N_EMBD) as usize, 1.0);
+        let h = random.floats((n_tokens * N_EMBD) as usize, 1.0);
+        let routes = (0..n_tokens * EXPERTS.n_used)
+            .map(|_| Route { expert: random.below(EXPERTS.n), slot: Route::MISS, weight: random.float(0.5) + 0.5, pad: 0 })
+            .collect();
+        Self { format, gate, up, down, gate_up_bias, down_bias, h, routes }
     }
-    b.recording.moe_sum_residual(MoeSumArgs { n_rows: n_cols, n_used: experts.n_used }, y, routes, x, n_tokens);
-    b.run().words(x).map(|(side, words)| (side, words.to_vec()))
+
+    /// What the experts add to the tokens, with so many slots in so many parts: group after group of experts is put into
+    /// the slots, in the order of `order`.
+    fn run(&self, slots: &[u32], order: &[u32]) -> [(&'static str, Vec<u32>); 2] {
+        let n_tokens = self.routes.len() as u32 / EXPERTS.n_used;
+        let mut b = Bench::default();
+        let h = b.floats(&self.h);
+        let (gate_up_bias, down_bias) = (b.floats(&self.gate_up_bias), b.floats(&self.down_bias));
+        let choices = choices(&mut b, EXPERTS, n_tokens, &self.routes);
+        let act = b.output((n_tokens * EXPERTS.n_used * N_FFN) as usize);
+        let y = b.output((n_tokens * EXPERTS.n_used * N_EMBD) as usize);
+        let x = b.in_out_floats(&vec![1.0; self.h.len()]);
+        for group in order.chunks(slots.iter().sum::<u32>() as usize) {
+            let [gate, up] = [&self.gate, &self.up].map(|all| self.upload(&mut b, all, N_EMBD, N_FFN, group, slots));
+            let down = self.upload(&mut b, &self.down, N_FFN, N_EMBD, group, slots);
+            let slot = |_, expert| group.iter().position(|e| *e == expert).map(|slot| slot as u32);
+            let paging = Paging { whole: b.words(&Paging::words(1, EXPERTS.n, slot)), n_experts: EXPERTS.n };
+            b.recording.route_slots(0, &paging, choices.routes, n_tokens * EXPERTS.n_used);
+            b.recording.moe_group(&choices);
+            b.recording.moe_gate_up_swiglu(&gate, &up, gate_up_bias, Swiglu::GPT_OSS, h, &choices, act);
+            b.recording.moe_down(&down, down_bias, act, &choices, y);
+        }
+        b.recording.moe_sum_residual(MoeSumArgs { n_rows: N_EMBD, n_used: EXPERTS.n_used }, y, choices.routes, x, n_tokens);
+        b.run().words(x).map(|(side, words)| (side, words.to_vec()))
+    }
+
+    /// Slots that `group` leaves empty hold an expert that nobody asks for.
+    fn upload(&self, b: &mut Bench, all: &[Matrix], n_cols: u32, n_rows: u32, group: &[u32], slots: &[u32]) -> ExpertWeight {
+        let expert = |slot: u32| all[*group.get(slot as usize).unwrap_or(&0) as usize].raw.clone();
+        let here: Vec<Matrix> = (0..slots.iter().sum()).map(|slot| Matrix::new(self.format, expert(slot))).collect();
+        upload_experts(b, &here, n_cols, n_rows, slots)
+    }
 }
 
 #[test]
 fn where_experts_lie_and_when_they_come_changes_no_bit() {
     for dtype in [DType::Mxfp4, DType::Q8_0, DType::F32] {
-        let format = Format::new(dtype).unwrap();
-        let all = in_groups(format, &[6], &[0, 1, 2, 3, 4, 5]);
-        for (slots, order) in [(&[2, 4][..], [5, 3, 1, 0, 2, 4]), (&[4], [2, 1, 0, 5, 4, 3]), (&[1, 1], [4, 0, 5, 1, 3, 2])] {
-            for ((side, words), (_, others)) in all.iter().zip(in_groups(format, slots, &order)) {
-                assert!(*words == others, "{side}: {format:?} in {slots:?} slots, experts in the order {order:?}");
+        for n_tokens in [1, 11] {
+            let layer = Layer::random(dtype, n_tokens);
+            let all = layer.run(&[6], &[0, 1, 2, 3, 4, 5]);
+            for (slots, order) in [(&[2, 4][..], [5, 3, 1, 0, 2, 4]), (&[4], [2, 1, 0, 5, 4, 3]), (&[1, 1], [4, 0, 5, 1, 3, 2])] {
+                for ((side, words), (_, others)) in all.iter().zip(layer.run(slots, &order)) {
+                    assert!(*words == others, "{side}: {n_tokens} tokens, {dtype:?} in {slots:?} slots, experts in the order {order:?}");
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn choices_are_grouped_by_expert_in_their_order() {
+    // Every expert with one choice more than a whole tile, so that not a tile is to spare.
+    let worst: Vec<u32> = (0..5 * 16).map(|i| i % 16).collect();
+    let random = |n_experts, n| -> Vec<u32> {
+        let mut random = Random(15);
+        (0..n).map(|_| random.below(n_experts)).collect()
+    };
+    for (n, n_used, experts) in [
+        (1, 1, vec![0; 3]),
+        (1, 1, vec![0; 19]),
+        (16, 4, worst),
+        (256, 8, random(256, 65 * 8)),
+        (8, 2, random(8, 512 * 2)),
+        (6, 3, random(6, 15)),
+    ] {
+        let slot = |expert| [Route::MISS, Route::DONE, 7, expert, 0, 255][expert as usize * 7 % 11 % 6];
+        for all_are_here in [true, false] {
+            let slot = |expert| if all_are_here { expert + 1 } else { slot(expert) };
+            let routes: Vec<Route> = experts.iter().map(|&e| Route { expert: e, slot: slot(e), weight: 0.0, pad: 0 }).collect();
+            let mut expected = Vec::new();
+            for expert in (0..n).filter(|e| slot(*e) < Route::DONE) {
+                let its: Vec<u32> = (0..experts.len() as u32).filter(|i| experts[*i as usize] == expert).collect();
+                for tile in its.chunks(Tile::COLS) {
+                    let choices = std::array::from_fn(|c| *tile.get(c).unwrap_or(&tile[0]));
+                    expected.push(Tile { expert, slot: slot(expert), n_choices: tile.len() as u32, pad: 0, choices });
+                }
+            }
+            let (experts, n_tokens) = (Experts { n, n_used }, experts.len() as u32 / n_used);
+            let most = Tile::most(experts, n_tokens) as usize;
+            assert!(expected.len() <= most, "{} tiles, room for {most}", expected.len());
+            assert!(n != 16 || !all_are_here || expected.len() == most);
+            expected.resize(most, Tile { expert: 0, slot: Route::MISS, n_choices: 0, pad: 0, choices: [0; Tile::COLS] });
+            let mut b = Bench::default();
+            let choices = choices(&mut b, experts, n_tokens, &routes);
+            b.recording.moe_group(&choices);
+            b.run().assert_words("tiles", choices.tiles, cast_slice(&expected));
         }
     }
 }
@@ -282,9 +379,9 @@ fn gate_and_up_are_clamped_at_the_limit() {
         let gate = upload_experts(&mut b, &[ones()], n_cols as u32, n_rows, &[1]);
         let up = upload_experts(&mut b, &[ones()], n_cols as u32, n_rows, &[1]);
         let (h, bias) = (b.floats(&vec![sign; n_cols]), b.floats(&[0.0, 0.0]));
-        let routes = b.words(cast_slice(&[Route { expert: 0, slot: 0, weight: 1.0, pad: 0 }]));
+        let choices = choices(&mut b, Experts { n: 1, n_used: 1 }, 1, &[Route { expert: 0, slot: 0, weight: 1.0, pad: 0 }]);
         let act = b.output(1);
-        b.recording.moe_gate_up_swiglu(&gate, &up, bias, Swiglu::GPT_OSS, Experts { n: 1, n_used: 1 }, h, routes, act, 1);
+        b.recording.moe_gate_up_swiglu(&gate, &up, bias, Swiglu::GPT_OSS, h, &choices, act);
         b.run().assert_close("swiglu beyond its limits", act, &[(expected, expected.abs() * 1e-4)]);
     }
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use kernels::kernels::{FAMILIES, FORMATS};
 use kernels::ops::{
-    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeSumArgs, PenalizeArgs, RepackArgs, RmsNormArgs, RopeAppendArgs,
-    RouteSlotsArgs, RouterArgs, SampleArgs,
+    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs, MoeSumArgs, PenalizeArgs, RepackArgs, RmsNormArgs,
+    RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs,
 };
 use kernels::{Format, Kernel};
 
@@ -33,6 +33,7 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             "moe_gate_up_swiglu" => {
                 layout!(MoeGateUpArgs: n_cols n_rows n_used n_experts n_blocks first_slot n_slots alpha limit shift)
             }
+            "moe_group" => layout!(MoeGroupArgs: n_choices n_experts n_tiles),
             "moe_sum_residual" => layout!(MoeSumArgs: n_rows n_used),
             "penalize" => layout!(PenalizeArgs: n_vocab),
             "repack" => layout!(RepackArgs: block_bytes plane_offset run_bytes n_blocks first_word first_byte),

@@ -8,6 +8,7 @@ mod get_rows;
 mod matmul;
 mod moe_down;
 mod moe_gate_up_swiglu;
+mod moe_group;
 mod moe_sum_residual;
 mod penalize;
 mod repack;
@@ -150,6 +151,7 @@ fn twin(shader: &str) -> Option<Twin> {
         "matmul" => matmul::run,
         "moe_down" => moe_down::run,
         "moe_gate_up_swiglu" => moe_gate_up_swiglu::run,
+        "moe_group" => moe_group::run,
         "moe_sum_residual" => moe_sum_residual::run,
         "penalize" => penalize::run,
         "repack" => repack::run,

@@ -1,23 +1,28 @@
-use super::{Call, Error, weights};
+use super::{Call, Error, moe_group, weights};
 use crate::ops::MoeDownArgs;
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: MoeDownArgs = call.args();
-    let [act, routes, quants, scales, bias, y] = call.bindings()?;
+    let [chosen, act, quants, scales, bias, y] = call.bindings()?;
     let format = call.format()?;
     let n_groups = args.n_cols / 32;
-    for choice in 0..call.workgroups[1] {
-        let (expert, slot) = (routes.u(choice * 4), routes.u(choice * 4 + 1).wrapping_sub(args.first_slot));
+    for workgroup in 0..call.workgroups[1] {
+        let tile = moe_group::tile(call, chosen, workgroup);
+        let slot = tile.slot.wrapping_sub(args.first_slot);
         if slot >= args.n_slots {
             continue;
         }
         for row in 0..args.n_rows {
-            let mut sum = bias.f(expert * args.n_rows + row);
+            let mut sums = [bias.f(tile.expert * args.n_rows + row); 4];
             for g in 0..n_groups {
                 let w = weights::group(format, quants, scales, slot, args.n_blocks, row * n_groups + g);
-                sum += weights::dot(&w, act, (choice * n_groups + g) * 32);
+                for c in 0..tile.n_choices as usize {
+                    sums[c] += weights::dot(&w, act, (tile.choices[c] * n_groups + g) * 32);
+                }
             }
-            y.set_f(choice * args.n_rows + row, sum);
+            for c in 0..tile.n_choices as usize {
+                y.set_f(tile.choices[c] * args.n_rows + row, sums[c]);
+            }
         }
     }
     Ok(())

@@ -1,28 +1,35 @@
-use super::{Call, Error, weights};
+use super::{Call, Error, moe_group, weights};
 use crate::ops::MoeGateUpArgs;
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: MoeGateUpArgs = call.args();
-    let [h, routes, gate_quants, gate_scales, up_quants, up_scales, bias, act] = call.bindings()?;
+    let [chosen, h, gate_quants, gate_scales, up_quants, up_scales, bias, act] = call.bindings()?;
     let format = call.format()?;
     let n_groups = args.n_cols / 32;
-    for choice in 0..call.workgroups[1] {
-        let (expert, slot) = (routes.u(choice * 4), routes.u(choice * 4 + 1).wrapping_sub(args.first_slot));
+    for workgroup in 0..call.workgroups[1] {
+        let tile = moe_group::tile(call, chosen, workgroup);
+        let slot = tile.slot.wrapping_sub(args.first_slot);
         if slot >= args.n_slots {
             continue;
         }
-        let x = choice / args.n_used * args.n_cols;
         for row in 0..args.n_rows {
-            let mut g = bias.f(expert * args.n_rows + row);
-            let mut u = bias.f((args.n_experts + expert) * args.n_rows + row);
+            let mut gs = [bias.f(tile.expert * args.n_rows + row); 4];
+            let mut us = [bias.f((args.n_experts + tile.expert) * args.n_rows + row); 4];
             for i in 0..n_groups {
                 let at = row * n_groups + i;
-                g += weights::dot(&weights::group(format, gate_quants, gate_scales, slot, args.n_blocks, at), h, x + i * 32);
-                u += weights::dot(&weights::group(format, up_quants, up_scales, slot, args.n_blocks, at), h, x + i * 32);
+                let gate = weights::group(format, gate_quants, gate_scales, slot, args.n_blocks, at);
+                let up = weights::group(format, up_quants, up_scales, slot, args.n_blocks, at);
+                for c in 0..tile.n_choices as usize {
+                    let x = (tile.choices[c] / args.n_used * n_groups + i) * 32;
+                    gs[c] += weights::dot(&gate, h, x);
+                    us[c] += weights::dot(&up, h, x);
+                }
             }
-            let g = g.min(args.limit);
-            let u = u.clamp(-args.limit, args.limit);
-            act.set_f(choice * args.n_rows + row, g / (1.0 + (-args.alpha * g).exp()) * (u + args.shift));
+            for c in 0..tile.n_choices as usize {
+                let g = gs[c].min(args.limit);
+                let u = us[c].clamp(-args.limit, args.limit);
+                act.set_f(tile.choices[c] * args.n_rows + row, g / (1.0 + (-args.alpha * g).exp()) * (u + args.shift));
+            }
         }
     }
     Ok(())

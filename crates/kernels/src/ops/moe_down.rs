@@ -1,4 +1,4 @@
-use super::{ExpertWeight, Experts};
+use super::{Choices, ExpertWeight};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -14,9 +14,10 @@ pub struct MoeDownArgs {
 impl Recording {
     /// `y = Wd act + bd` of each chosen expert that has a slot; bias is `[n_experts, n_rows]`, act
     /// `[n_tokens, n_used, n_cols]`, y `[n_tokens, n_used, n_rows]`.
-    #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
-    pub fn moe_down(&mut self, down: &ExpertWeight, bias: Slice, experts: Experts, act: Slice, routes: Slice, y: Slice, n_tokens: u32) {
-        let kernel = &kernels::F32_W_MOE_DOWN[down.format.index()];
+    pub fn moe_down(&mut self, down: &ExpertWeight, bias: Slice, act: Slice, choices: &Choices, y: Slice) {
+        let (chosen, n) = choices.chosen();
+        let (family, rows) = if choices.in_tiles() { (&kernels::F32_W_MOE_DOWN_TILE, 128) } else { (&kernels::F32_W_MOE_DOWN, 64) };
+        let kernel = &family[down.format.index()];
         for part in &down.parts {
             let args = MoeDownArgs {
                 n_cols: down.n_cols,
@@ -25,8 +26,8 @@ impl Recording {
                 first_slot: part.first_slot,
                 n_slots: part.n_slots,
             };
-            let bindings = [act, routes, part.quants, part.scales, bias, y];
-            self.dispatch(kernel, &args, &bindings, [down.n_rows.div_ceil(32), n_tokens * experts.n_used, 1]);
+            let bindings = [chosen, act, part.quants, part.scales, bias, y];
+            self.dispatch(kernel, &args, &bindings, [down.n_rows.div_ceil(rows), n, 1]);
         }
     }
 }

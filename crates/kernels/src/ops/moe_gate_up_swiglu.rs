@@ -1,4 +1,4 @@
-use super::ExpertWeight;
+use super::{Choices, ExpertWeight};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -47,13 +47,17 @@ impl Recording {
         up: &ExpertWeight,
         bias: Slice,
         swiglu: Swiglu,
-        experts: Experts,
         h: Slice,
-        routes: Slice,
+        choices: &Choices,
         act: Slice,
-        n_tokens: u32,
     ) {
-        let kernel = &kernels::F32_W_MOE_GATE_UP_SWIGLU[gate.format.index()];
+        let experts = choices.experts;
+        let (chosen, n) = choices.chosen();
+        let (family, rows) = match choices.in_tiles() {
+            true => (&kernels::F32_W_MOE_GATE_UP_SWIGLU_TILE, 64),
+            false => (&kernels::F32_W_MOE_GATE_UP_SWIGLU, 32),
+        };
+        let kernel = &family[gate.format.index()];
         for (gate_part, up_part) in gate.parts.iter().zip(&up.parts) {
             let args = MoeGateUpArgs {
                 n_cols: gate.n_cols,
@@ -67,8 +71,8 @@ impl Recording {
                 limit: swiglu.limit,
                 shift: swiglu.shift,
             };
-            let bindings = [h, routes, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
-            self.dispatch(kernel, &args, &bindings, [gate.n_rows.div_ceil(16), n_tokens * experts.n_used, 1]);
+            let bindings = [chosen, h, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
+            self.dispatch(kernel, &args, &bindings, [gate.n_rows.div_ceil(rows), n, 1]);
         }
     }
 }
