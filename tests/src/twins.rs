@@ -3,7 +3,7 @@
 use api::Files;
 use engine::Executor;
 use kernels::cpu::{self, Memory};
-use kernels::ops::{Repack, Step};
+use kernels::ops::{Repack, Route, Step};
 use kernels::{BufferId, Recording, Slice};
 use model::{Model, Options, Place};
 
@@ -90,6 +90,18 @@ impl Twins {
             out.extend(&self.read(self.model.state.x)[..tokens.len() * self.model.config.n_embd as usize]);
         }
         out
+    }
+
+    /// What each layer's router chose for `tokens` as a chunk, `[n_layers, n_tokens, n_used]`.
+    pub fn routes(&mut self, tokens: &[u32]) -> Vec<Vec<Route>> {
+        self.place(tokens, 0);
+        cpu::execute(&self.model.forward(tokens.len() as u32), &mut self.memory).unwrap();
+        let n = tokens.len() * self.model.config.experts.n_used as usize;
+        let of_layer = |routes: &Slice| {
+            let words = &self.memory[&routes.buffer][routes.offset as usize / 4..];
+            bytemuck::cast_slice(words)[..n].to_vec()
+        };
+        self.model.state.routes.iter().map(of_layer).collect()
     }
 
     fn place(&mut self, tokens: &[u32], position: u32) {

@@ -13,9 +13,9 @@ use api::Files;
 use engine::{Cancel, Engine, Error, Event, Feed, FeedError, Finish, Generated, Gpu, Request, Run, SamplingOptions, Sink, Urgency};
 use kernels::ops::KvType;
 use model::{Model, Options};
-use tests::{engine_of, gpu, lazy_engine_of, made_model, open, read_ids, vector};
+use tests::{Twins, engine_of, gpu, lazy_engine_of, made_model, open, read_ids, vector};
 
-/// 3 layers of 16 experts, of which a token uses 4.
+/// 4 layers of 16 experts, of which a token uses 4.
 fn nano_moe16() -> Files {
     open(&vector("nano-moe16/nano-moe16.gguf"))
 }
@@ -137,6 +137,34 @@ fn a_token_whose_experts_are_all_there_costs_one_readback() {
 }
 
 #[test]
+fn the_routes_that_are_watched_are_those_of_the_twins() {
+    let (gpu, files) = (gpu(), nano_moe16());
+    let prompt = prompt(30);
+    let mut tokens = prompt.clone();
+    for slots in [None, Some(5)] {
+        let mut engine = engine_of(gpu.clone(), &files, Model::new(&files.directory, options(slots)).unwrap());
+        let unwatched = ids(&mut engine, &prompt, 10);
+        // Whole where there is a slot for each expert.
+        let mut engine = engine_of(gpu.clone(), &files, Model::new(&files.directory, options(slots)).unwrap());
+        engine.watch_routes();
+        assert_eq!(ids(&mut engine, &prompt, 10), unwatched);
+        tokens.truncate(prompt.len());
+        tokens.extend(&unwatched[..9]);
+        let expected = Twins::new(&files, options(None)).routes(&tokens);
+        let seen = engine.take_routes();
+        assert_eq!(seen.len(), tokens.len() * expected.len());
+        for (layer, expected) in expected.iter().enumerate() {
+            let seen = seen.iter().filter(|routed| routed.layer as usize == layer).flat_map(|routed| &routed.choices);
+            for (nth, (got, expected)) in seen.zip(expected).enumerate() {
+                assert_eq!(got.expert, expected.expert, "layer {layer}, choice {nth}");
+                assert!((got.weight - expected.weight).abs() < 1e-4, "layer {layer}, choice {nth}: {got:?}, {expected:?}");
+            }
+        }
+        assert!(engine.take_routes().is_empty());
+    }
+}
+
+#[test]
 fn with_a_quarter_and_one_more_of_the_slots_a_token_takes_three_passes_at_most() {
     let (gpu, files) = (gpu(), nano_moe16());
     let mut engine = lazy(&gpu, &files, Some(5));
@@ -192,7 +220,7 @@ fn up_to_the_first_token_nothing_is_read_but_what_it_needs_and_nothing_twice() {
     ids(&mut engine, &prompt(5), 1);
     let paging = engine.paging().clone();
     let (touched, per_expert) = (paging.touched.len() as u64, engine.model().bytes.per_expert);
-    assert!(touched < 16 * 3, "a prompt of 5 tokens uses all experts");
+    assert!(touched < 16 * 4, "a prompt of 5 tokens uses all experts");
     let asked: u64 = feed.asked.borrow().iter().map(|r| r.range.end - r.range.start).sum();
     assert_eq!(asked, engine.model().bytes.dense + touched * per_expert);
     assert_eq!((paging.dense_bytes, paging.expert_bytes), (engine.model().bytes.dense, touched * per_expert));

@@ -109,7 +109,7 @@ impl Args {
 }
 
 /// The tokens that end an answer, whatever the format.
-fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
+pub(crate) fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
     let harmony = Specials::find(|token| tokenizer.special(token)).map(|specials| specials.stops().to_vec());
     let own = [tokenizer.special_ids().eos, tokenizer.special_ids().eot];
     let mut stops: Vec<u32> = own.into_iter().flatten().chain(harmony.unwrap_or_default()).collect();

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 use api::Files;
 use gguf::DType;
-use model::{Architecture, Options, Usage};
+use model::{Architecture, Model, Options, Usage};
 use serde::Serialize;
 
-use crate::args::{self, Kv};
+use crate::args::{self, Kv, Limits};
 use crate::load;
 use crate::output::{self, size};
 
@@ -19,9 +19,8 @@ use crate::output::{self, size};
 pub(crate) struct Args {
     #[command(flatten)]
     model: args::Model,
-    /// Positions to plan for [default: 4096, or the model's own if that is less]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    context: Option<u32>,
+    #[command(flatten)]
+    limits: Limits,
     /// How keys and values are to be kept
     #[arg(long, value_enum, default_value = "f16")]
     kv: Kv,
@@ -33,8 +32,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(model).await?;
-    let options = Options { kv: args.kv.into(), ..load::options(model, &files, args.context)? };
-    let report = Report::new(&files, options).with_context(|| model.clone())?;
+    let Limits { context, gpu_memory, slots } = args.limits;
+    let options = Options { kv: args.kv.into(), slots, ..load::options(model, &files, context)? };
+    let report = Report::new(&files, options, gpu_memory).with_context(|| model.clone())?;
     if args.json { output::json(&report) } else { output::bytes(report.text()?.as_bytes()) }
 }
 
@@ -107,15 +107,43 @@ struct Memory {
     /// Positions
     context: u32,
     kv_type: &'static str,
-    weights: u64,
+    /// Weights that every token needs.
+    dense: u64,
+    /// Absent in a dense model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    experts: Option<Slots>,
     kv_cache: u64,
     scratch: u64,
     total: u64,
 }
 
+/// Places for experts.
+#[derive(Debug, Serialize)]
+struct Slots {
+    /// A layer.
+    slots: u32,
+    /// Of all slots in all layers.
+    bytes: u64,
+    /// The fewest slots that a layer can do with, and what all memory is then.
+    least_slots: u32,
+    least_total: u64,
+}
+
+impl Slots {
+    fn new(files: &Files, model: &Model) -> Result<Self, model::Error> {
+        let least_slots = model.least_slots();
+        let least = Model::new(&files.directory, Options { slots: Some(least_slots), ..model.options.clone() })?;
+        Ok(Self { slots: model.n_slots, bytes: model.slots_bytes(), least_slots, least_total: least.gpu_bytes() })
+    }
+}
+
 impl Report {
-    fn new(files: &Files, options: Options) -> Result<Self, model::Error> {
-        let model = model::Model::new(&files.directory, options)?;
+    /// Of the model with as many slots as `budget` bytes of GPU memory allow, or as the options ask for.
+    fn new(files: &Files, options: Options, budget: Option<u64>) -> Result<Self, model::Error> {
+        let model = match budget {
+            Some(budget) => Model::within(&files.directory, options, budget)?,
+            None => Model::new(&files.directory, options)?,
+        };
         let config = &model.config;
         let n_experts = match config.architecture {
             Architecture::GptOss => config.experts.n,
@@ -128,8 +156,10 @@ impl Report {
             (count > 0).then(|| TensorType { dtype: dtype.name(), count, bytes })
         });
         let kv_cache = model.layers.iter().map(|layer| layer.kv.k.bytes + layer.kv.v.bytes).sum();
+        let experts = model.is_sparse().then(|| Slots::new(files, &model)).transpose()?;
         let weights = model.buffers.bytes(Usage::Weights);
-        let total = model.buffers.iter().map(|buffer| buffer.bytes).sum::<u64>();
+        let dense = weights - experts.as_ref().map_or(0, |slots| slots.bytes);
+        let total = model.gpu_bytes();
         let sizes = files.directory.file_bytes.iter();
         Ok(Self {
             name: config.name.clone(),
@@ -171,7 +201,8 @@ impl Report {
                     kernels::ops::KvType::F16 => "f16",
                     kernels::ops::KvType::F32 => "f32",
                 },
-                weights,
+                dense,
+                experts,
                 kv_cache,
                 scratch: total - weights - kv_cache,
                 total,
@@ -214,9 +245,15 @@ impl Report {
             writeln!(out, "  {:12} {:>16}, {} an expert in a layer", "experts", size(bytes.experts), size(bytes.per_expert))?;
         }
         writeln!(out, "\nGPU memory for a context of {} ({})", memory.context, memory.kv_type)?;
-        let parts = [("weights", memory.weights), ("KV cache", memory.kv_cache), ("scratch", memory.scratch), ("total", memory.total)];
-        for (part, bytes) in parts {
+        writeln!(out, "  {:12} {:>16}", "dense", size(memory.dense))?;
+        if let Some(Slots { slots, bytes, .. }) = &memory.experts {
+            writeln!(out, "  {:12} {:>16}, {slots} of {} a layer", "slots", size(*bytes), h.n_experts)?;
+        }
+        for (part, bytes) in [("KV cache", memory.kv_cache), ("scratch", memory.scratch), ("total", memory.total)] {
             writeln!(out, "  {part:12} {:>16}", size(bytes))?;
+        }
+        if let Some(Slots { least_slots, least_total, .. }) = &memory.experts {
+            writeln!(out, "  {:12} {:>16}, {least_total} B, with {least_slots} slots a layer", "at least", size(*least_total))?;
         }
         Ok(out)
     }

@@ -15,10 +15,10 @@ mod logits;
 mod output;
 mod parse;
 mod render;
-#[allow(dead_code, reason = "only what records a trace writes one")]
 mod routes;
 mod synth;
 mod tokenize;
+mod trace;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -49,6 +49,7 @@ enum Command {
     Render(render::Args),
     Parse(parse::Args),
     Logits(logits::Args),
+    Trace(trace::Args),
     Synth(synth::Args),
 }
 
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
             Command::Render(args) => render::run(args).await,
             Command::Parse(args) => parse::run(args).await,
             Command::Logits(args) => logits::run(args).await,
+            Command::Trace(args) => trace::run(args).await,
             Command::Synth(args) => synth::run(&args),
         }
     });

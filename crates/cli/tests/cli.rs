@@ -93,7 +93,9 @@ fn inspect_tells_types_bytes_and_memory() {
     assert_eq!(bytes("experts"), 3 * 8 * bytes("per_expert"));
     assert_eq!(bytes("dense") + bytes("experts"), bytes("total"));
     let memory = |part: &str| report["memory"][part].as_u64().unwrap();
-    assert_eq!(memory("weights") + memory("kv_cache") + memory("scratch"), memory("total"));
+    let experts = |part: &str| report["memory"]["experts"][part].as_u64().unwrap();
+    assert_eq!(memory("dense") + experts("bytes") + memory("kv_cache") + memory("scratch"), memory("total"));
+    assert_eq!((experts("slots"), experts("least_slots")), (8, 5));
     assert_eq!(memory("context"), 4096);
 
     let twice = json_of(&["inspect", &nano(), "--json", "--kv", "f32"], "");
@@ -101,6 +103,16 @@ fn inspect_tells_types_bytes_and_memory() {
     let longer = json_of(&["inspect", &nano(), "--json", "--context", "8192"], "");
     assert!(longer["memory"]["kv_cache"].as_u64().unwrap() > memory("kv_cache"));
     assert!(stdout(&["inspect", "nano"], "").contains("GPU memory for a context of 4096"));
+
+    // The budget that is said to be the least is: it gives the fewest slots, and a byte less is refused.
+    let least = experts("least_total");
+    let tight = json_of(&["inspect", &nano(), "--json", "--gpu-memory", &least.to_string()], "");
+    assert_eq!([&tight["memory"]["total"], &tight["memory"]["experts"]["slots"]], [&json!(least), &json!(5)]);
+    let refused = failure(&["inspect", &nano(), "--gpu-memory", &(least - 1).to_string()], "");
+    assert!(refused.contains(&format!("needs {least} B")), "{refused}");
+    let asked = stdout(&["inspect", "nano", "--slots", "6"], "");
+    assert!(asked.contains("6 of 8 a layer") && asked.contains("with 5 slots a layer"), "{asked}");
+    assert!(failure(&["inspect", &nano(), "--slots", "4"], "").contains("at least 5 are needed"));
 }
 
 #[test]
@@ -245,6 +257,36 @@ fn bench_cache_judges_policies_by_a_trace() {
 }
 
 #[test]
+fn a_trace_has_a_row_for_each_choice_and_says_what_was_read() {
+    let model = vector("nano-moe16/nano-moe16.gguf").display().to_string();
+    let path = scratch("trace-moe16.csv");
+    let out = path.to_str().unwrap();
+    let turns = ["trace", &model, "--tokens", "1,2,3,4,5,6,7", "--tokens", "8,9", "--max-tokens", "10", "--ignore-eos", "-o", out];
+    // In two turns of 7 and 2 tokens, 10 are drawn each; all but the last are run.
+    let n_tokens = 7 + 2 + 10 + 10 - 1;
+    for slots in [&[][..], &["--slots", "5"]] {
+        let told = stdout(&[&turns[..], slots].concat(), "");
+        assert!(told.contains("10 prompt and 18 decoded tokens in 4 layers"), "{told}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# route_trace v1\n# model="), "{text}");
+        let rows: Vec<Vec<&str>> =
+            text.lines().skip_while(|line| !line.starts_with("turn,")).skip(1).map(|l| l.split(',').collect()).collect();
+        assert_eq!(rows.len(), n_tokens * 4 * 4);
+        // An expert's first use is a miss and was read; all of them stay where there is room for all.
+        let (read, there): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[7] == "0");
+        assert!(there.iter().all(|row| row[8] == "0") && read.iter().all(|row| row[8] != "0"));
+        let mut experts: Vec<[&str; 2]> = read.iter().map(|row| [row[3], row[5]]).collect();
+        let n_read = experts.len();
+        experts.sort_unstable();
+        experts.dedup();
+        assert_eq!(experts.len() == n_read, slots.is_empty(), "{slots:?}");
+
+        let report = json_of(&["bench", "cache", "--trace", out, "--slots", "5", "--json"], "");
+        assert_eq!([&report["layers"], &report["experts"], &report["experts_used"], &report["accesses"]], [4, 16, 4, 18 * 4 * 4]);
+    }
+}
+
+#[test]
 fn a_chat_through_a_pipe_answers_line_by_line() {
     let chat = ["chat", &nano(), "--max-tokens", "4", "--temperature", "0"];
     let output = quire(&chat, "hi\n\n/reset\nhi\n/nonsense\n/quit\nnever read\n");
@@ -275,6 +317,9 @@ fn usage_errors_are_2() {
         &["generate", &nano, "--prompt", "a", "--context", "0"],
         &["generate", &nano, "--prompt", "a", "--gpu-memory", "4X"],
         &["logits", &nano, "--tokens", "1"],
+        &["trace", &nano, "--tokens", "1"],
+        &["trace", &nano, "-o", "unwritten.csv"],
+        &["trace", &nano, "--tokens", "1", "--prompt", "a", "-o", "unwritten.csv"],
         &["synth", "--like", "gpt-5", "out.gguf"],
     ];
     for args in wrong {
@@ -326,6 +371,7 @@ fn failures_are_1_and_one_line_that_says_why() {
         (&["bench", "cache", "--trace", &trace, "--slots", "5"], "", "has 4 experts, there are 5 slots"),
         (&["bench", "cache", "--trace", &undecoded, "--slots", "2"], "", "no decode rows"),
         (&["logits", &nano, "--tokens", "1", "--out", "/no/such/folder/out"], "", "/no/such/folder/out"),
+        (&["trace", &nano, "--tokens", "1", "--out", "/no/such/folder/out"], "", "/no/such/folder/out"),
         (&["synth", "--like", "gpt-oss-20b", "--layers", "1", "/no/such/folder/out"], "", "/no/such/folder/out"),
     ];
     for (args, stdin, expected) in cases {

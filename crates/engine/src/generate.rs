@@ -155,7 +155,7 @@ impl Engine {
             self.place(&prompt[done..done + chunk], done as u32, request.sampling.seed);
             run.history.written = run.history.written.max((done + chunk) as u32);
             // Layer by layer, each layer is a submission of its own.
-            let n_submissions = if self.is_whole() { 1 } else { self.residency.len() };
+            let n_submissions = if self.needs_routes() { self.residency.len() } else { 1 };
             let kind = StepKind { n_tokens: chunk as u32, tail: if last { Tail::Sample } else { Tail::Nothing } };
             let Some(encoder) = self.encode(kind, cancel).await? else { break };
             if last {

@@ -13,6 +13,7 @@ pub mod policy;
 mod readback;
 mod residency;
 mod resident;
+mod routes;
 mod sampling;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -29,4 +30,5 @@ pub use generate::{Cancel, Event, Finish, Generated, Request, Token};
 pub use gpu::{Counters, Gpu};
 pub use paging::Paging;
 pub use resident::Engine;
+pub use routes::Routed;
 pub use sampling::SamplingOptions;

@@ -116,7 +116,7 @@ impl Engine {
         let bytes = if request.sampling.n_logprobs == 0 { Sampled::BYTES_WITHOUT_LOGPROBS } else { size_of::<Sampled>() as u64 };
         let source = |slice: Slice, bytes| (self.buffer(slice).clone(), slice.offset, bytes);
         let mut sources = vec![source(self.model.state.sampler.sampled, bytes)];
-        if !self.is_whole() {
+        if self.needs_routes() {
             let routes_bytes = u64::from(self.model.config.experts.n_used) * size_of::<Route>() as u64;
             sources.extend(self.model.state.routes.iter().map(|routes| source(*routes, routes_bytes)));
         }
@@ -186,6 +186,7 @@ impl Engine {
                 }
             }
             self.used(layer, routes);
+            self.watch(layer, routes, |expert| brought.contains(&(layer, expert)));
         }
     }
 
@@ -225,7 +226,11 @@ impl Engine {
             let (here, missing): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|e| self.residency[layer].has(*e));
             self.paging.hits += here.len() as u64;
             self.paging.misses += missing.len() as u64;
-            routes.chunks(n_used).for_each(|token| self.used(layer, token));
+            let mut unread: HashSet<u32> = missing.iter().copied().collect();
+            for token in routes.chunks(n_used) {
+                self.used(layer, token);
+                self.watch(layer, token, |expert| unread.remove(&expert));
+            }
 
             encoder = self.gpu.encoder();
             if !here.is_empty() {

@@ -12,7 +12,7 @@ use crate::generate::MOST_AHEAD;
 use crate::history::History;
 use crate::readback::{self, Ring};
 use crate::residency::Residency;
-use crate::{Cancel, Error, Executor, Feed, Gpu, Paging, Urgency};
+use crate::{Cancel, Error, Executor, Feed, Gpu, Paging, Routed, Urgency};
 
 /// A model whose buffers are on a GPU, and the one sequence it has in its KV cache.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Engine {
     /// By layer; none in a dense model.
     pub(crate) residency: Vec<Residency>,
     pub(crate) paging: Paging,
+    /// What routers chose, where somebody wants to know.
+    pub(crate) watched: Option<Vec<Routed>>,
     pub(crate) ring: Ring,
     pub(crate) history: History,
     /// Ids that are never sampled: padding rows of the vocabulary.
@@ -97,6 +99,7 @@ impl Engine {
             steps: HashMap::new(),
             staging: Vec::new(),
             paging: Paging::default(),
+            watched: None,
             ring: Ring::default(),
             history: History::default(),
             unusable,
@@ -171,10 +174,10 @@ impl Engine {
     }
 
     /// Encodes the step of `kind` for the tokens that were placed, ready to be submitted. While experts are missing
-    /// it goes layer by layer, and all but its end is submitted here; `None` if `cancel` ended that.
+    /// or somebody watches it goes layer by layer, and all but its end is submitted here; `None` if `cancel` ended that.
     pub(crate) async fn encode(&mut self, kind: StepKind, cancel: &Cancel) -> Result<Option<wgpu::CommandEncoder>, Error> {
         let step = self.step(kind)?;
-        if !self.is_whole() {
+        if self.needs_routes() {
             return self.layer_by_layer(&step, kind.n_tokens, cancel).await;
         }
         let mut encoder = self.gpu.encoder();

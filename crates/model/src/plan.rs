@@ -28,10 +28,14 @@ impl Model {
         self.buffers.iter().map(|b| b.bytes).sum()
     }
 
+    /// Bytes of all slots in all layers; a dense layer is one slot.
+    pub fn slots_bytes(&self) -> u64 {
+        let weights = self.layers.iter().flat_map(|l| [&l.gate, &l.up, &l.down]);
+        weights.flat_map(|w| &w.parts).map(|p| p.quants.bytes + p.scales.bytes).sum()
+    }
+
     /// Bytes of one slot in every layer.
     pub fn slot_bytes(&self) -> u64 {
-        let weights = self.layers.iter().flat_map(|l| [&l.gate, &l.up, &l.down]);
-        let all: u64 = weights.flat_map(|w| &w.parts).map(|p| p.quants.bytes + p.scales.bytes).sum();
-        all.div_ceil(u64::from(self.n_slots.max(1)))
+        self.slots_bytes().div_ceil(u64::from(self.n_slots.max(1)))
     }
 }
