@@ -38,7 +38,7 @@ impl Twins {
         let experts = every_expert.flat_map(|(l, e)| model.expert_uploads(l, e, e));
         for upload in model.uploads.iter().cloned().chain(experts).collect::<Vec<_>>() {
             let range = upload.start..upload.start + upload.bytes;
-            let bytes = pollster::block_on(store::read_vec(&*files.sources[upload.shard], range)).unwrap();
+            let bytes = pollster::block_on(store::read_vec(&*files.library.shards()[upload.shard], range)).unwrap();
             match upload.place {
                 Place::Copy(slice) => twins.write(slice, &bytes),
                 Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block } => {

@@ -100,8 +100,10 @@ export interface EngineInfo {
 
 /** What a model has cost since it was opened. Names as in OpenAI's usage; the same numbers as the terminal's. */
 export interface Stats {
-  /** Bytes read of the model's files: header, dense weights and experts. */
+  /** Bytes that came over the network; of a file on this machine, what was read. */
   bytes_fetched: number;
+  /** Requests that failed or broke off, and were sent again. */
+  retries: number;
   bytes_header: number;
   bytes_dense: number;
   bytes_experts: number;

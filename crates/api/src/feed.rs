@@ -1,36 +1,30 @@
 //! Weights from the files of a model.
 
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{Feed, FeedError, Run, Sink, Urgency};
-use store::Source;
+use store::{Library, Priority};
 
-/// A model's files, shard after shard.
-pub(crate) struct Shards(pub(crate) Vec<Rc<dyn Source>>);
+/// An engine's way to a model's files.
+#[derive(Debug)]
+pub(crate) struct LibraryFeed(pub(crate) Rc<Library>);
 
-impl std::fmt::Debug for Shards {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|s| s.location())).finish()
-    }
-}
-
-impl Feed for Shards {
+impl Feed for LibraryFeed {
     fn read<'a>(
         &'a self,
         runs: &'a [Run],
-        _: Urgency,
+        urgency: Urgency,
         sink: &'a mut Sink<'_>,
     ) -> Pin<Box<dyn Future<Output = Result<(), FeedError>> + 'a>> {
-        Box::pin(async move {
-            for (i, run) in runs.iter().enumerate() {
-                let mut take = |piece: &[u8]| -> ControlFlow<()> { sink(i, piece) };
-                self.0[run.shard].read(run.range.clone(), &mut take).await.map_err(|e| Arc::new(e) as FeedError)?;
-            }
-            Ok(())
-        })
+        let priority = match urgency {
+            Urgency::Demand => Priority::Demand,
+            Urgency::Prefetch => Priority::Prefetch,
+            Urgency::Background => Priority::Background,
+        };
+        let runs: Vec<store::Run> = runs.iter().map(|run| store::Run { shard: run.shard, range: run.range.clone() }).collect();
+        Box::pin(async move { self.0.read_runs(&runs, priority, sink).await.map_err(|error| Arc::new(error) as FeedError) })
     }
 }

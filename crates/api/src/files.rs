@@ -4,24 +4,19 @@ use std::rc::Rc;
 
 use engine::Feed;
 use gguf::{Directory, Parsed};
-use store::Source;
+use store::{Library, Source};
 
 use crate::Error;
-use crate::feed::Shards;
+use crate::feed::LibraryFeed;
 
 /// One file, or all shards of a set.
+#[derive(Debug)]
 pub struct Files {
-    pub sources: Vec<Rc<dyn Source>>,
+    /// All of them, shard after shard.
+    pub library: Rc<Library>,
     pub directory: Directory,
     /// Bytes read to get there.
     pub header_bytes: u64,
-}
-
-impl std::fmt::Debug for Files {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let locations: Vec<&str> = self.sources.iter().map(|s| s.location()).collect();
-        f.debug_struct("Files").field("sources", &locations).field("header_bytes", &self.header_bytes).finish_non_exhaustive()
-    }
 }
 
 /// First bytes to ask a file for; most headers but for the vocabulary fit.
@@ -64,16 +59,16 @@ impl Files {
         }
         let location = || sources.first().map_or_else(String::new, |source| source.location().to_owned());
         let directory = Directory::new(headers).map_err(|error| Error::Header { location: location(), error })?;
-        Ok(Self { directory, sources, header_bytes })
+        Ok(Self { directory, library: Rc::new(Library::new(sources)), header_bytes })
     }
 
     /// The first file's place, as a person would name it.
     pub fn location(&self) -> &str {
-        self.sources.first().map_or("", |source| source.location())
+        self.library.shards().first().map_or("", |source| source.location())
     }
 
     /// Reads weights for an engine.
     pub fn feed(&self) -> Rc<dyn Feed> {
-        Rc::new(Shards(self.sources.clone()))
+        Rc::new(LibraryFeed(self.library.clone()))
     }
 }

@@ -1,8 +1,11 @@
 //! From files to a model that answers.
 
+use std::rc::Rc;
+
 use engine::{Cancel, Engine, Gpu};
 use gguf::Directory;
 use model::Options;
+use store::Library;
 use text::{SpecialIds, Tokenizer};
 
 use crate::{Dialect, Error, Files, plan};
@@ -32,6 +35,7 @@ pub struct Model {
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Dialect>,
     pub(crate) header_bytes: u64,
+    pub(crate) library: Rc<Library>,
 }
 
 impl Model {
@@ -67,7 +71,7 @@ impl Model {
             let location = files.location().to_owned();
             return Err(store::Error::Cancelled { location }.into());
         }
-        Ok(Self { engine, tokenizer, dialect, header_bytes: files.header_bytes })
+        Ok(Self { engine, tokenizer, dialect, header_bytes: files.header_bytes, library: files.library.clone() })
     }
 
     /// As its file calls it.

@@ -7,8 +7,10 @@ use crate::Model;
 /// Counted since the model was opened.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stats {
-    /// Bytes read of the files: header, dense weights and experts.
+    /// Bytes that came over the network; of files that are on this machine, what was read.
     pub bytes_fetched: u64,
+    /// Requests that failed or broke off, and were sent again.
+    pub retries: u64,
     pub bytes_header: u64,
     pub bytes_dense: u64,
     /// Bytes of experts.
@@ -37,8 +39,11 @@ pub struct Stats {
 impl Model {
     pub fn stats(&self) -> Stats {
         let (paging, gpu, model) = (self.engine.paging(), self.engine.gpu().counters(), self.engine.model());
+        let traffic = self.library.traffic();
+        let is_remote = self.library.shards().iter().any(|shard| shard.is_remote());
         Stats {
-            bytes_fetched: self.header_bytes + paging.dense_bytes + paging.expert_bytes,
+            bytes_fetched: if is_remote { traffic.bytes } else { self.header_bytes + paging.dense_bytes + paging.expert_bytes },
+            retries: traffic.retries,
             bytes_header: self.header_bytes,
             bytes_dense: paging.dense_bytes,
             bytes_experts: paging.expert_bytes,

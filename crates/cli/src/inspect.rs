@@ -167,7 +167,13 @@ impl Report {
                 Architecture::GptOss => "gpt-oss",
                 Architecture::Llama => "llama",
             },
-            files: files.sources.iter().zip(sizes).map(|(source, &bytes)| File { location: source.location().to_owned(), bytes }).collect(),
+            files: files
+                .library
+                .shards()
+                .iter()
+                .zip(sizes)
+                .map(|(source, &bytes)| File { location: source.location().to_owned(), bytes })
+                .collect(),
             header_bytes: files.header_bytes,
             hyperparameters: Hyperparameters {
                 n_layers: config.n_layers,
