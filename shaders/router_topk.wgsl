@@ -1,7 +1,8 @@
 // h = rms(x) * gain; r = Wr h + br; the n_used largest r, softmax over these alone, and the slot of
 // each chosen expert. One workgroup a token, LANES threads an expert. A layer that misses an expert is
 // noted, and its residual stream is saved, so that the pass can be taken up again from here: every layer
-// saves its x while none before it has missed.
+// saves its x while none before it has missed. In such a pass only the choices of later layers are of use, as a
+// prediction: there the best experts that have slots may stand in for those that have none.
 // Ties go to the lower index. Top-k by one thread: n_used * n_experts comparisons.
 
 const THREADS: u32 = 256u;
@@ -14,6 +15,7 @@ struct Args {
     n_used: u32,
     eps: f32,
     layer: u32,
+    stand_ins: u32,  // 1: missing experts are stood in for, as far as there are others
 }
 
 #import route
@@ -70,30 +72,67 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 
     if (thread == 0u) {
-        let route = group.x * args.n_used;
-        var top = 0.0;
-        var total = 0.0;
-        for (var k = 0u; k < args.n_used; k++) {
-            var best = 0u;
-            for (var e = 1u; e < args.n_experts; e++) {
-                if (logits[e] > logits[best]) {
-                    best = e;
-                }
+        choose(group.x * args.n_used);
+    }
+}
+
+fn slot_of(expert: u32) -> u32 {
+    return paging.table[args.layer * args.n_experts + expert];
+}
+
+const TAKEN: f32 = -3.4e38;
+
+// The n_used largest logits, into routes from `first` on.
+fn choose(first: u32) {
+    var missed = false;
+    for (var k = first; k < first + args.n_used; k++) {
+        var best = 0u;
+        for (var e = 1u; e < args.n_experts; e++) {
+            if (logits[e] > logits[best]) {
+                best = e;
             }
-            if (k == 0u) {
-                top = logits[best];
-            }
-            let weight = exp(logits[best] - top);
-            total += weight;
-            let slot = paging.table[args.layer * args.n_experts + best];
-            if (slot == MISS) {
-                atomicMin(&paging.first_miss, args.layer);
-            }
-            routes[route + k] = Route(best, slot, weight, 0u);
-            logits[best] = -3.4e38;
         }
-        for (var k = 0u; k < args.n_used; k++) {
-            routes[route + k].weight /= total;
+        let slot = slot_of(best);
+        missed |= slot == MISS;
+        routes[k] = Route(best, slot, logits[best], best);
+        logits[best] = TAKEN;
+    }
+    if (missed) {
+        atomicMin(&paging.first_miss, args.layer);
+        if (args.stand_ins == 1u) {
+            stand_in(first);
+        }
+    }
+    var top = routes[first].weight;
+    for (var k = first; k < first + args.n_used; k++) {
+        top = max(top, routes[k].weight);
+    }
+    var total = 0.0;
+    for (var k = first; k < first + args.n_used; k++) {
+        let weight = exp(routes[k].weight - top);
+        total += weight;
+        routes[k].weight = weight;
+    }
+    for (var k = first; k < first + args.n_used; k++) {
+        routes[k].weight /= total;
+    }
+}
+
+// For each missing choice the best expert that has a slot and is not chosen yet.
+fn stand_in(first: u32) {
+    for (var k = first; k < first + args.n_used; k++) {
+        if (routes[k].slot != MISS) {
+            continue;
+        }
+        var best = MISS;
+        for (var e = 0u; e < args.n_experts; e++) {
+            if (logits[e] > TAKEN && slot_of(e) != MISS && (best == MISS || logits[e] > logits[best])) {
+                best = e;
+            }
+        }
+        if (best != MISS) {
+            routes[k] = Route(best, slot_of(best), logits[best], routes[k].wanted);
+            logits[best] = TAKEN;
         }
     }
 }

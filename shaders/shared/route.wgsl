@@ -1,9 +1,9 @@
 // One expert chosen for one token.
 struct Route {
-    expert: u32,
+    expert: u32,   // that computes
     slot: u32,     // of the expert cache, or MISS or DONE
     weight: f32,
-    pad: u32,
+    wanted: u32,   // the router's choice; another expert than `expert` if that one stands in for it
 }
 
 // The expert is not on the GPU: it adds nothing.

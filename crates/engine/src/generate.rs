@@ -156,7 +156,7 @@ impl Engine {
             run.history.written = run.history.written.max((done + chunk) as u32);
             // Layer by layer, each layer is a submission of its own.
             let n_submissions = if self.needs_routes() { self.residency.len() } else { 1 };
-            let kind = StepKind { n_tokens: chunk as u32, tail: if last { Tail::Sample } else { Tail::Nothing } };
+            let kind = StepKind { n_tokens: chunk as u32, tail: if last { Tail::Sample } else { Tail::Nothing }, stand_ins: false };
             let Some(encoder) = self.encode(kind, cancel).await? else { break };
             if last {
                 self.submit_report(encoder, request);
@@ -188,7 +188,7 @@ impl Engine {
         // A token is drawn at every position from the prompt's end to the context's.
         let room = self.model.options.context - request.prompt.len() as u32 + 1;
         let most = request.max_tokens.min(room);
-        let step = self.step(StepKind { n_tokens: 1, tail: Tail::Sample })?;
+        let step = self.step(StepKind { n_tokens: 1, tail: Tail::Sample, stand_ins: true })?;
         let mut last = Instant::now();
         let finish = loop {
             while run.n_submitted < most && self.ring.len() < self.pace.ahead() {

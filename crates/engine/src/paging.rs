@@ -149,7 +149,7 @@ impl Engine {
             // Exact for the first layer that missed, a prediction for those after it.
             let layers = report.routes.chunks(n_used).enumerate().skip(first);
             let wants: Vec<Want> =
-                layers.map(|(layer, routes)| Want { layer, experts: routes.iter().map(|r| r.expert).collect() }).collect();
+                layers.map(|(layer, routes)| Want { layer, experts: routes.iter().map(|r| r.wanted).collect() }).collect();
             for want in &wants {
                 let missing = want.experts.iter().filter(|e| !self.residency[want.layer].has(**e));
                 brought.extend(missing.map(|e| (want.layer, *e)));
@@ -180,7 +180,7 @@ impl Engine {
         let n_used = self.model.config.experts.n_used as usize;
         for (layer, routes) in report.routes.chunks(n_used).enumerate() {
             for route in routes {
-                match brought.contains(&(layer, route.expert)) {
+                match brought.contains(&(layer, route.wanted)) {
                     true => self.paging.misses += 1,
                     false => self.paging.hits += 1,
                 }
@@ -192,9 +192,9 @@ impl Engine {
 
     /// One token's choices in one layer.
     fn used(&mut self, layer: usize, routes: &[Route]) {
-        let chosen: Vec<Choice> = routes.iter().map(|r| Choice { expert: r.expert, weight: r.weight }).collect();
+        let chosen: Vec<Choice> = routes.iter().map(|r| Choice { expert: r.wanted, weight: r.weight }).collect();
         self.residency[layer].used(&chosen);
-        self.paging.touched.extend(routes.iter().map(|r| (layer as u32, r.expert)));
+        self.paging.touched.extend(routes.iter().map(|r| (layer as u32, r.wanted)));
     }
 
     /// Runs a chunk of `n_tokens`, fetching each layer's experts in groups that fit; all but its end is submitted, the
@@ -220,7 +220,7 @@ impl Engine {
             let bytes = self.ring.next(&self.gpu).await?.unwrap_or_default();
             let routes: Vec<Route> = bytemuck::pod_collect_to_vec(&bytes);
 
-            let mut wanted: Vec<u32> = routes.iter().map(|r| r.expert).collect();
+            let mut wanted: Vec<u32> = routes.iter().map(|r| r.wanted).collect();
             wanted.sort_unstable();
             wanted.dedup();
             let (here, missing): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|e| self.residency[layer].has(*e));

@@ -44,6 +44,8 @@ pub struct Engine {
 pub(crate) struct StepKind {
     pub(crate) n_tokens: u32,
     pub(crate) tail: Tail,
+    /// Whether a layer that misses experts goes on with others, for a prediction of what later layers want.
+    pub(crate) stand_ins: bool,
 }
 
 /// What follows the last layer.
@@ -207,7 +209,7 @@ impl Engine {
             self.place(tokens_of_chunk, position, 0);
             let n_tokens = tokens_of_chunk.len() as u32;
             position += n_tokens;
-            let kind = StepKind { n_tokens, tail: Tail::Logits };
+            let kind = StepKind { n_tokens, tail: Tail::Logits, stand_ins: false };
             let Some(encoder) = self.encode(kind, &Cancel::default()).await? else { break };
             self.gpu.queue.submit([encoder.finish()]);
             let last = position as usize == tokens.len();
@@ -275,7 +277,7 @@ impl Step {
         for layer in 0..model.layers.len() {
             model.attention(&mut rec, layer, n);
             let route = rec.commands.len();
-            model.route(&mut rec, layer, n);
+            model.route(&mut rec, layer, n, kind.stand_ins);
             let experts = rec.commands.len();
             model.experts(&mut rec, layer, n);
             let combine = rec.commands.len();

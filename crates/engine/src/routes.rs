@@ -40,8 +40,8 @@ impl Engine {
         let Some(watched) = &mut self.watched else { return };
         watched.push(Routed {
             layer: layer as u32,
-            choices: routes.iter().map(|r| Choice { expert: r.expert, weight: r.weight }).collect(),
-            missed: routes.iter().map(|r| r.expert).map(is_missed).collect(),
+            choices: routes.iter().map(|r| Choice { expert: r.wanted, weight: r.weight }).collect(),
+            missed: routes.iter().map(|r| r.wanted).map(is_missed).collect(),
         });
     }
 }

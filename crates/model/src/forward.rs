@@ -14,7 +14,7 @@ impl Model {
         self.embed(&mut rec, n_tokens);
         for layer in 0..self.layers.len() {
             self.attention(&mut rec, layer, n_tokens);
-            self.route(&mut rec, layer, n_tokens);
+            self.route(&mut rec, layer, n_tokens, false);
             self.experts(&mut rec, layer, n_tokens);
             self.combine(&mut rec, layer, n_tokens);
         }
@@ -41,14 +41,22 @@ impl Model {
         rec.matmul_bias_residual(&layer.attn_output, s.attn, layer.attn_output_bias, x, n_tokens);
     }
 
-    /// `h = rms(x)`, and the experts that each token is for, with their slots. A dense layer is one expert of
-    /// weight 1.
-    pub fn route(&self, rec: &mut Recording, layer: usize, n_tokens: u32) {
+    /// `h = rms(x)`, and the experts that each token is for, with their slots. With `stand_ins` others take the places of
+    /// those that are missing. A dense layer is one expert of weight 1.
+    pub fn route(&self, rec: &mut Recording, layer: usize, n_tokens: u32, stand_ins: bool) {
         let (config, s) = (&self.config, &self.state);
         let (n_cols, eps) = (config.n_embd, config.eps);
         match &self.layers[layer].router {
             Some(router) => {
-                let args = RouterArgs { n_cols, n_experts: config.experts.n, n_used: config.experts.n_used, eps, layer: layer as u32 };
+                let experts = config.experts;
+                let args = RouterArgs {
+                    n_cols,
+                    n_experts: experts.n,
+                    n_used: experts.n_used,
+                    eps,
+                    layer: layer as u32,
+                    stand_ins: stand_ins.into(),
+                };
                 rec.router_topk(args, s.x, router, &s.paging, s.h, s.routes[layer], s.saved, n_tokens);
             }
             None => rec.rms_norm(s.x, self.layers[layer].ffn_norm, eps, s.h, n_cols, n_tokens),

@@ -77,7 +77,7 @@ impl Mixture {
         (0..self.n_tokens * self.experts.n_used)
             .map(|_| {
                 let expert = random.below(self.experts.n);
-                Route { expert, slot: slots[expert as usize], weight: random.float(0.5) + 0.5, pad: 0 }
+                Route { expert, slot: slots[expert as usize], weight: random.float(0.5) + 0.5, wanted: 0 }
             })
             .collect()
     }
@@ -274,7 +274,7 @@ impl Layer {
         let down_bias = random.floats((EXPERTS.n * N_EMBD) as usize, 1.0);
         let h = random.floats((n_tokens * N_EMBD) as usize, 1.0);
         let routes = (0..n_tokens * EXPERTS.n_used)
-            .map(|_| Route { expert: random.below(EXPERTS.n), slot: Route::MISS, weight: random.float(0.5) + 0.5, pad: 0 })
+            .map(|_| Route { expert: random.below(EXPERTS.n), slot: Route::MISS, weight: random.float(0.5) + 0.5, wanted: 0 })
             .collect();
         Self { format, gate, up, down, gate_up_bias, down_bias, h, routes }
     }
@@ -346,7 +346,7 @@ fn choices_are_grouped_by_expert_in_their_order() {
         let slot = |expert| [Route::MISS, Route::DONE, 7, expert, 0, 255][expert as usize * 7 % 11 % 6];
         for all_are_here in [true, false] {
             let slot = |expert| if all_are_here { expert + 1 } else { slot(expert) };
-            let routes: Vec<Route> = experts.iter().map(|&e| Route { expert: e, slot: slot(e), weight: 0.0, pad: 0 }).collect();
+            let routes: Vec<Route> = experts.iter().map(|&e| Route { expert: e, slot: slot(e), weight: 0.0, wanted: 0 }).collect();
             let mut expected = Vec::new();
             for expert in (0..n).filter(|e| slot(*e) < Route::DONE) {
                 let its: Vec<u32> = (0..experts.len() as u32).filter(|i| experts[*i as usize] == expert).collect();
@@ -379,7 +379,7 @@ fn gate_and_up_are_clamped_at_the_limit() {
         let gate = upload_experts(&mut b, &[ones()], n_cols as u32, n_rows, &[1]);
         let up = upload_experts(&mut b, &[ones()], n_cols as u32, n_rows, &[1]);
         let (h, bias) = (b.floats(&vec![sign; n_cols]), b.floats(&[0.0, 0.0]));
-        let choices = choices(&mut b, Experts { n: 1, n_used: 1 }, 1, &[Route { expert: 0, slot: 0, weight: 1.0, pad: 0 }]);
+        let choices = choices(&mut b, Experts { n: 1, n_used: 1 }, 1, &[Route { expert: 0, slot: 0, weight: 1.0, wanted: 0 }]);
         let act = b.output(1);
         b.recording.moe_gate_up_swiglu(&gate, &up, bias, Swiglu::GPT_OSS, h, &choices, act);
         b.run().assert_close("swiglu beyond its limits", act, &[(expected, expected.abs() * 1e-4)]);

@@ -32,7 +32,7 @@ impl Layer {
             (floats(n_tokens * n_cols, 3.0), floats(n_cols, 2.0), floats(n_experts * n_cols, 0.3), floats(n_experts, 0.5));
         // Some experts have no slot, the others not their own number.
         let slots = (0..n_experts).map(|e| (e % 3 != 1).then_some((e * 7 + 2) % n_experts)).collect();
-        let args = RouterArgs { n_cols, n_experts, n_used, eps: EPS, layer: LAYER };
+        let args = RouterArgs { n_cols, n_experts, n_used, eps: EPS, layer: LAYER, stand_ins: 0 };
         Self { args, x, gain, weight, bias, slots, first_miss: Paging::NO_MISS }
     }
 
@@ -68,17 +68,22 @@ impl Layer {
             let logits: Vec<f64> = (0..n_experts as usize).map(logit).collect();
             let mut order: Vec<usize> = (0..logits.len()).collect();
             order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
-            let top = &order[..n_used as usize];
-            let total: f64 = top.iter().map(|e| (logits[*e] - logits[top[0]]).exp()).sum();
-            for (k, &e) in top.iter().enumerate() {
-                chosen.push(e as u32);
-                let weight = (logits[e] - logits[top[0]]).exp() / total;
+            let wanted = &order[..n_used as usize];
+            let mut others = order[n_used as usize..].iter().filter(|e| self.slots[**e].is_some());
+            let stands_in = self.args.stand_ins == 1;
+            let missing = |e: usize| stands_in && self.slots[e].is_none();
+            let top: Vec<usize> = wanted.iter().map(|&e| if missing(e) { *others.next().unwrap_or(&e) } else { e }).collect();
+            let best = top.iter().map(|e| logits[*e]).fold(f64::MIN, f64::max);
+            let total: f64 = top.iter().map(|e| (logits[*e] - best).exp()).sum();
+            for (k, (&e, &wanted)) in top.iter().zip(wanted).enumerate() {
+                chosen.push(wanted as u32);
+                let weight = (logits[e] - best).exp() / total;
                 for (side, words) in results.words(routes) {
                     let route: &[Route] = bytemuck::cast_slice(words);
                     let route = route[token * n_used as usize + k];
                     assert_eq!(
-                        (route.expert, route.slot),
-                        (e as u32, self.slots[e].unwrap_or(Route::MISS)),
+                        (route.expert, route.slot, route.wanted),
+                        (e as u32, self.slots[e].unwrap_or(Route::MISS), wanted as u32),
                         "{side}: choice {k} of token {token}"
                     );
                     assert!(
@@ -154,12 +159,26 @@ fn the_first_layer_that_misses_is_noted_and_what_its_experts_would_have_read_is_
 }
 
 #[test]
+fn the_best_experts_that_have_slots_stand_in_for_those_that_have_none() {
+    for (n_experts, n_used) in [(32, 4), (12, 3), (5, 4)] {
+        let mut layer = Layer::random(40, n_experts, n_used, 7);
+        layer.args.stand_ins = 1;
+        layer.test();
+        // More are missing than can be stood in for, or all.
+        for n_slots in [0, 1, 2] {
+            layer.slots = (0..n_experts).map(|e| (e < n_slots).then(|| n_slots - 1 - e)).collect();
+            layer.test();
+        }
+    }
+}
+
+#[test]
 fn routes_of_the_next_group_are_done_or_looked_up_once_more() {
     for n in [1usize, 64, 100] {
         let mut random = Random(32);
         let slots = [Route::MISS, Route::DONE, 0, 5];
         let routes: Vec<Route> = (0..n)
-            .map(|_| Route { expert: random.below(9), slot: slots[random.below(4) as usize], weight: random.float(1.0), pad: 0 })
+            .map(|_| Route { expert: random.below(9), slot: slots[random.below(4) as usize], weight: random.float(1.0), wanted: 0 })
             .collect();
         let slot = |layer: u32, expert: u32| expert.is_multiple_of(2).then_some(layer * 100 + expert);
         let mut b = Bench::default();

@@ -25,34 +25,36 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
             logits[expert as usize] = bias.f(expert) + sum;
         }
 
-        let route = token * args.n_used;
-        let mut top = 0.0;
-        let mut total = 0.0;
-        for k in 0..args.n_used {
-            let mut best = 0;
-            for e in 1..args.n_experts as usize {
-                if logits[e] > logits[best] {
-                    best = e;
+        let mut chosen: Vec<Route> = Vec::new();
+        for _ in 0..args.n_used {
+            let best = (1..logits.len()).fold(0, |best, e| if logits[e] > logits[best] { e } else { best });
+            let slot = paging.u(row + best as u32);
+            chosen.push(Route { expert: best as u32, slot, weight: logits[best], wanted: best as u32 });
+            logits[best] = TAKEN;
+        }
+        if chosen.iter().any(|route| route.slot == Route::MISS) {
+            paging.set_u(0, paging.u(0).min(args.layer));
+            for route in chosen.iter_mut().filter(|route| args.stand_ins == 1 && route.slot == Route::MISS) {
+                let has_slot = |e: &usize| logits[*e] > TAKEN && paging.u(row + *e as u32) != Route::MISS;
+                let best = (0..logits.len()).filter(has_slot).reduce(|best, e| if logits[e] > logits[best] { e } else { best });
+                if let Some(best) = best {
+                    *route = Route { expert: best as u32, slot: paging.u(row + best as u32), weight: logits[best], wanted: route.wanted };
+                    logits[best] = TAKEN;
                 }
             }
-            if k == 0 {
-                top = logits[best];
-            }
-            let weight = (logits[best] - top).exp();
-            total += weight;
-            let slot = paging.u(row + best as u32);
-            if slot == Route::MISS {
-                paging.set_u(0, paging.u(0).min(args.layer));
-            }
-            routes.set_u((route + k) * 4, best as u32);
-            routes.set_u((route + k) * 4 + 1, slot);
-            routes.set_f((route + k) * 4 + 2, weight);
-            routes.set_u((route + k) * 4 + 3, 0);
-            logits[best] = -3.4e38;
         }
-        for k in 0..args.n_used {
-            routes.set_f((route + k) * 4 + 2, routes.f((route + k) * 4 + 2) / total);
+        let top = chosen.iter().map(|route| route.weight).fold(TAKEN, f32::max);
+        let total: f32 = chosen.iter().map(|route| (route.weight - top).exp()).sum();
+        for (k, route) in chosen.into_iter().enumerate() {
+            let weight = (route.weight - top).exp() / total;
+            let at = (token * args.n_used + k as u32) * 4;
+            for (i, word) in [route.expert, route.slot, weight.to_bits(), route.wanted].into_iter().enumerate() {
+                routes.set_u(at + i as u32, word);
+            }
         }
     }
     Ok(())
 }
+
+/// The logit of an expert that was chosen.
+const TAKEN: f32 = -3.4e38;

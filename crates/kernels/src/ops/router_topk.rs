@@ -9,17 +9,21 @@ pub struct RouterArgs {
     pub n_used: u32,
     pub eps: f32,
     pub layer: u32,
+    /// 1: for experts that have no slot the best of the others stand in, as far as there are any.
+    pub stand_ins: u32,
 }
 
 /// One expert chosen for one token, as the router writes it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Route {
+    /// Which computes.
     pub expert: u32,
     /// Of the expert cache, or [`Route::MISS`] or [`Route::DONE`].
     pub slot: u32,
     pub weight: f32,
-    pub pad: u32,
+    /// The router's choice; another expert than `expert` if that one stands in for it.
+    pub wanted: u32,
 }
 
 impl Route {
