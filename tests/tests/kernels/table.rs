@@ -40,7 +40,7 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             "rms_norm" => layout!(RmsNormArgs: n_cols eps),
             "rope_append" => layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity concentration),
             "route_slots" => layout!(RouteSlotsArgs: n_routes n_experts layer),
-            "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps layer),
+            "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps layer stand_ins),
             "sample" => layout!(SampleArgs: n_vocab n_tokens),
             other => panic!("{other} has arguments that no test knows"),
         };
