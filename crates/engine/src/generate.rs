@@ -156,7 +156,8 @@ impl Engine {
             run.history.written = run.history.written.max((done + chunk) as u32);
             // Layer by layer, each layer is a submission of its own.
             let n_submissions = if self.needs_routes() { self.residency.len() } else { 1 };
-            let kind = StepKind { n_tokens: chunk as u32, tail: if last { Tail::Sample } else { Tail::Nothing }, stand_ins: false };
+            let tail = if last { Tail::Sample } else { Tail::Nothing };
+            let kind = StepKind { n_tokens: chunk as u32, tail, stand_ins: !self.needs_routes() };
             let Some(encoder) = self.encode(kind, cancel).await? else { break };
             if last {
                 self.submit_report(encoder, request);

@@ -80,6 +80,15 @@ impl Engine {
         self.bring(&[Want { layer, experts: vec![expert] }], urgency, cancel).await
     }
 
+    /// Reads experts into all free slots, the most used first. False if `cancel` ended it.
+    ///
+    /// # Errors
+    /// What the feed or the GPU reports.
+    pub async fn fill(&mut self, urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
+        let wants: Vec<Want> = self.residency.iter().enumerate().map(|(layer, r)| Want { layer, experts: r.all_to_fill() }).collect();
+        self.bring(&wants, urgency, cancel).await
+    }
+
     /// Reads what is missing of `wants` into slots. False if `cancel` ended it.
     async fn bring(&mut self, wants: &[Want], urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
         let mut uploads = Vec::new();
