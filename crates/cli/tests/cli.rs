@@ -257,6 +257,21 @@ fn bench_cache_judges_policies_by_a_trace() {
 }
 
 #[test]
+fn bench_misses_measures_each_tier_beside_its_ceilings() {
+    let report = json_of(&["bench", "misses", &nano(), "--rounds", "2", "--json"], "");
+    assert_eq!([&report["bytes_per_expert"], &report["experts_at_once"]], [3 * 96 * 17, 4]);
+    let tiers = report["tiers"].as_array().unwrap();
+    assert_eq!(tiers.iter().map(|t| t["tier"].as_str().unwrap()).collect::<Vec<_>>(), ["memory", "disk", "http"]);
+    for tier in tiers {
+        let ms = |field: &str| tier[field].as_f64().unwrap_or(0.0);
+        assert_eq!(tier["read_ceiling_ms"].is_null(), tier["tier"] == "memory");
+        assert!(ms("miss_ms") > 0.0 && ms("upload_ceiling_ms") > 0.0, "{tier}");
+        let slower = ms("read_ceiling_ms").max(ms("upload_ceiling_ms"));
+        assert!((ms("ratio") * slower / ms("miss_ms") - 1.0).abs() < 1e-9, "{tier}");
+    }
+}
+
+#[test]
 fn a_trace_has_a_row_for_each_choice_and_says_what_was_read() {
     let model = vector("nano-moe16/nano-moe16.gguf").display().to_string();
     let path = scratch("trace-moe16.csv");

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_channel::oneshot;
+use web_time::Instant;
 
 use crate::{Error, platform};
 
@@ -143,6 +145,30 @@ impl Gpu {
     /// Makes a buffer that is too small to fail on its own; if it does, [`Gpu::check`] says so.
     pub(crate) fn small_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false })
+    }
+
+    /// How long the plainest way of `bytes` to their place takes: one write and one copy on the GPU, into buffers that
+    /// were used before. A ceiling to hold other ways against.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], or what the GPU reports.
+    pub async fn time_upload(&self, bytes: &[u8]) -> Result<Duration, Error> {
+        let n = (bytes.len() as u64).next_multiple_of(4).max(4);
+        let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let (first, second) = (self.buffer("upload", n, usage).await?, self.buffer("uploaded", n, usage).await?);
+        let mut took = Duration::ZERO;
+        for _warmed in [false, true] {
+            let began = Instant::now();
+            self.write(&first, 0, bytes);
+            let mut encoder = self.encoder();
+            encoder.copy_buffer_to_buffer(&first, 0, &second, 0, n);
+            self.queue.submit([encoder.finish()]);
+            self.idle().await?;
+            took = began.elapsed();
+        }
+        first.destroy();
+        second.destroy();
+        Ok(took)
     }
 
     /// Once everything submitted so far is done.

@@ -89,6 +89,21 @@ impl Engine {
         self.bring(&wants, urgency, cancel).await
     }
 
+    /// Reads those of a layer's `experts` that are not on the GPU, as many as have room together. False if `cancel` ended it.
+    ///
+    /// # Errors
+    /// A layer or an expert that the model does not have; what the feed or the GPU reports.
+    pub async fn fetch(&mut self, layer: usize, experts: &[u32], urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
+        let n_layers = self.residency.len();
+        if layer >= n_layers {
+            return Err(Error::Option { name: "layer", expected: "a layer that has experts", got: layer.to_string() });
+        }
+        if let Some(expert) = experts.iter().find(|e| **e >= self.model.config.experts.n) {
+            return Err(Error::Option { name: "expert", expected: "an expert of the layer", got: expert.to_string() });
+        }
+        self.bring(&[Want { layer, experts: experts.to_vec() }], urgency, cancel).await
+    }
+
     /// Reads what is missing of `wants` into slots. False if `cancel` ended it.
     async fn bring(&mut self, wants: &[Want], urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
         let mut uploads = Vec::new();

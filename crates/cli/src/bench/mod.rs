@@ -1,8 +1,11 @@
-//! `quire bench`: how fast a model runs, and how well a policy keeps its experts.
+//! `quire bench`: how fast a model runs, what a missing expert costs, and how well a policy keeps experts.
 
 mod cache;
+mod misses;
 mod model;
+mod plain;
 mod replay;
+mod serve;
 
 use anyhow::{Result, bail};
 
@@ -25,11 +28,13 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Cache(cache::CacheArgs),
+    Misses(misses::MissArgs),
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     match (args.command, args.model) {
         (Some(Command::Cache(args)), _) => cache::run(&args),
+        (Some(Command::Misses(args)), _) => misses::run(&args).await,
         (None, Some(model)) => model::run(&model, &args.options).await,
         (None, None) => bail!("a MODEL or a command is needed"),
     }

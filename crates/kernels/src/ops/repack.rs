@@ -45,7 +45,8 @@ impl Recording {
                 first_word: ((start + r.first_block * u64::from(plane.bytes)) / 4) as u32,
                 first_byte: 0,
             };
-            let groups = (r.n_blocks * plane.bytes).div_ceil(4 * 64);
+            // A thread makes 16 bytes.
+            let groups = (r.n_blocks * plane.bytes).div_ceil(16 * 64);
             let width = groups.min(32768);
             self.dispatch(&kernels::U8_REPACK, &args, &[r.raw, target], [width, groups.div_ceil(width.max(1)), 1]);
         }
