@@ -197,7 +197,10 @@ impl Feed for Watched {
             }
             self.good.set(self.good.get() - 1);
             self.asked.borrow_mut().extend_from_slice(runs);
-            self.feed.read(runs, urgency, sink).await
+            self.feed.read(runs, urgency, sink).await?;
+            // Asks whether to go on, as whoever waits for a network does.
+            let _ = sink(0, &[]);
+            Ok(())
         })
     }
 }

@@ -32,7 +32,8 @@ pub type FeedError = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Reads weights. Dropping a future of it ends the reading.
 pub trait Feed: Debug {
-    /// Gives the bytes of each run to `sink`, each run's in order and once; runs may come interleaved.
+    /// Gives the bytes of each run to `sink`, each run's in order and once; runs may come interleaved. An empty piece
+    /// only asks whether to go on.
     fn read<'a>(
         &'a self,
         runs: &'a [Run],

@@ -55,6 +55,10 @@ impl Engine {
                 if cancel.is_cancelled() {
                     return ControlFlow::Break(());
                 }
+                // It only asks whether to go on, perhaps of a run that is done.
+                if piece.is_empty() {
+                    return ControlFlow::Continue(());
+                }
                 on_bytes(piece.len() as u64);
                 match self.push(&mut incoming[i], piece) {
                     Ok(()) => ControlFlow::Continue(()),
