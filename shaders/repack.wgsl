@@ -14,10 +14,10 @@ struct Args {
 @group(0) @binding(1) var<storage, read> raw: array<u32>;
 @group(0) @binding(2) var<storage, read_write> plane: array<u32>;
 
-/// Words that a thread makes.
+// Words that a thread makes.
 const WORDS = 4u;
 
-/// Where byte `byte` of the plane's run is in raw.
+// Where byte `byte` of the plane's run is in raw.
 fn place(byte: u32) -> u32 {
     return args.first_byte + byte / args.run_bytes * args.block_bytes + args.plane_offset + byte % args.run_bytes;
 }

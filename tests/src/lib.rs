@@ -72,7 +72,7 @@ pub fn engine(files: &Files, options: Options) -> Engine {
 /// The same for a layout that a test may have changed; uploads that it dropped leave zeros.
 pub fn engine_of(gpu: Gpu, files: &Files, model: Model) -> Engine {
     let mut engine = lazy_engine_of(gpu, files, model);
-    while pollster::block_on(engine.fill_next(Urgency::Demand, &Cancel::default())).unwrap() {}
+    assert!(pollster::block_on(engine.fill(Urgency::Demand, &Cancel::default())).unwrap());
     engine
 }
 

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use api::Files;
-use engine::{Cancel, Engine, Error, Event, Feed, FeedError, Finish, Generated, Gpu, Request, Run, SamplingOptions, Sink, Urgency};
+use engine::{
+    Cancel, Engine, Error, Event, Feed, FeedError, Finish, Generated, Gpu, Reading, Request, Run, SamplingOptions, Sink, Urgency,
+};
 use kernels::ops::KvType;
 use model::{Model, Options};
 use tests::{Twins, engine_of, gpu, lazy_engine_of, made_model, open, read_ids, vector};
@@ -115,7 +115,7 @@ fn a_token_whose_experts_are_all_there_costs_one_readback() {
     let mut engine = lazy(&gpu, &files, None);
     let prompt = prompt(600);
     let few = greedy(&mut engine, &prompt, 2).unwrap();
-    while pollster::block_on(engine.fill_next(Urgency::Background, &Cancel::default())).unwrap() {}
+    assert!(pollster::block_on(engine.fill(Urgency::Background, &Cancel::default())).unwrap());
     assert!(engine.is_whole());
     let mut before = engine.gpu().counters();
     let request = Request { prompt: &prompt, max_tokens: 40, sampling: SamplingOptions::greedy(), stops: &[] };
@@ -183,12 +183,7 @@ struct Watched {
 }
 
 impl Feed for Watched {
-    fn read<'a>(
-        &'a self,
-        runs: &'a [Run],
-        urgency: Urgency,
-        sink: &'a mut Sink<'_>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), FeedError>> + 'a>> {
+    fn read<'a>(&'a self, runs: &'a [Run], urgency: Urgency, sink: &'a mut Sink<'_>) -> Reading<'a> {
         Box::pin(async move {
             if self.good.get() == 0 {
                 // Some of it came.

@@ -1,11 +1,9 @@
 //! Weights from the files of a model.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::{Feed, FeedError, Run, Sink, Urgency};
+use engine::{Feed, FeedError, Reading, Run, Sink, Urgency};
 use store::{Library, Priority};
 
 /// An engine's way to a model's files.
@@ -13,12 +11,7 @@ use store::{Library, Priority};
 pub(crate) struct LibraryFeed(pub(crate) Rc<Library>);
 
 impl Feed for LibraryFeed {
-    fn read<'a>(
-        &'a self,
-        runs: &'a [Run],
-        urgency: Urgency,
-        sink: &'a mut Sink<'_>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), FeedError>> + 'a>> {
+    fn read<'a>(&'a self, runs: &'a [Run], urgency: Urgency, sink: &'a mut Sink<'_>) -> Reading<'a> {
         let priority = match urgency {
             Urgency::Demand => Priority::Demand,
             Urgency::Prefetch => Priority::Prefetch,

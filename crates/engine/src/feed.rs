@@ -30,14 +30,12 @@ pub type Sink<'a> = dyn FnMut(usize, &[u8]) -> ControlFlow<()> + 'a;
 /// What a [`Feed`] met with.
 pub type FeedError = Arc<dyn std::error::Error + Send + Sync>;
 
+/// A reading under way.
+pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<(), FeedError>> + 'a>>;
+
 /// Reads weights. Dropping a future of it ends the reading.
 pub trait Feed: Debug {
     /// Gives the bytes of each run to `sink`, each run's in order and once; runs may come interleaved. An empty piece
     /// only asks whether to go on.
-    fn read<'a>(
-        &'a self,
-        runs: &'a [Run],
-        urgency: Urgency,
-        sink: &'a mut Sink<'_>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), FeedError>> + 'a>>;
+    fn read<'a>(&'a self, runs: &'a [Run], urgency: Urgency, sink: &'a mut Sink<'_>) -> Reading<'a>;
 }

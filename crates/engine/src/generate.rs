@@ -155,9 +155,11 @@ impl Engine {
             self.place(&prompt[done..done + chunk], done as u32, request.sampling.seed);
             run.history.written = run.history.written.max((done + chunk) as u32);
             // Layer by layer, each layer is a submission of its own.
-            let n_submissions = if self.needs_routes() { self.residency.len() } else { 1 };
+            let by_layer = self.needs_routes();
+            let n_submissions = if by_layer { self.residency.len() } else { 1 };
             let tail = if last { Tail::Sample } else { Tail::Nothing };
-            let kind = StepKind { n_tokens: chunk as u32, tail, stand_ins: !self.needs_routes() };
+            // Where nothing can be missed nobody stands in, and a chunk of one token is a decode step.
+            let kind = StepKind { n_tokens: chunk as u32, tail, stand_ins: !by_layer };
             let Some(encoder) = self.encode(kind, cancel).await? else { break };
             if last {
                 self.submit_report(encoder, request);

@@ -25,7 +25,7 @@ mod platform;
 
 pub use error::Error;
 pub use executor::{Executor, Prepared};
-pub use feed::{Feed, FeedError, Run, Sink, Urgency};
+pub use feed::{Feed, FeedError, Reading, Run, Sink, Urgency};
 pub use generate::{Cancel, Event, Finish, Generated, Request, Token};
 pub use gpu::{Counters, Gpu};
 pub use paging::Paging;

@@ -66,26 +66,12 @@ impl Engine {
         self.residency.iter().all(crate::residency::Residency::is_whole)
     }
 
-    /// Reads the most used expert that is not on the GPU into a free slot. False if there is no such expert or slot, or
-    /// `cancel` ended it.
-    ///
-    /// # Errors
-    /// What the feed or the GPU reports.
-    pub async fn fill_next(&mut self, urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
-        let candidates = self.residency.iter().enumerate().filter_map(|(layer, r)| {
-            let expert = r.next_to_fill()?;
-            Some((layer, expert, r.heat()[expert as usize]))
-        });
-        let Some((layer, expert, _)) = candidates.max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0))) else { return Ok(false) };
-        self.bring(&[Want { layer, experts: vec![expert] }], urgency, cancel).await
-    }
-
     /// Reads experts into all free slots, the most used first. False if `cancel` ended it.
     ///
     /// # Errors
     /// What the feed or the GPU reports.
     pub async fn fill(&mut self, urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
-        let wants: Vec<Want> = self.residency.iter().enumerate().map(|(layer, r)| Want { layer, experts: r.all_to_fill() }).collect();
+        let wants: Vec<Want> = self.residency.iter().enumerate().map(|(layer, r)| Want { layer, experts: r.to_fill() }).collect();
         self.bring(&wants, urgency, cancel).await
     }
 
@@ -122,8 +108,9 @@ impl Engine {
             // Who gave up a slot is gone before anything is written to it.
             self.write_table(want.layer);
         }
-        self.paging.expert_bytes += uploads.iter().map(|u| u.bytes).sum::<u64>();
-        let read = self.take_in(&uploads, urgency, cancel, &mut |_| {}).await;
+        let mut expert_bytes = 0;
+        let read = self.take_in(&uploads, urgency, cancel, &mut |bytes| expert_bytes += bytes).await;
+        self.paging.expert_bytes += expert_bytes;
         for (layer, expert, slot) in placed {
             self.residency[layer].settle(expert, slot, matches!(read, Ok(true)));
         }

@@ -74,15 +74,8 @@ impl Residency {
         self.policy.heat()
     }
 
-    /// The most used expert that is not there, if a slot is free for it.
-    pub(crate) fn next_to_fill(&self) -> Option<u32> {
-        self.slots.contains(&None).then_some(())?;
-        let absent = (0..self.table.len() as u32).filter(|e| !self.has(*e));
-        absent.max_by(|a, b| self.heat()[*a as usize].total_cmp(&self.heat()[*b as usize]).then(b.cmp(a)))
-    }
-
     /// Experts that are not there, the most used first, as many as there are free slots.
-    pub(crate) fn all_to_fill(&self) -> Vec<u32> {
+    pub(crate) fn to_fill(&self) -> Vec<u32> {
         let mut absent: Vec<u32> = (0..self.table.len() as u32).filter(|e| !self.has(*e)).collect();
         absent.sort_by(|a, b| self.heat()[*b as usize].total_cmp(&self.heat()[*a as usize]));
         absent.truncate(self.slots.iter().filter(|slot| slot.is_none()).count());

@@ -144,6 +144,20 @@ fn a_range_that_was_ignored_once_is_asked_for_again() {
 }
 
 #[test]
+fn a_server_that_serves_ranges_after_all_is_taken_at_its_word() {
+    let turn = Turn { ignores_range: true, ..Turn::default() };
+    let server = Server::start(file(2_000_000), vec![turn]);
+    let http = Http::with_retry(&server.url, fast());
+    // The way back asks anew, and this time gets what it asked for.
+    for range in [0..1000, 500..700, 1_900_000..1_900_010_u64] {
+        let got = block_on(read_vec(&http, range.clone())).unwrap();
+        assert_eq!(got, file(2_000_000)[range.start as usize..range.end as usize]);
+    }
+    assert_eq!((server.seen().len(), http.traffic().retries), (3, 0));
+    assert!(http.traffic().bytes < 1 << 20, "{:?}", http.traffic());
+}
+
+#[test]
 fn a_truncated_body_is_resumed_at_the_byte() {
     let cut = |n| Turn { cut_after: Some(n), ..Turn::default() };
     // More breaks than attempts: each one made progress.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use abort::Abort;
 use api::{Files, LoadOptions, Model, Progress, Request};
-use engine::{Cancel, Engine, Gpu, Urgency};
+use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
 use js_sys::Function;
 use kernels::ops::KvType;
@@ -36,9 +36,6 @@ pub struct Quire {
     model: Cell<Option<Model>>,
     info: String,
 }
-
-/// Bytes of experts up to which they are all fetched before the first answer.
-const SMALL_BYTES: u64 = 512 << 20;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -144,11 +141,7 @@ impl Quire {
             model: Options { context: wanted.context_length.unwrap_or(default.context.min(trained)), ..default },
             max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
         };
-        let mut model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
-        // Of a small model, all: it is there in no time, and no token waits for an expert.
-        if model.engine.model().bytes.experts <= SMALL_BYTES {
-            model.engine.fill(Urgency::Demand, abort.cancel()).await?;
-        }
+        let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
         let config = &model.engine.model().config;
         let info = json(&Info {
             name: &config.name,

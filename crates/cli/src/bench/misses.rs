@@ -2,15 +2,13 @@
 //! machine could do at best.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use api::Files;
-use engine::{Cancel, Engine, Feed, FeedError, Gpu, Run, Sink, Urgency};
+use engine::{Cancel, Engine, Feed, FeedError, Gpu, Reading, Run, Sink, Urgency};
 use model::{Model, Options};
 use serde::Serialize;
 
@@ -197,12 +195,7 @@ impl Tiers {
 }
 
 impl Feed for Tiers {
-    fn read<'a>(
-        &'a self,
-        runs: &'a [Run],
-        urgency: Urgency,
-        sink: &'a mut Sink<'_>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), FeedError>> + 'a>> {
+    fn read<'a>(&'a self, runs: &'a [Run], urgency: Urgency, sink: &'a mut Sink<'_>) -> Reading<'a> {
         match self.tier.get() {
             Tier::Disk => self.disk.read(runs, urgency, sink),
             Tier::Http => self.http.read(runs, urgency, sink),

@@ -192,24 +192,17 @@ impl Http {
         if let Some(size) = self.known_size() {
             check_range(&self.url, range, size)?;
         }
-        let mut stream = Stream { at: range.start, answer };
-        if stream.answer.status == 200 {
-            stream.at = 0;
-            // A server that served ranges before will do so again.
-            if self.ranges.get() == Ranges::Unknown {
-                log::warn!("{} ignores Range: it is read from its start to its end", self.url);
-                self.ranges.set(Ranges::Ignored);
-            }
-            if range.start > SKIP_BYTES {
-                return Ok(Err(Cause::IgnoresRange { expected: range.start }));
-            }
-        } else {
-            self.ranges.set(Ranges::Served);
-            if let Some(got) = stream.answer.headers.range().0
-                && got != range.start
-            {
-                return Ok(Err(Cause::WrongRange { expected: range.start, got }));
-            }
+        if answer.status == 206 {
+            return self.take_part(answer, range, sink, window).await;
+        }
+        let mut stream = Stream { at: 0, answer };
+        // A server that served ranges before will do so again.
+        if self.ranges.get() == Ranges::Unknown {
+            log::warn!("{} ignores Range: it is read from its start to its end", self.url);
+            self.ranges.set(Ranges::Ignored);
+        }
+        if range.start > SKIP_BYTES {
+            return Ok(Err(Cause::IgnoresRange { expected: range.start }));
         }
         let done = self.take(&mut stream, range, sink, window).await;
         if self.ranges.get() == Ranges::Ignored
@@ -239,8 +232,8 @@ impl Http {
                 };
                 if answer.status == 206 {
                     // It has learnt it, or this is another server of the same name.
-                    self.ranges.set(Ranges::Served);
-                    return Ok(Err(Cause::WrongRange { expected: 0, got: range.start }));
+                    drop(kept);
+                    return self.take_part(answer, range, sink, window).await;
                 }
                 Stream { answer, at: 0 }
             }
@@ -254,6 +247,23 @@ impl Http {
             *kept = Some(stream);
         }
         done
+    }
+
+    /// Gives `range` out of a partial answer, which should begin with it.
+    async fn take_part(
+        &self,
+        answer: Answer,
+        range: &mut Range<u64>,
+        sink: &mut Sink<'_>,
+        window: &mut [u8],
+    ) -> Result<Result<(), Cause>, Error> {
+        self.ranges.set(Ranges::Served);
+        if let Some(got) = answer.headers.range().0
+            && got != range.start
+        {
+            return Ok(Err(Cause::WrongRange { expected: range.start, got }));
+        }
+        self.take(&mut Stream { at: range.start, answer }, range, sink, window).await
     }
 
     /// Gives `range` out of `stream`, which stands at it or before it.
