@@ -45,7 +45,7 @@ fn ids(engine: &mut Engine, prompt: &[u32], max_tokens: u32) -> Vec<u32> {
 fn with_all_half_or_the_fewest_slots_200_tokens_are_those_of_the_resident_model() {
     let (gpu, files) = (gpu(), nano_moe16());
     let mut whole = engine_of(gpu.clone(), &files, Model::new(&files.directory, options(None)).unwrap());
-    assert!(whole.is_whole());
+    assert!(whole.experts().is_whole());
     for n_prompt in [7, 600] {
         let prompt = prompt(n_prompt);
         let expected = ids(&mut whole, &prompt, 200);
@@ -116,7 +116,7 @@ fn a_token_whose_experts_are_all_there_costs_one_readback() {
     let prompt = prompt(600);
     let few = greedy(&mut engine, &prompt, 2).unwrap();
     assert!(pollster::block_on(engine.fill(Urgency::Background, &Cancel::default())).unwrap());
-    assert!(engine.is_whole());
+    assert!(engine.experts().is_whole());
     let mut before = engine.gpu().counters();
     let request = Request { prompt: &prompt, max_tokens: 40, sampling: SamplingOptions::greedy(), stops: &[] };
     let gpu_counters = engine.gpu().clone();
@@ -216,7 +216,7 @@ fn up_to_the_first_token_nothing_is_read_but_what_it_needs_and_nothing_twice() {
     let (gpu, files) = (gpu(), nano_moe16());
     let (mut engine, feed) = watched(&gpu, &files, None);
     ids(&mut engine, &prompt(5), 1);
-    let paging = engine.paging().clone();
+    let paging = engine.paging();
     let (touched, per_expert) = (paging.touched.len() as u64, engine.model().bytes.per_expert);
     assert!(touched < 16 * 4, "a prompt of 5 tokens uses all experts");
     let asked: u64 = feed.asked.borrow().iter().map(|r| r.range.end - r.range.start).sum();

@@ -84,6 +84,7 @@ impl Model {
             ControlFlow::Continue(())
         };
         let generated = engine.generate(&generate, cancel, &mut on_event).await?;
+        self.settle().await;
         if generated.finish == Finish::Cancelled {
             return Err(Error::Cancelled);
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use engine::Feed;
 use gguf::{Directory, Parsed};
-use store::{Library, Source};
+use store::{Library, OpenOptions, Source};
 
 use crate::Error;
 use crate::feed::LibraryFeed;
@@ -22,16 +22,28 @@ pub struct Files {
 /// First bytes to ask a file for; most headers but for the vocabulary fit.
 const FIRST_BYTES: u64 = 1 << 20;
 
+/// Where all shards of a set are, given any of them; of a single file, where it is. A URL may have a query.
+pub fn shard_locations(location: &str) -> Vec<String> {
+    let (path, query) = location.find('?').map_or((location, ""), |at| location.split_at(at));
+    let names = gguf::shard_names(path).unwrap_or_else(|| vec![path.to_owned()]);
+    names.into_iter().map(|name| name + query).collect()
+}
+
 impl Files {
     /// Opens a path or URL; the name of any shard of a set opens all of them.
     ///
     /// # Errors
     /// What the medium reports, or a header that is none.
     pub async fn open(location: &str) -> Result<Self, Error> {
-        let (path, query) = location.find('?').map_or((location, ""), |at| location.split_at(at));
-        let names = gguf::shard_names(path).unwrap_or_else(|| vec![path.to_owned()]);
-        let sources = names.iter().map(|name| store::open(&format!("{name}{query}"))).collect::<Result<Vec<_>, _>>()?;
-        Self::from_sources(sources).await
+        Self::open_with(location, &OpenOptions::default()).await
+    }
+
+    /// The same, with a place where what comes over the network is kept, and other wishes.
+    ///
+    /// # Errors
+    /// As [`Files::open`].
+    pub async fn open_with(location: &str, options: &OpenOptions) -> Result<Self, Error> {
+        Self::from_library(Library::open(&shard_locations(location), options).await?).await
     }
 
     /// The same over sources that are open already, shard after shard.
@@ -39,9 +51,18 @@ impl Files {
     /// # Errors
     /// As [`Files::open`].
     pub async fn from_sources(sources: Vec<Rc<dyn Source>>) -> Result<Self, Error> {
+        Self::from_library(Library::new(sources)).await
+    }
+
+    /// The same over a library.
+    ///
+    /// # Errors
+    /// As [`Files::open`].
+    pub async fn from_library(library: Library) -> Result<Self, Error> {
+        let sources = library.shards();
         let mut headers = Vec::new();
         let mut header_bytes = 0;
-        for source in &sources {
+        for source in sources {
             let fail = |error| Error::Header { location: source.location().to_owned(), error };
             let file_bytes = source.size().await?;
             let mut prefix = store::read_vec(&**source, 0..FIRST_BYTES.min(file_bytes)).await?;
@@ -59,7 +80,7 @@ impl Files {
         }
         let location = || sources.first().map_or_else(String::new, |source| source.location().to_owned());
         let directory = Directory::new(headers).map_err(|error| Error::Header { location: location(), error })?;
-        Ok(Self { directory, library: Rc::new(Library::new(sources)), header_bytes })
+        Ok(Self { directory, library: Rc::new(library), header_bytes })
     }
 
     /// The first file's place, as a person would name it.

@@ -1,14 +1,11 @@
 //! From files to a model that answers.
 
-use std::rc::Rc;
-
 use engine::{Cancel, Engine, Gpu};
 use gguf::Directory;
 use model::Options;
-use store::Library;
 use text::{SpecialIds, Tokenizer};
 
-use crate::{Dialect, Error, Files, plan};
+use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan};
 
 /// What a caller decides about loading.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +31,8 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Dialect>,
-    pub(crate) header_bytes: u64,
-    pub(crate) library: Rc<Library>,
+    monitor: Monitor,
+    fill: Fill,
 }
 
 impl Model {
@@ -71,7 +68,31 @@ impl Model {
             let location = files.location().to_owned();
             return Err(store::Error::Cancelled { location }.into());
         }
-        Ok(Self { engine, tokenizer, dialect, header_bytes: files.header_bytes, library: files.library.clone() })
+        heat::restore(&files.library, engine.experts()).await;
+        let monitor = Monitor::new(&engine, files).await?;
+        let fill = Fill::new(monitor.clone());
+        Ok(Self { engine, tokenizer, dialect, monitor, fill })
+    }
+
+    /// Looks at this model while it works.
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// Brings what nobody has asked for yet.
+    pub fn fill(&self) -> &Fill {
+        &self.fill
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.monitor.stats()
+    }
+
+    /// Waits until the next visit has what this one brought: the bytes that came, and how much each expert was used.
+    /// [`Model::chat`] does so after each answer.
+    pub async fn settle(&self) {
+        self.monitor.library().flush().await;
+        heat::keep(self.monitor.library(), self.monitor.experts()).await;
     }
 
     /// As its file calls it.

@@ -1,8 +1,10 @@
 //! What a model has cost so far.
 
+use engine::{Counters, Paging};
 use serde::Serialize;
+use store::Traffic;
 
-use crate::Model;
+use crate::monitor::{Fixed, TierBytes};
 
 /// Counted since the model was opened.
 #[derive(Clone, Debug, Serialize)]
@@ -11,6 +13,10 @@ pub struct Stats {
     pub bytes_fetched: u64,
     /// Requests that failed or broke off, and were sent again.
     pub retries: u64,
+    /// Bytes that were read of what is kept on this machine, or of files that are here anyway.
+    pub bytes_disk: u64,
+    /// Bytes of weights that went to the GPU.
+    pub bytes_gpu: u64,
     pub bytes_header: u64,
     pub bytes_dense: u64,
     /// Bytes of experts.
@@ -22,8 +28,14 @@ pub struct Stats {
     /// Experts that were on the GPU when a token asked for them.
     pub hits: u64,
     pub misses: u64,
+    /// Tokens drawn.
+    pub tokens: u64,
     /// Runs over the layers, or over some of them after a miss, that ended with a token or a miss.
     pub passes: u64,
+    /// Of these, those after a miss.
+    pub replays: u64,
+    /// Seconds that answers waited for experts.
+    pub stall_seconds: f64,
     /// Slots for experts, a layer.
     pub slots: u32,
     /// Given to the GPU.
@@ -36,23 +48,25 @@ pub struct Stats {
     pub readbacks: u64,
 }
 
-impl Model {
-    pub fn stats(&self) -> Stats {
-        let (paging, gpu, model) = (self.engine.paging(), self.engine.gpu().counters(), self.engine.model());
-        let traffic = self.library.traffic();
-        let is_remote = self.library.shards().iter().any(|shard| shard.is_remote());
-        Stats {
-            bytes_fetched: if is_remote { traffic.bytes } else { self.header_bytes + paging.dense_bytes + paging.expert_bytes },
+impl Stats {
+    pub(crate) fn new(paging: &Paging, gpu: &Counters, traffic: Traffic, tiers: TierBytes, fixed: &Fixed) -> Self {
+        Self {
+            bytes_fetched: if fixed.is_remote { tiers.network } else { tiers.disk },
             retries: traffic.retries,
-            bytes_header: self.header_bytes,
+            bytes_disk: tiers.disk,
+            bytes_gpu: tiers.gpu,
+            bytes_header: fixed.header_bytes,
             bytes_dense: paging.dense_bytes,
             bytes_experts: paging.expert_bytes,
             experts_touched: paging.touched.len() as u64,
-            bytes_per_expert: model.bytes.per_expert,
+            bytes_per_expert: fixed.bytes_per_expert,
             hits: paging.hits,
             misses: paging.misses,
+            tokens: paging.tokens,
             passes: paging.passes,
-            slots: model.n_slots,
+            replays: paging.replays,
+            stall_seconds: paging.stall_seconds,
+            slots: fixed.n_slots,
             dispatches: gpu.dispatches,
             bind_groups: gpu.bind_groups,
             bytes_written: gpu.bytes_written,

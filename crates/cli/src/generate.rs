@@ -89,10 +89,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let generated = engine.generate(&request, &Cancel::default(), &mut on_event).await?;
+    let rest = text.finish();
+    let whole = text.whole;
+    loaded.settle().await;
     shown?;
-    show(&text.finish())?;
+    show(&rest)?;
     if args.json {
-        return output::json(&report(prompt.len(), text.whole, generated, loaded.stats()));
+        return output::json(&report(prompt.len(), whole, generated, loaded.stats()));
     }
     output::bytes(b"\n")
 }

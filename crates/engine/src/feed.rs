@@ -14,7 +14,8 @@ pub struct Run {
 }
 
 /// How badly a run is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Urgency {
     /// An answer waits for it.
     Demand,

@@ -156,7 +156,7 @@ impl Engine {
             run.history.written = run.history.written.max((done + chunk) as u32);
             // Layer by layer, each layer is a submission of its own.
             let by_layer = self.needs_routes();
-            let n_submissions = if by_layer { self.residency.len() } else { 1 };
+            let n_submissions = if by_layer { self.experts.n_layers() } else { 1 };
             let tail = if last { Tail::Sample } else { Tail::Nothing };
             // Where nothing can be missed nobody stands in, and a chunk of one token is a decode step.
             let kind = StepKind { n_tokens: chunk as u32, tail, stand_ins: !by_layer };
@@ -226,6 +226,7 @@ impl Engine {
             last = now;
             let token = read_token(&report.sampled, request.sampling.n_logprobs);
             run.ids.push(token.id);
+            self.experts.count(|p| p.tokens += 1);
             let broke = on_event(Event::Token(&token)).is_break();
             if request.stops.contains(&token.id) {
                 break Finish::Stop(token.id);

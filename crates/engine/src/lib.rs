@@ -2,7 +2,9 @@
 //! and speaks token ids only.
 
 mod error;
+mod events;
 mod executor;
+mod experts;
 mod feed;
 mod generate;
 mod gpu;
@@ -24,11 +26,12 @@ mod platform;
 mod platform;
 
 pub use error::Error;
+pub use events::{Listener, PagingEvent};
 pub use executor::{Executor, Prepared};
+pub use experts::{Experts, Paging};
 pub use feed::{Feed, FeedError, Reading, Run, Sink, Urgency};
 pub use generate::{Cancel, Event, Finish, Generated, Request, Token};
 pub use gpu::{Counters, Gpu};
-pub use paging::Paging;
 pub use resident::Engine;
 pub use routes::Routed;
 pub use sampling::SamplingOptions;

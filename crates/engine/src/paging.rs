@@ -3,37 +3,22 @@
 //! experts than there are slots, goes layer by layer. Either way the result is, bit for bit, that of a model which is
 //! resident as a whole.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use kernels::Slice;
 use kernels::ops::{Paging as Table, Route, Sampled};
+use web_time::Instant;
 
 use crate::generate::Request;
-use crate::policy::Choice;
 use crate::resident::{Engine, LayerCuts, Step};
-use crate::{Cancel, Error, Urgency};
-
-/// What experts cost since the engine was made.
-#[derive(Clone, Debug, Default)]
-pub struct Paging {
-    /// Choices whose expert was on the GPU when its token came; a prefill chunk counts an expert once a layer.
-    pub hits: u64,
-    pub misses: u64,
-    /// Passes over the layers or some of them that drew a token or would have, but for a miss.
-    pub passes: u64,
-    /// Bytes of dense weights that were read.
-    pub dense_bytes: u64,
-    /// Bytes of experts that were read.
-    pub expert_bytes: u64,
-    /// Different experts that tokens used, all layers together.
-    pub touched: HashSet<(u32, u32)>,
-}
+use crate::{Cancel, Error, Experts, Paging, PagingEvent, Urgency};
 
 /// Experts of one layer that must be there together.
 #[derive(Debug)]
 pub(crate) struct Want {
     layer: usize,
     experts: Vec<u32>,
+    why: Urgency,
 }
 
 /// What a step that draws a token left behind.
@@ -56,52 +41,52 @@ impl Report {
 }
 
 impl Engine {
+    /// The books of this model's experts.
+    pub fn experts(&self) -> &Experts {
+        &self.experts
+    }
+
     /// What experts cost so far.
-    pub fn paging(&self) -> &Paging {
-        &self.paging
+    pub fn paging(&self) -> Paging {
+        self.experts.paging()
     }
 
-    /// Whether no expert can be missed.
-    pub fn is_whole(&self) -> bool {
-        self.residency.iter().all(crate::residency::Residency::is_whole)
-    }
-
-    /// Reads experts into all free slots, the most used first. False if `cancel` ended it.
+    /// Reads experts into all free slots, the hottest first. False if `cancel` ended it.
     ///
     /// # Errors
     /// What the feed or the GPU reports.
     pub async fn fill(&mut self, urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
-        let wants: Vec<Want> = self.residency.iter().enumerate().map(|(layer, r)| Want { layer, experts: r.to_fill() }).collect();
-        self.bring(&wants, urgency, cancel).await
+        self.fetch(&self.experts.to_fill(), urgency, cancel).await
     }
 
-    /// Reads those of a layer's `experts` that are not on the GPU, as many as have room together. False if `cancel` ended it.
+    /// Reads those of these (layer, expert) that are not on the GPU, as many of each layer as have room together. False if
+    /// `cancel` ended it.
     ///
     /// # Errors
     /// A layer or an expert that the model does not have; what the feed or the GPU reports.
-    pub async fn fetch(&mut self, layer: usize, experts: &[u32], urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
-        let n_layers = self.residency.len();
-        if layer >= n_layers {
-            return Err(Error::Option { name: "layer", expected: "a layer that has experts", got: layer.to_string() });
+    pub async fn fetch(&mut self, experts: &[(u32, u32)], urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
+        let mut by_layer = BTreeMap::<u32, Vec<u32>>::new();
+        for &(layer, expert) in experts {
+            self.experts.check(layer, expert)?;
+            by_layer.entry(layer).or_default().push(expert);
         }
-        if let Some(expert) = experts.iter().find(|e| **e >= self.model.config.experts.n) {
-            return Err(Error::Option { name: "expert", expected: "an expert of the layer", got: expert.to_string() });
-        }
-        self.bring(&[Want { layer, experts: experts.to_vec() }], urgency, cancel).await
+        let wants: Vec<Want> = by_layer.into_iter().map(|(layer, experts)| Want { layer: layer as usize, experts, why: urgency }).collect();
+        self.bring(&wants, cancel).await
     }
 
-    /// Reads what is missing of `wants` into slots. False if `cancel` ended it.
-    async fn bring(&mut self, wants: &[Want], urgency: Urgency, cancel: &Cancel) -> Result<bool, Error> {
+    /// Reads what is missing of `wants` into slots, all of it as urgently as the most urgent. False if `cancel` ended it.
+    async fn bring(&mut self, wants: &[Want], cancel: &Cancel) -> Result<bool, Error> {
+        let Some(urgency) = wants.iter().map(|want| want.why).min() else { return Ok(true) };
+        let began = Instant::now();
         let mut uploads = Vec::new();
         let mut placed = Vec::new();
         for want in wants {
-            let residency = &mut self.residency[want.layer];
             for &expert in &want.experts {
-                if residency.has(expert) {
+                if self.experts.has(want.layer, expert) {
                     continue;
                 }
                 // No room: more is wanted than there are slots, which a later pass will come to.
-                let Some(slot) = residency.make_room(expert, &want.experts) else { break };
+                let Some(slot) = self.experts.make_room(want.layer, expert, &want.experts, want.why) else { break };
                 uploads.extend(self.model.expert_uploads(want.layer, expert, slot));
                 placed.push((want.layer, expert, slot));
             }
@@ -110,16 +95,21 @@ impl Engine {
         }
         let mut expert_bytes = 0;
         let read = self.take_in(&uploads, urgency, cancel, &mut |bytes| expert_bytes += bytes).await;
-        self.paging.expert_bytes += expert_bytes;
+        self.experts.count(|p| p.expert_bytes += expert_bytes);
         for (layer, expert, slot) in placed {
-            self.residency[layer].settle(expert, slot, matches!(read, Ok(true)));
+            self.experts.settle(layer, expert, slot, self.model.bytes.per_expert, matches!(read, Ok(true)));
         }
         wants.iter().for_each(|want| self.write_table(want.layer));
+        if urgency == Urgency::Demand {
+            let seconds = began.elapsed().as_secs_f64();
+            self.experts.count(|p| p.stall_seconds += seconds);
+            self.experts.tell(|| PagingEvent::Stall { seconds });
+        }
         read
     }
 
     fn write_table(&self, layer: usize) {
-        self.write(self.model.state.paging.row(layer as u32), bytemuck::cast_slice(self.residency[layer].table()));
+        self.write(self.model.state.paging.row(layer as u32), bytemuck::cast_slice(&self.experts.table(layer)));
     }
 
     /// Submits a step that draws a token; its [`Report`] comes through the ring.
@@ -132,7 +122,7 @@ impl Engine {
             sources.extend(self.model.state.routes.iter().map(|routes| source(*routes, routes_bytes)));
         }
         self.ring.submit(&self.gpu, encoder, &sources);
-        self.paging.passes += 1;
+        self.experts.count(|p| p.passes += 1);
     }
 
     /// The oldest report under way.
@@ -158,16 +148,19 @@ impl Engine {
         let mut brought = HashSet::new();
         while let Some(first) = report.first_miss() {
             // Exact for the first layer that missed, a prediction for those after it.
+            let why = |layer| if layer == first { Urgency::Demand } else { Urgency::Prefetch };
             let layers = report.routes.chunks(n_used).enumerate().skip(first);
             let wants: Vec<Want> =
-                layers.map(|(layer, routes)| Want { layer, experts: routes.iter().map(|r| r.wanted).collect() }).collect();
+                layers.map(|(layer, routes)| Want { layer, experts: routes.iter().map(|r| r.wanted).collect(), why: why(layer) }).collect();
             for want in &wants {
-                let missing = want.experts.iter().filter(|e| !self.residency[want.layer].has(**e));
+                let missing = want.experts.iter().filter(|e| !self.experts.has(want.layer, **e));
                 brought.extend(missing.map(|e| (want.layer, *e)));
             }
-            if !self.bring(&wants, Urgency::Demand, cancel).await? {
+            if !self.bring(&wants, cancel).await? {
                 return Ok(None);
             }
+            self.experts.count(|p| p.replays += 1);
+            self.experts.tell(|| PagingEvent::Replay { layer: first as u32 });
             let mut encoder = self.gpu.encoder();
             self.restore(&mut encoder);
             let cuts: &LayerCuts = &step.layers[first];
@@ -190,22 +183,21 @@ impl Engine {
     pub(crate) fn note(&mut self, report: &Report, brought: &HashSet<(usize, u32)>) {
         let n_used = self.model.config.experts.n_used as usize;
         for (layer, routes) in report.routes.chunks(n_used).enumerate() {
-            for route in routes {
-                match brought.contains(&(layer, route.wanted)) {
-                    true => self.paging.misses += 1,
-                    false => self.paging.hits += 1,
-                }
-            }
-            self.used(layer, routes);
-            self.watch(layer, routes, |expert| brought.contains(&(layer, expert)));
+            let is_missed = |expert| brought.contains(&(layer, expert));
+            let (missed, here): (Vec<u32>, Vec<u32>) = routes.iter().map(|r| r.wanted).partition(|e| is_missed(*e));
+            self.note_use(layer, &here, &missed);
+            self.experts.used(layer, routes);
+            self.watch(layer, routes, is_missed);
         }
     }
 
-    /// One token's choices in one layer.
-    fn used(&mut self, layer: usize, routes: &[Route]) {
-        let chosen: Vec<Choice> = routes.iter().map(|r| Choice { expert: r.wanted, weight: r.weight }).collect();
-        self.residency[layer].used(&chosen);
-        self.paging.touched.extend(routes.iter().map(|r| (layer as u32, r.wanted)));
+    /// Counts the experts that a token or a chunk used in a layer.
+    fn note_use(&self, layer: usize, here: &[u32], missed: &[u32]) {
+        self.experts.count(|p| {
+            p.hits += here.len() as u64;
+            p.misses += missed.len() as u64;
+        });
+        self.experts.tell(|| PagingEvent::Use { layer: layer as u32, experts: [here, missed].concat(), missed: missed.to_vec() });
     }
 
     /// Runs a chunk of `n_tokens`, fetching each layer's experts in groups that fit; all but its end is submitted, the
@@ -234,12 +226,11 @@ impl Engine {
             let mut wanted: Vec<u32> = routes.iter().map(|r| r.wanted).collect();
             wanted.sort_unstable();
             wanted.dedup();
-            let (here, missing): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|e| self.residency[layer].has(*e));
-            self.paging.hits += here.len() as u64;
-            self.paging.misses += missing.len() as u64;
+            let (here, missing): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|e| self.experts.has(layer, *e));
+            self.note_use(layer, &here, &missing);
             let mut unread: HashSet<u32> = missing.iter().copied().collect();
             for token in routes.chunks(n_used) {
-                self.used(layer, token);
+                self.experts.used(layer, token);
                 self.watch(layer, token, |expert| unread.remove(&expert));
             }
 
@@ -247,11 +238,11 @@ impl Engine {
             if !here.is_empty() {
                 step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine);
             }
-            for group in missing.chunks(self.residency[layer].n_slots()) {
+            for group in missing.chunks(self.experts.n_slots(layer)) {
                 // While these are read, the GPU works on those that were there.
                 self.gpu.queue.submit([std::mem::replace(&mut encoder, self.gpu.encoder()).finish()]);
-                let want = Want { layer, experts: group.to_vec() };
-                if !self.bring(&[want], Urgency::Demand, cancel).await? {
+                let want = Want { layer, experts: group.to_vec(), why: Urgency::Demand };
+                if !self.bring(&[want], cancel).await? {
                     return Ok(None);
                 }
                 step.prepared.encode_range(&mut encoder, &self.gpu, cuts.next_group.clone());

@@ -37,20 +37,29 @@ impl Residency {
         !self.table.contains(&Route::MISS)
     }
 
-    /// The slot that `expert` is to be read into: a free one, or else that of the expert which the policy gives
-    /// up, never one of `needed`. `None` if all slots hold needed ones.
-    pub(crate) fn make_room(&mut self, expert: u32, needed: &[u32]) -> Option<u32> {
-        let slot = match self.slots.iter().position(Option::is_none) {
-            Some(free) => free,
+    /// Slots that nobody is in or on the way into.
+    pub(crate) fn n_free(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_none()).count()
+    }
+
+    /// Whether `expert` is in a slot, or on its way into one.
+    pub(crate) fn is_placed(&self, expert: u32) -> bool {
+        self.slots.contains(&Some(expert))
+    }
+
+    /// The slot that `expert` is to be read into, and who left it: a free one, or else that of the expert which the policy
+    /// gives up, never one of `needed`. `None` if all slots hold needed ones.
+    pub(crate) fn make_room(&mut self, expert: u32, needed: &[u32]) -> Option<(u32, Option<u32>)> {
+        let (slot, left) = match self.slots.iter().position(Option::is_none) {
+            Some(free) => (free as u32, None),
             None => {
                 let others: Vec<u32> = self.slots.iter().flatten().copied().filter(|e| self.has(*e) && !needed.contains(e)).collect();
                 let victim = self.policy.victim(&others)?;
-                let slot = std::mem::replace(&mut self.table[victim as usize], Route::MISS);
-                slot as usize
+                (std::mem::replace(&mut self.table[victim as usize], Route::MISS), Some(victim))
             }
         };
-        self.slots[slot] = Some(expert);
-        Some(slot as u32)
+        self.slots[slot as usize] = Some(expert);
+        Some((slot, left))
     }
 
     /// `expert` was read into `slot`, or could not be.
@@ -74,11 +83,8 @@ impl Residency {
         self.policy.heat()
     }
 
-    /// Experts that are not there, the most used first, as many as there are free slots.
-    pub(crate) fn to_fill(&self) -> Vec<u32> {
-        let mut absent: Vec<u32> = (0..self.table.len() as u32).filter(|e| !self.has(*e)).collect();
-        absent.sort_by(|a, b| self.heat()[*b as usize].total_cmp(&self.heat()[*a as usize]));
-        absent.truncate(self.slots.iter().filter(|slot| slot.is_none()).count());
-        absent
+    /// Goes on from an earlier visit's heat, `[n_experts]`.
+    pub(crate) fn restore_heat(&mut self, heat: &[f32]) {
+        self.policy = Affinity::restore(heat);
     }
 }

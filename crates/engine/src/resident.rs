@@ -11,8 +11,7 @@ use crate::executor::Prepared;
 use crate::generate::MOST_AHEAD;
 use crate::history::History;
 use crate::readback::{self, Ring};
-use crate::residency::Residency;
-use crate::{Cancel, Error, Executor, Feed, Gpu, Paging, Routed, Urgency};
+use crate::{Cancel, Error, Executor, Experts, Feed, Gpu, Routed, Urgency};
 
 /// A model whose buffers are on a GPU, and the one sequence it has in its KV cache.
 #[derive(Debug)]
@@ -27,9 +26,7 @@ pub struct Engine {
     pub(crate) steps: HashMap<StepKind, Rc<Step>>,
     /// Buffers that a run of a file passes through, when no run is in them.
     pub(crate) staging: Vec<wgpu::Buffer>,
-    /// By layer; none in a dense model.
-    pub(crate) residency: Vec<Residency>,
-    pub(crate) paging: Paging,
+    pub(crate) experts: Experts,
     /// What routers chose, where somebody wants to know.
     pub(crate) watched: Option<Vec<Routed>>,
     pub(crate) ring: Ring,
@@ -93,14 +90,13 @@ impl Engine {
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
             pace: Pace { chunk: model.options.chunk.min(16), step: 0.1, since_miss: MOST_AHEAD },
-            residency: residency(&model),
+            experts: Experts::new(&model),
             gpu,
             model,
             buffers,
             feed,
             steps: HashMap::new(),
             staging: Vec::new(),
-            paging: Paging::default(),
             watched: None,
             ring: Ring::default(),
             history: History::default(),
@@ -123,7 +119,7 @@ impl Engine {
             on_bytes(bytes);
         };
         let done = self.take_in(&uploads, Urgency::Demand, cancel, &mut count).await;
-        self.paging.dense_bytes += dense_bytes;
+        self.experts.count(|p| p.dense_bytes += dense_bytes);
         done
     }
 
@@ -238,12 +234,6 @@ impl Engine {
             None => Ok(()),
         }
     }
-}
-
-/// Slots of all layers, free.
-fn residency(model: &Model) -> Vec<Residency> {
-    let n_layers = if model.is_sparse() { model.layers.len() } else { 0 };
-    (0..n_layers).map(|_| Residency::new(model.config.experts.n, model.n_slots)).collect()
 }
 
 /// A step's recording, resolved, and where its parts begin.

@@ -32,7 +32,7 @@ impl Engine {
 
     /// Whether the host must see what routers choose.
     pub(crate) fn needs_routes(&self) -> bool {
-        self.watched.is_some() || !self.is_whole()
+        self.watched.is_some() || !self.experts.is_whole()
     }
 
     /// Notes one token's choices in one layer; `is_missed` is asked about each expert once.

@@ -146,6 +146,28 @@ impl Library {
         }
     }
 
+    /// The parts of a run that are not here, in order.
+    pub fn missing(&self, run: &Run) -> Vec<Run> {
+        match self.cached.get(run.shard) {
+            Some(Some(cached)) => {
+                let gaps = cached.store.index.borrow().gaps(&run.range);
+                gaps.into_iter().map(|range| Run { shard: run.shard, range }).collect()
+            }
+            Some(None) if self.shards[run.shard].is_remote() => vec![run.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether anything that comes is kept.
+    pub fn keeps(&self) -> bool {
+        self.cached.iter().any(Option::is_some)
+    }
+
+    /// Bytes that were read of what is kept.
+    pub fn bytes_served(&self) -> u64 {
+        self.cached.iter().flatten().map(|cached| cached.served.get()).sum()
+    }
+
     /// Asks each server, by headers alone, whether what is kept is still what it has. To be polled beside other work.
     ///
     /// # Errors

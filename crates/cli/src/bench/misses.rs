@@ -162,7 +162,8 @@ impl Bench {
         self.tiers.tier.set(tier);
         let before = self.engine.paging().expert_bytes;
         let began = Instant::now();
-        self.engine.fetch(layer, &experts, Urgency::Demand, &Cancel::default()).await?;
+        let experts: Vec<(u32, u32)> = experts.into_iter().map(|expert| (layer as u32, expert)).collect();
+        self.engine.fetch(&experts, Urgency::Demand, &Cancel::default()).await?;
         let took = began.elapsed().as_secs_f64();
         let n_read = (self.engine.paging().expert_bytes - before) as f64 / per_expert;
         Ok(Sample { miss: took / n_read.max(1.0), read: read.map(|t| t.as_secs_f64() / f64::from(n)), upload })

@@ -1,5 +1,6 @@
 //! A file behind a shelf: what is there is read and checked, what is missing is fetched and put there.
 
+use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
@@ -21,6 +22,8 @@ pub(crate) struct Cached {
     link: Rc<Link>,
     pub(crate) store: Rc<Store>,
     flights: Flights,
+    /// Bytes given from the shelf.
+    pub(crate) served: Cell<u64>,
 }
 
 /// What is to be done for the next bytes.
@@ -47,7 +50,7 @@ impl Cached {
         };
         let store = Store::new(home.open(&identity).await?);
         store.learn().await?;
-        Ok(Self { source, identity, home, link, store, flights: Flights::default() })
+        Ok(Self { source, identity, home, link, store, flights: Flights::default(), served: Cell::new(0) })
     }
 
     /// Asks the server which version it has; another one retires what is kept.
@@ -163,6 +166,7 @@ impl Cached {
                     return ControlFlow::Break(());
                 }
                 let upto = chunk.range().end.min(end);
+                self.served.set(self.served.get() + upto - *at);
                 has_enough = sink(*at, &bytes[(*at - chunk.start) as usize..(upto - chunk.start) as usize]).is_break();
                 *at = upto;
                 window.clear();

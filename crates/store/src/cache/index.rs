@@ -66,6 +66,20 @@ impl Index {
         self.chunks.range(first..range.end.max(first)).map(|(_, chunk)| overlap(chunk)).sum()
     }
 
+    /// The parts of `range` that are in no chunk, in order.
+    pub(crate) fn gaps(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let next = self.next_from(at).map_or(range.end, |next| next.min(range.end));
+            if next > at {
+                gaps.push(at..next);
+            }
+            at = self.at(next).map_or(range.end, |chunk| chunk.range().end);
+        }
+        gaps
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -102,6 +116,8 @@ mod tests {
         assert_eq!(index.bytes_of(&(12..31)), 9);
         assert_eq!((index.bytes_of(&(0..u64::MAX)), index.bytes()), (11, 11));
         assert_eq!(index.bytes_of(&(11..11)), 0);
+        assert_eq!(index.gaps(&(0..40)), [0..10, 20..30, 31..40]);
+        assert!(index.gaps(&(11..20)).is_empty());
     }
 
     #[test]
