@@ -48,6 +48,11 @@ pub fn relative_rms(got: &[f32], expected: &[f32]) -> f64 {
     (error / scale).sqrt()
 }
 
+/// The relative RMS of the row that is off most, rows of `n` numbers.
+pub fn worst_row(got: &[f32], expected: &[f32], n: usize) -> f64 {
+    got.chunks(n).zip(expected.chunks(n)).map(|(g, e)| relative_rms(g, e)).fold(0.0, f64::max)
+}
+
 /// The files of a model at `path`.
 pub fn open(path: &Path) -> Files {
     pollster::block_on(Files::open(&path.to_string_lossy())).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

@@ -3,7 +3,7 @@
 
 use kernels::ops::KvType;
 use model::Options;
-use tests::{Twins, engine, open, read_f32, read_ids, relative_rms, vector};
+use tests::{Twins, engine, open, read_f32, read_ids, relative_rms, vector, worst_row};
 
 const N_VOCAB: usize = 300;
 
@@ -17,22 +17,31 @@ fn stored(name: &str, n: u32, logits: &[f32]) -> Vec<f32> {
     positions.iter().flat_map(|p| &logits[*p as usize * N_VOCAB..][..N_VOCAB]).copied().collect()
 }
 
-/// Relative RMS of a model's logits over `n` tokens, on the GPU and on CPU twins.
-fn errors(folder: &str, name: &str, kv: KvType, n: u32) -> [f64; 2] {
+/// Relative RMS of a model's logits over `n` tokens, on the GPU and on CPU twins, all stored positions together and the
+/// worst of them; last, the worst of all positions between GPU and twins.
+fn errors(folder: &str, name: &str, kv: KvType, n: u32) -> [(&'static str, f64); 5] {
     let files = open(&vector(&format!("{folder}/{name}.gguf")));
     let tokens = read_ids(&format!("{folder}/tokens-{n}.txt"));
     let golden = read_f32(&format!("{folder}/{name}.logits-{n}.f32"));
     let on_gpu = pollster::block_on(engine(&files, options(kv)).logits(&tokens, true)).unwrap();
     let on_cpu = Twins::new(&files, options(kv)).logits(&tokens);
-    let errors = [on_gpu, on_cpu].map(|logits| relative_rms(&stored(folder, n, &logits), &golden));
-    println!("{name} {kv:?} {n} tokens: GPU {:.1e}, twins {:.1e}", errors[0], errors[1]);
+    let [at_gpu, at_cpu] = [&on_gpu, &on_cpu].map(|logits| stored(folder, n, logits));
+    let errors = [
+        ("GPU", relative_rms(&at_gpu, &golden)),
+        ("twins", relative_rms(&at_cpu, &golden)),
+        ("GPU, worst position", worst_row(&at_gpu, &golden, N_VOCAB)),
+        ("twins, worst position", worst_row(&at_cpu, &golden, N_VOCAB)),
+        ("GPU beside twins, worst position", worst_row(&on_gpu, &on_cpu, N_VOCAB)),
+    ];
+    let words = errors.map(|(what, error)| format!("{what} {error:.1e}")).join(", ");
+    println!("{name} {kv:?} {n} tokens: {words}");
     errors
 }
 
 fn check(folder: &str, name: &str, kv: KvType, bounds: [(u32, f64); 3]) {
     for (n, bound) in bounds {
-        for error in errors(folder, name, kv, n) {
-            assert!(error < bound, "{name} with {kv:?} at {n} tokens: relative RMS {error:.2e}, bound {bound:.0e}");
+        for (what, error) in errors(folder, name, kv, n) {
+            assert!(error < bound, "{name} with {kv:?} at {n} tokens: {what}: relative RMS {error:.2e}, bound {bound:.0e}");
         }
     }
 }

@@ -80,6 +80,12 @@ fn check(name: &str) {
 }
 
 #[test]
+fn a_model_in_three_shards_speaks_like_the_one_file() {
+    let shards = open(&made_model("smollm2-moe-00001-of-00003"));
+    check_answers("smollm2-moe", &mut engine(&shards, Options { context: 256, ..Options::default() }));
+}
+
+#[test]
 fn smollm2_speaks_as_in_llama_cpp() {
     check("smollm2");
 }

@@ -60,22 +60,28 @@ impl Model {
         let mut reader = Reader::new(dialect, parameters.stops());
         let mut message = Message { role: "assistant", ..Message::default() };
         let mut logprobs = parameters.wants_logprobs().then(Logprobs::default);
-        let mut say = |delta: Delta, of: Option<TokenLogprob>, finish_reason: Option<FinishReason>| {
+        // Those of tokens whose text is held back wait for it.
+        let mut waiting: Vec<TokenLogprob> = Vec::new();
+        let mut say = |delta: Delta, waiting: &mut Vec<TokenLogprob>, finish_reason: Option<FinishReason>| {
             message.add(&delta);
-            let of = of.filter(|_| delta.content.is_some());
-            if let (Some(all), Some(one)) = (&mut logprobs, &of) {
-                all.content.push(one.clone());
+            let of = if delta.content.is_some() { std::mem::take(waiting) } else { Vec::new() };
+            if let Some(all) = &mut logprobs {
+                all.content.extend_from_slice(&of);
             }
-            emit(ChunkChoice { index, delta, logprobs: of.map(|one| Logprobs { content: vec![one] }), finish_reason });
+            emit(ChunkChoice { index, delta, logprobs: (!of.is_empty()).then_some(Logprobs { content: of }), finish_reason });
         };
-        say(Delta { role: Some("assistant"), ..Delta::default() }, None, None);
+        say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
 
         let sampling = parameters.sampling(index)?;
         let generate = engine::Request { prompt, max_tokens: parameters.max_tokens(), sampling, stops: &stops };
         let mut on_event = |event: Event<'_>| {
             if let Event::Token(token) = event {
-                for delta in reader.push(token.id, tokenizer) {
-                    say(delta, parameters.wants_logprobs().then(|| token_logprob(token, tokenizer)), None);
+                let deltas = reader.push(token.id, tokenizer);
+                if parameters.wants_logprobs() && reader.is_content(token.id, tokenizer) {
+                    waiting.push(token_logprob(token, tokenizer));
+                }
+                for delta in deltas {
+                    say(delta, &mut waiting, None);
                 }
                 if reader.stopped {
                     return ControlFlow::Break(());
@@ -89,14 +95,14 @@ impl Model {
             return Err(Error::Cancelled);
         }
         for delta in reader.finish() {
-            say(delta, None, None);
+            say(delta, &mut waiting, None);
         }
         let finish_reason = match generated.finish {
             _ if reader.calls => FinishReason::ToolCalls,
             Finish::Length | Finish::Context => FinishReason::Length,
             Finish::Stop(_) | Finish::Break | Finish::Cancelled => FinishReason::Stop,
         };
-        say(Delta::default(), None, Some(finish_reason));
+        say(Delta::default(), &mut waiting, Some(finish_reason));
         total.add(&generated, prompt.len());
         if message.content.is_none() && message.tool_calls.is_empty() {
             message.content = Some(String::new());

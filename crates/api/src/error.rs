@@ -38,7 +38,8 @@ impl Error {
             Self::Model(_) | Self::NoDialect => "unsupported",
             Self::Engine(error) => match error {
                 engine::Error::NoAdapter { .. } | engine::Error::NoDevice { .. } => "no_webgpu",
-                engine::Error::DeviceLost { .. } | engine::Error::Gpu { .. } => "device_lost",
+                engine::Error::DeviceLost { .. } => "device_lost",
+                engine::Error::Gpu { .. } => "internal",
                 engine::Error::OutOfMemory { .. } => "out_of_memory",
                 engine::Error::ContextLength { .. } => "context_length",
                 engine::Error::Unfinished { .. } => "format",
@@ -52,6 +53,7 @@ impl Error {
 fn store_code(error: &store::Error) -> &'static str {
     match error {
         store::Error::Cancelled { .. } => "aborted",
+        store::Error::Changed { .. } => "integrity",
         _ => "network",
     }
 }

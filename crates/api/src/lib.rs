@@ -15,6 +15,7 @@ mod reader;
 mod reply;
 mod request;
 mod stats;
+mod stop;
 
 pub use dialect::Dialect;
 pub use error::Error;

@@ -6,6 +6,7 @@ use text::{Detokenizer, Tokenizer};
 use crate::Dialect;
 use crate::reply::{Delta, FunctionDelta, ToolCallDelta};
 use crate::request::entropy;
+use crate::stop::StopStrings;
 
 /// Reads one answer.
 #[derive(Debug)]
@@ -65,6 +66,12 @@ impl Reader {
         }
     }
 
+    /// Whether token `id`, the last that was pushed, is of the content, now or when what is held back comes out.
+    pub(crate) fn is_content(&self, id: u32, tokenizer: &Tokenizer) -> bool {
+        let in_content = matches!(self.form, Form::Plain(_) | Form::Harmony { part: Part::Content, .. });
+        in_content && !self.stopped && !tokenizer.is_control(id)
+    }
+
     /// What is left when no token follows.
     pub(crate) fn finish(&mut self) -> Vec<Delta> {
         let mut deltas: Vec<Delta> = match &mut self.form {
@@ -106,6 +113,7 @@ impl Reader {
             },
             Event::End(stop) => {
                 self.calls |= *part == Part::Call && stop == Stop::Call;
+                *part = Part::Nothing;
                 None
             }
         }
@@ -146,67 +154,5 @@ impl Part {
     }
 }
 
-/// Ends a text before the first of some strings, and holds back what may become one.
-#[derive(Debug)]
-struct StopStrings {
-    stops: Vec<String>,
-    held: String,
-}
-
-impl StopStrings {
-    fn new(stops: Vec<String>) -> Self {
-        Self { stops, held: String::new() }
-    }
-
-    /// Text that may go out, and whether a stop string came behind it.
-    fn push(&mut self, text: &str) -> (String, bool) {
-        self.held.push_str(text);
-        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
-            self.held.truncate(at);
-            return (std::mem::take(&mut self.held), true);
-        }
-        let may_begin = |at: &usize| self.stops.iter().any(|stop| stop.starts_with(&self.held[*at..]));
-        let keep = self.held.char_indices().map(|(at, _)| at).find(may_begin).unwrap_or(self.held.len());
-        let rest = self.held.split_off(keep);
-        (std::mem::replace(&mut self.held, rest), false)
-    }
-
-    fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(stops: &[&str], pieces: &[&str]) -> (String, bool) {
-        let mut stop = StopStrings::new(stops.iter().map(|s| (*s).to_owned()).collect());
-        let mut out = String::new();
-        for piece in pieces {
-            let (text, stopped) = stop.push(piece);
-            out.push_str(&text);
-            if stopped {
-                return (out, true);
-            }
-        }
-        out.push_str(&stop.finish());
-        (out, false)
-    }
-
-    #[test]
-    fn a_stop_string_across_tokens_ends_the_text_before_it() {
-        assert_eq!(run(&["END"], &["one E", "N", "D two"]), ("one ".into(), true));
-    }
-
-    #[test]
-    fn what_only_looked_like_a_stop_string_comes_out() {
-        assert_eq!(run(&["END"], &["one E", "N", "d two"]), ("one ENd two".into(), false));
-        assert_eq!(run(&["ENDE"], &["one EN", "D"]), ("one END".into(), false));
-    }
-
-    #[test]
-    fn the_earliest_of_several_stop_strings_counts() {
-        assert_eq!(run(&["lo", "é"], &["caf", "é hello"]), ("caf".into(), true));
-    }
-}
+mod tests;

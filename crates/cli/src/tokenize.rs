@@ -13,7 +13,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: args::Model,
     /// Trust the text: control tokens spelled in it, such as <|start|>, become control tokens
-    #[arg(long)]
+    #[arg(long, conflicts_with = "decode")]
     special: bool,
     /// The other way round: read ids, write text
     #[arg(long)]

@@ -1,11 +1,11 @@
 //! What the machine must have, installed only where it is missing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{has, read, run, say};
+use crate::shell::{find, has, read, run, say};
 
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -76,27 +76,46 @@ pub(crate) struct Browsers {
     pub(crate) firefox: PathBuf,
 }
 
-/// Finds both browsers and a software Vulkan, or installs them.
+/// Finds both browsers, by `CHROMIUM` and `FIREFOX` or on the PATH, or installs them.
 ///
 /// # Errors
 /// If one is missing and cannot be had.
 pub(crate) fn browsers() -> Result<Browsers> {
-    let find = |names: &[&str]| names.iter().map(|name| Path::new("/usr/bin").join(name)).find(|path| path.is_file());
-    let chromium = || find(&["chromium", "chromium-browser", "google-chrome"]);
-    let firefox = || find(&["firefox-esr", "firefox"]);
-    let mut wanted = Vec::new();
-    if chromium().is_none() {
-        wanted.push("chromium");
+    let chromium = || browser("CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]);
+    let firefox = || browser("FIREFOX", &["firefox-esr", "firefox"]);
+    let found = [("chromium", chromium()), ("firefox-esr", firefox())];
+    let wanted: Vec<&str> = found.iter().filter(|(_, path)| path.is_none()).map(|(package, _)| *package).collect();
+    if !wanted.is_empty() {
+        install(&wanted, "to test in real browsers")?;
     }
-    if firefox().is_none() {
-        wanted.push("firefox-esr");
-    }
-    wanted.extend(["mesa-vulkan-drivers", "libvulkan1"]);
-    install(&wanted, "to test in real browsers on a software adapter")?;
     Ok(Browsers {
-        chromium: chromium().context("chromium was installed but is not in /usr/bin")?,
-        firefox: firefox().context("firefox was installed but is not in /usr/bin")?,
+        chromium: chromium().context("chromium is not on the PATH, and CHROMIUM does not name it")?,
+        firefox: firefox().context("firefox is not on the PATH, and FIREFOX does not name it")?,
     })
+}
+
+/// The program that the environment's `variable` names, or the first of `names` on the PATH.
+fn browser(variable: &str, names: &[&str]) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from).filter(|file| file.is_file());
+    named.or_else(|| names.iter().find_map(|name| find(name)))
+}
+
+/// Sees to a Vulkan loader and a driver, if only a software one. Other systems have a graphics interface of their own.
+///
+/// # Errors
+/// If there is none and none can be had.
+pub(crate) fn vulkan() -> Result<()> {
+    let has_driver = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|variable| std::env::var_os(variable).is_some())
+        || ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+            .iter()
+            .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()));
+    let has_loader = ["ldconfig", "/sbin/ldconfig"]
+        .iter()
+        .any(|ldconfig| read(Command::new(ldconfig).arg("-p")).is_ok_and(|libraries| libraries.contains("libvulkan.so.1")));
+    if !cfg!(target_os = "linux") || (has_driver && has_loader) {
+        return Ok(());
+    }
+    install(&["mesa-vulkan-drivers", "libvulkan1"], "to run shaders on a software adapter")
 }
 
 /// Those of `packages` that Debian does not have installed here; `None` where this is no Debian.

@@ -57,6 +57,11 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 
 /// Whether a program can be found by name.
 pub(crate) fn has(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+    find(program).is_some()
+}
+
+/// Where on the PATH `program` is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::models;
 use crate::serve::{Server, Site};
-use crate::shell::{root, say, target};
+use crate::shell::{has, root, say, target};
 use crate::{bundle, npm, package, setup, wasm};
 
 /// The wasm module may weigh this much, in bytes.
@@ -54,7 +54,7 @@ impl Tally {
 /// # Errors
 /// None of a test's own: those count as failures.
 pub(crate) fn run() -> Result<bool> {
-    let mut tally = Tally::default();
+    let mut tally = Tally::of("there is a Vulkan to run shaders on", setup::vulkan());
     let models = ["smollm2", "smollm2-moe", "smollm2-moe-q8", "smollm2-moe-shards"];
     tally += timed("models", || Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned))));
     tally += timed("Rust", || rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error))));
@@ -106,12 +106,13 @@ fn with_vulkan(program: &str) -> Result<Command> {
 /// `cargo test` over the workspace, shown as it runs.
 fn rust() -> Result<Tally> {
     say("running the Rust tests");
-    let mut cargo = with_vulkan("cargo")?
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .current_dir(root())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo")?;
+    let mut cargo = with_vulkan("cargo")?;
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    // One test asks for this compiler, which no registry has; it counts as skipped where it is missing.
+    if has("tint") {
+        cargo.args(["--", "--include-ignored"]);
+    }
+    let mut cargo = cargo.current_dir(root()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
     let mut tally = Tally::default();
     for line in BufReader::new(cargo.stdout.take().context("cargo has no output")?).lines() {
         let line = line?;

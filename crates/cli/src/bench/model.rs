@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Result, bail};
-use engine::{Cancel, Counters, Engine, Event, Generated, Request, SamplingOptions};
+use engine::{Cancel, Counters, Engine, Event, Generated, Request, SamplingOptions, Urgency};
 use serde::Serialize;
 
 use crate::args::Limits;
@@ -34,6 +34,8 @@ struct Report {
     decode_tps: Option<f64>,
     #[serde(flatten)]
     per_token: PerToken,
+    /// Experts that were not on the GPU when they were wanted, of prompt and answer together; fetching them is in the rates.
+    misses: u64,
     gpu_bytes: u64,
 }
 
@@ -60,11 +62,14 @@ pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
     }
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let engine = &mut loaded.engine;
+    engine.fill(Urgency::Demand, &Cancel::default()).await?;
     // Prompts that differ from their first token on: nothing is kept from one to the next.
     let n_vocab = engine.model().config.n_vocab;
     let prompt = |first: u32| (0..args.prefill).map(|i| (first + i * 31) % n_vocab).collect::<Vec<u32>>();
     measure(engine, &prompt(1), WARM_UP_DECODE.min(args.decode)).await?;
+    let misses = engine.paging().misses;
     let (generated, decode) = measure(engine, &prompt(2), args.decode).await?;
+    let misses = engine.paging().misses - misses;
 
     let steps = f64::from(args.decode - 1);
     let report = Report {
@@ -81,6 +86,7 @@ pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
             // The prompt's own token is read back too.
             bytes_read: decode.bytes_read as f64 / f64::from(args.decode),
         },
+        misses,
         gpu_bytes: loaded.engine.gpu_bytes(),
     };
     if args.json { output::json(&report) } else { output::bytes(text(&report).as_bytes()) }
@@ -108,13 +114,14 @@ fn text(report: &Report) -> String {
     let PerToken { dispatches, bind_groups, bytes_written, bytes_read } = &report.per_token;
     format!(
         "{} on {}\n  prefill  {} over {} tokens\n  decode   {} over {} tokens\n  a token  {dispatches:.0} dispatches, {bind_groups:.0} bind groups, \
-         {bytes_written:.0} B written, {bytes_read:.0} B read\n  memory   {} on the GPU\n",
+         {bytes_written:.0} B written, {bytes_read:.0} B read\n  experts  {} missed\n  memory   {} on the GPU\n",
         report.model,
         report.adapter,
         rate(report.prefill_tps),
         report.prefill_tokens,
         rate(report.decode_tps),
         report.decode_tokens,
+        report.misses,
         output::size(report.gpu_bytes),
     )
 }
