@@ -91,9 +91,13 @@ pub enum Cause {
     #[error("there is no network")]
     Offline,
 
-    /// The place that a redirect led to answers no more.
+    /// The place that an earlier redirect led to answers no more; the next request is redirected anew.
     #[error("the address that it redirected to has expired: {status}")]
     Expired { status: u16 },
+
+    /// The place that a redirect led to just now refuses.
+    #[error("the address that it redirects to answered {status}")]
+    Misdirected { status: u16 },
 
     /// The whole file instead of the range.
     #[error("the server sent the file from its start, byte {expected} was asked for")]
@@ -111,6 +115,12 @@ impl Cause {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429) || (500..600).contains(status) && *status != 501,
             _ => true,
         }
+    }
+
+    /// How much it counts towards giving up. Requests share the address that one of them was redirected to: that it has
+    /// expired says nothing of the next.
+    pub(crate) fn weight(&self) -> u32 {
+        u32::from(!matches!(self, Self::Expired { .. }))
     }
 
     pub(crate) fn stalled(after: Duration) -> Self {

@@ -296,7 +296,7 @@ impl Library {
             meter.came(piece.len());
             sink(piece)
         };
-        self.link.ticket(priority).run(source.read(range, &mut metered)).await
+        self.link.ticket(source, priority).run(source.read(range, &mut metered)).await
     }
 }
 

@@ -49,38 +49,46 @@ struct State {
     tickets: Vec<Slip>,
     next_id: u64,
     pace: Pace,
-    /// A file that comes only from its start to its end is read by one request after another.
-    is_single: bool,
 }
 
 #[derive(Debug)]
 struct Slip {
     id: u64,
+    /// The address of its source, which tells it from others.
+    source: usize,
     priority: Priority,
+    has_begun: bool,
     waker: Option<Waker>,
 }
 
 /// A place in the order of requests, given back when dropped.
-#[derive(Debug)]
 pub(crate) struct Ticket<'a> {
     link: &'a Link,
+    source: &'a dyn Source,
     pub(crate) id: u64,
+}
+
+impl std::fmt::Debug for Ticket<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Ticket").field(&self.id).finish()
+    }
 }
 
 impl Default for Link {
     fn default() -> Self {
         let pace = Pace::new(Instant::now());
-        Self { state: RefCell::new(State { tickets: Vec::new(), next_id: 0, pace, is_single: false }) }
+        Self { state: RefCell::new(State { tickets: Vec::new(), next_id: 0, pace }) }
     }
 }
 
 impl Link {
-    pub(crate) fn ticket(&self, priority: Priority) -> Ticket<'_> {
+    pub(crate) fn ticket<'a>(&'a self, source: &'a dyn Source, priority: Priority) -> Ticket<'a> {
         let mut state = self.state.borrow_mut();
         let id = state.next_id;
         state.next_id += 1;
-        state.tickets.push(Slip { id, priority, waker: None });
-        Ticket { link: self, id }
+        let address = std::ptr::from_ref(source).addr();
+        state.tickets.push(Slip { id, source: address, priority, has_begun: false, waker: None });
+        Ticket { link: self, source, id }
     }
 
     /// Makes a request more urgent, if it is still about.
@@ -113,7 +121,7 @@ pub(crate) struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// Counts bytes that came; notices if the server asked for fewer requests, or can serve only one.
+    /// Counts bytes that came; notices if the server asked for fewer requests.
     pub(crate) fn came(&mut self, bytes: usize) {
         let mut state = self.link.state.borrow_mut();
         let throttled = self.source.traffic().throttled;
@@ -121,7 +129,6 @@ impl Meter<'_> {
             self.throttled = throttled;
             state.pace.slow_down();
         }
-        state.is_single = self.source.comes_from().is_some();
         let is_full = state.tickets.len() >= state.pace.limit;
         if state.pace.came(bytes as u64, is_full, Instant::now()) {
             state.wake();
@@ -139,7 +146,10 @@ impl State {
     }
 
     /// Whether it is the turn of request `id`, which leaves its waker if not.
-    fn is_turn(&mut self, id: u64, waker: &Waker) -> bool {
+    ///
+    /// A source that `is_single` comes only from its start to its end: it has one stream, which readers use one after another.
+    /// Who has begun may have it, and must not be paused for those who wait for it.
+    fn is_turn(&mut self, id: u64, is_single: bool, waker: &Waker) -> bool {
         let Some(own) = self.tickets.iter().position(|slip| slip.id == id) else {
             return false;
         };
@@ -147,15 +157,22 @@ impl State {
         let is_first = self.tickets.iter().all(|slip| slip.priority >= priority);
         let before = self.tickets[..own].iter().filter(|slip| slip.priority == priority).count();
         let most = match priority {
-            _ if self.is_single => 1,
             Priority::Demand => self.pace.limit,
             _ => self.pace.limit.saturating_sub(2).clamp(1, MOST_SPECULATIVE),
         };
-        let is_turn = is_first && before < most;
-        if !is_turn {
+        let is_turn = if is_single { self.is_single_turn(own) } else { is_first && before < most };
+        if is_turn {
+            self.tickets[own].has_begun = true;
+        } else {
             self.tickets[own].waker = Some(waker.clone());
         }
         is_turn
+    }
+
+    fn is_single_turn(&self, own: usize) -> bool {
+        let Slip { source, priority, has_begun, .. } = self.tickets[own];
+        let mut others = self.tickets.iter().enumerate().filter(|(i, slip)| *i != own && slip.source == source);
+        has_begun || others.all(|(i, slip)| !slip.has_begun && (slip.priority, i) > (priority, own))
     }
 }
 
@@ -164,7 +181,8 @@ impl Ticket<'_> {
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         poll_fn(|cx| {
-            let is_turn = self.link.state.borrow_mut().is_turn(self.id, cx.waker());
+            let is_single = self.source.comes_from().is_some();
+            let is_turn = self.link.state.borrow_mut().is_turn(self.id, is_single, cx.waker());
             if is_turn { work.as_mut().poll(cx) } else { Poll::Pending }
         })
         .await
@@ -247,23 +265,24 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Memory;
 
     fn waker() -> Waker {
         Waker::noop().clone()
     }
 
     fn turns(link: &Link, tickets: &[&Ticket<'_>]) -> Vec<bool> {
-        tickets.iter().map(|ticket| link.state.borrow_mut().is_turn(ticket.id, &waker())).collect()
+        tickets.iter().map(|ticket| link.state.borrow_mut().is_turn(ticket.id, false, &waker())).collect()
     }
 
     #[test]
     fn demand_goes_first_and_pauses_what_runs() {
-        let link = Link::default();
-        let background = link.ticket(Priority::Background);
+        let (link, source) = (Link::default(), Memory::new("", Vec::new()));
+        let background = link.ticket(&source, Priority::Background);
         assert_eq!(turns(&link, &[&background]), [true]);
-        let prefetch = link.ticket(Priority::Prefetch);
+        let prefetch = link.ticket(&source, Priority::Prefetch);
         assert_eq!(turns(&link, &[&background, &prefetch]), [false, true]);
-        let demand = link.ticket(Priority::Demand);
+        let demand = link.ticket(&source, Priority::Demand);
         assert_eq!(turns(&link, &[&background, &prefetch, &demand]), [false, false, true]);
         drop((demand, prefetch));
         assert_eq!(turns(&link, &[&background]), [true]);
@@ -271,8 +290,8 @@ mod tests {
 
     #[test]
     fn the_first_of_each_priority_run_and_connections_stay_free() {
-        let link = Link::default();
-        let all: Vec<_> = (0..8).map(|_| link.ticket(Priority::Background)).collect();
+        let (link, source) = (Link::default(), Memory::new("", Vec::new()));
+        let all: Vec<_> = (0..8).map(|_| link.ticket(&source, Priority::Background)).collect();
         let may = turns(&link, &all.iter().collect::<Vec<_>>());
         assert_eq!(may.iter().filter(|&&turn| turn).count(), MOST_SPECULATIVE);
         for ticket in &all {
@@ -280,6 +299,22 @@ mod tests {
         }
         let may = turns(&link, &all.iter().collect::<Vec<_>>());
         assert_eq!(may, [true, true, true, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn of_a_source_with_one_stream_who_has_begun_goes_on_and_the_others_wait() {
+        let (link, single, other) = (Link::default(), Memory::new("", Vec::new()), Memory::new("", Vec::new()));
+        let turn = |ticket: &Ticket<'_>, is_single| link.state.borrow_mut().is_turn(ticket.id, is_single, &waker());
+        let elsewhere = link.ticket(&other, Priority::Background);
+        assert!(turn(&elsewhere, false));
+        let background = link.ticket(&single, Priority::Background);
+        assert!(turn(&background, true));
+        let (later, demand) = (link.ticket(&single, Priority::Background), link.ticket(&single, Priority::Demand));
+        assert!(turn(&background, true) && !turn(&later, true) && !turn(&demand, true));
+        drop(background);
+        assert!(!turn(&later, true) && turn(&demand, true));
+        drop(demand);
+        assert!(turn(&later, true));
     }
 
     /// Windows of one second each, of a link that gives `rate(limit)` bytes a second.

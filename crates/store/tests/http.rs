@@ -16,7 +16,7 @@ fn file(n: usize) -> Vec<u8> {
 }
 
 fn fast() -> Retry {
-    Retry { attempts: 3, pause: Duration::from_millis(2), longest_pause: Duration::from_millis(1500), stall: Duration::from_millis(120) }
+    Retry { attempts: 3, pause: Duration::from_millis(2), longest_pause: Duration::from_millis(1500), stall: Duration::from_millis(250) }
 }
 
 /// Reads `range` of a file of `n` bytes while the server follows `turns`.
@@ -193,7 +193,7 @@ fn a_stall_is_noticed_and_resumed() {
 fn a_server_that_only_stalls_is_given_up_with_its_reason() {
     let turn = Turn { cut_after: Some(0), stall: Duration::from_secs(20), ..Turn::default() };
     let (got, seen) = read(100, vec![turn; 3], 0..50);
-    assert_eq!(cause(got), (3, Cause::Stalled { millis: 120 }));
+    assert_eq!(cause(got), (3, Cause::Stalled { millis: 250 }));
     assert_eq!(seen.len(), 3);
 }
 

@@ -6,13 +6,16 @@ use std::rc::Rc;
 
 use super::flights::Flights;
 use super::keeper::{Keeper, MOST_PENDING, Store};
-use super::{CHUNK_BYTES, Change, Chunk, Claim, EXTENT_BYTES, Home, Identity, checksum};
+use super::{CHUNK_BYTES, Change, Chunk, Claim, Home, Identity, checksum};
 use crate::link::Link;
 use crate::source::{check_range, give};
 use crate::{Error, LocalFuture, Priority, Sink, Source, Traffic};
 
 /// The most that one request fetches: between requests, writing may catch up.
 const REQUEST_BYTES: u64 = 32 << 20;
+
+/// The most that is asked of a shelf at once.
+const SERVED_BYTES: u64 = 4 << 20;
 
 /// A remote source and its shelf.
 pub(crate) struct Cached {
@@ -102,7 +105,7 @@ impl Cached {
     fn next(&self, at: u64, wanted: &[Range<u64>]) -> Next {
         let end = wanted.last().map_or(at, |range| range.end);
         let index = self.store.index.borrow();
-        let row = index.row(at, end.min(at + EXTENT_BYTES as u64));
+        let row = index.row(at, end.min(at + SERVED_BYTES));
         if !row.is_empty() {
             return Next::Serve(row);
         }
@@ -218,7 +221,7 @@ impl Cached {
                 None
             }
         };
-        let ticket = self.link.ticket(flying.flight.priority.get());
+        let ticket = self.link.ticket(&*self.source, flying.flight.priority.get());
         flying.flight.ticket.set(Some(ticket.id));
         let done = ticket.run(self.fetch_now(range, at, claim, sink)).await;
         if matches!(done, Err(Error::Changed { .. })) {

@@ -11,7 +11,7 @@ use web_time::Instant;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::index::Index;
-use super::{CHUNK_BYTES, Change, Chunk, Claim, EXTENT_BYTES, Extent, Shelf};
+use super::{CHUNK_BYTES, Change, Chunk, Claim, Extent, Shelf};
 use crate::{Error, LocalFuture};
 
 /// How long nothing is written after a write has failed: room may be made meanwhile.
@@ -113,14 +113,19 @@ impl Store {
         };
         let range = first.start..last.range().end;
         let work = extent.keep(chunks.clone());
-        let (store, key) = (self.clone(), range.clone());
+        // The store holds its writes, so they must not hold it: a shelf that nobody uses any more should end.
+        let (store, key) = (Rc::downgrade(self), range.clone());
         let done: LocalFuture<'static, ()> = Box::pin(async move {
-            match work.await {
+            let done = work.await;
+            drop(claim);
+            let Some(store) = store.upgrade() else {
+                return;
+            };
+            match done {
                 Ok(()) => chunks.into_iter().for_each(|chunk| store.index.borrow_mut().apply(&Change::Kept(chunk))),
                 Err(error) => store.suffer(error),
             }
             store.writes.borrow_mut().retain(|write| write.range != key);
-            drop(claim);
         });
         self.writes.borrow_mut().push(Write { range, done: done.shared() });
     }
@@ -191,7 +196,7 @@ impl<'a> Keeper<'a> {
         if self.open.is_none() && self.store.is_paused() {
             return piece.len();
         }
-        let start = self.at;
+        let (start, most) = (self.at, self.store.shelf.extent_bytes());
         let open = self.open.get_or_insert_with(|| Open {
             extent: self.store.shelf.extent(start),
             len: 0,
@@ -200,7 +205,7 @@ impl<'a> Keeper<'a> {
             chunk_len: 0,
             sum: Xxh3Default::new(),
         });
-        let n = piece.len().min(CHUNK_BYTES - open.chunk_len).min(EXTENT_BYTES - open.len);
+        let n = piece.len().min(CHUNK_BYTES - open.chunk_len).min(most - open.len);
         open.extent.push(&piece[..n]);
         open.sum.update(&piece[..n]);
         open.chunk_len += n;
@@ -208,7 +213,7 @@ impl<'a> Keeper<'a> {
         if open.chunk_len == CHUNK_BYTES {
             open.close_chunk();
         }
-        if open.len == EXTENT_BYTES {
+        if open.len == most {
             self.finish();
         }
         n

@@ -1,7 +1,7 @@
 //! What is kept of a file, so that no byte comes over the network twice.
 //!
 //! A [`Home`] is a place for bytes: a directory, a browser's database, its private files, memory. It has a [`Shelf`] for each
-//! version of a file. A shelf keeps **extents**: bytes as they were fetched, at most [`EXTENT_BYTES`] written and committed at once.
+//! version of a file. A shelf keeps **extents**: bytes as they were fetched, written and committed at once.
 //! An extent consists of **chunks** of [`CHUNK_BYTES`] (the last is shorter), each with a checksum that is held against
 //! the bytes whenever they are read. What a home shares with the others (looking up, checking, fetching what is missing,
 //! verifying, exporting) is written once, over these traits.
@@ -15,7 +15,7 @@
 
 mod cached;
 mod flights;
-mod index;
+pub(crate) mod index;
 mod keeper;
 mod memory;
 mod tools;
@@ -32,7 +32,7 @@ pub use tools::{Verified, export, import, verify};
 
 /// The most that a checksum covers: what passes through memory at once.
 pub const CHUNK_BYTES: usize = crate::source::WINDOW_BYTES;
-/// The most that is written and committed at once, and lost if the process ends meanwhile.
+/// The most that a shelf commits at once, if it does not say otherwise.
 pub const EXTENT_BYTES: usize = 4 << 20;
 
 /// Which version of which file.
@@ -119,6 +119,11 @@ pub trait Shelf {
     /// # Errors
     /// What the medium reports; [`Error::Cancelled`] if the sink breaks.
     fn read<'a>(&'a self, range: Range<u64>, sink: &'a mut Sink<'_>) -> LocalFuture<'a, Result<(), Error>>;
+
+    /// The most that an extent should have: the more, the fewer commits; the less, the less is lost with a process that ends.
+    fn extent_bytes(&self) -> usize {
+        EXTENT_BYTES
+    }
 
     /// Begins an extent at byte `start` of the file. Nothing of it is seen by anybody before it is kept.
     fn extent(&self, start: u64) -> Box<dyn Extent>;

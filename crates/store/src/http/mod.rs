@@ -12,11 +12,10 @@
 
 mod headers;
 mod retry;
+mod single;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
-
-use futures_util::lock::Mutex;
 
 use crate::platform::{self, Answer};
 use crate::source::{WINDOW_BYTES, check_range, give};
@@ -24,11 +23,14 @@ use crate::{Cause, Error, Identity, LocalFuture, Sink, Source, Traffic};
 
 pub(crate) use headers::{Ask, Headers};
 pub use retry::Retry;
+use single::{Loan, Single, Stream};
 
 /// Bytes that are passed over without ado on the way to those asked for.
 const SKIP_BYTES: u64 = 1 << 20;
 /// Bytes of a file that comes only whole which may be downloaded again, to go back in it.
 const AGAIN_BYTES: u64 = 64 << 20;
+/// Fresh redirects in a row to places that refuse.
+const MOST_MISDIRECTED: u32 = 3;
 
 /// A file behind `http://` or `https://`.
 #[derive(Debug)]
@@ -42,8 +44,8 @@ pub struct Http {
     resolved: RefCell<Option<String>>,
     traffic: Cell<Traffic>,
     ranges: Cell<Ranges>,
-    /// Of a server that ignores ranges: its answer, if it stands somewhere.
-    stream: Mutex<Option<Stream>>,
+    /// Of a server that ignores ranges.
+    single: Single,
     /// Where that stream stands.
     stands_at: Cell<u64>,
 }
@@ -72,13 +74,6 @@ enum Ranges {
     Ignored,
 }
 
-/// A body and the byte of the file that comes next.
-#[derive(Debug)]
-struct Stream {
-    answer: Answer,
-    at: u64,
-}
-
 impl Http {
     /// Nothing is sent before the first read. In a browser the URL may be relative.
     pub fn new(url: impl Into<String>) -> Self {
@@ -96,7 +91,7 @@ impl Http {
             resolved: RefCell::default(),
             traffic: Cell::default(),
             ranges: Cell::new(Ranges::Unknown),
-            stream: Mutex::default(),
+            single: Single::default(),
             stands_at: Cell::new(0),
         }
     }
@@ -125,12 +120,12 @@ impl Http {
         let token = self.token.as_ref().filter(|_| origin(url) == origin(&self.url)).map(|token| token.0.as_str());
         self.count(|traffic| traffic.requests += 1);
         let answer = self.agent.send(url, token, ask).await;
-        let has_expired = match &answer {
+        let is_refused = match &answer {
             // A browser shows no more of a refusal that lacks CORS headers.
             Err(_) => true,
             Ok(answer) => matches!(answer.status, 401 | 403 | 404 | 410),
         };
-        if has_expired && resolved.is_some() {
+        if is_refused && resolved.is_some() {
             let mut now = self.resolved.borrow_mut();
             // Another request may have found the new place meanwhile.
             if *now == resolved {
@@ -143,11 +138,12 @@ impl Http {
             200 | 206 => {
                 let total = if answer.status == 206 { answer.headers.range().1 } else { answer.headers.whole_size() };
                 self.identify(total, answer.headers.tag())?;
-                if answer.url != self.url && !answer.url.is_empty() {
-                    *self.resolved.borrow_mut() = Some(answer.url.clone());
+                if let Some(place) = &answer.redirected {
+                    *self.resolved.borrow_mut() = Some(place.clone());
                 }
                 Ok(answer)
             }
+            status if is_refused && answer.redirected.is_some() => Err(Cause::Misdirected { status }),
             status => {
                 if let (416, Some(total)) = (status, answer.headers.range().1) {
                     self.identify(Some(total), None)?;
@@ -182,8 +178,11 @@ impl Http {
 
     /// One request for `range`: gives what arrives of it to `sink`, and moves `range.start` past what was given.
     async fn read_once(&self, range: &mut Range<u64>, sink: &mut Sink<'_>, window: &mut [u8]) -> Result<Result<(), Cause>, Error> {
-        if self.ranges.get() == Ranges::Ignored {
-            return self.read_on(range, sink, window).await;
+        let is_ignored = || self.ranges.get() == Ranges::Ignored;
+        if is_ignored()
+            && let Some(loan) = self.single.lend(is_ignored).await
+        {
+            return self.read_on(loan, range, sink, window).await;
         }
         let answer = match self.request(&Ask::Range(range.clone())).await {
             Ok(answer) => answer,
@@ -205,20 +204,22 @@ impl Http {
             return Ok(Err(Cause::IgnoresRange { expected: range.start }));
         }
         let done = self.take(&mut stream, range, sink, window).await;
-        if self.ranges.get() == Ranges::Ignored
-            && matches!(done, Ok(Ok(())))
-            && let Some(mut kept) = self.stream.try_lock()
-        {
+        if self.ranges.get() == Ranges::Ignored && matches!(done, Ok(Ok(()))) {
             self.stands_at.set(stream.at);
-            *kept = Some(stream);
+            self.single.leave(stream);
         }
         done
     }
 
     /// The same from a server that ignores ranges: from the stream that stands before `range`, or from the start anew.
-    async fn read_on(&self, range: &mut Range<u64>, sink: &mut Sink<'_>, window: &mut [u8]) -> Result<Result<(), Cause>, Error> {
-        let mut kept = self.stream.lock().await;
-        let stands = kept.take();
+    async fn read_on(
+        &self,
+        mut loan: Loan<'_>,
+        range: &mut Range<u64>,
+        sink: &mut Sink<'_>,
+        window: &mut [u8],
+    ) -> Result<Result<(), Cause>, Error> {
+        let stands = loan.stream.take();
         let mut stream = match stands {
             Some(stream) if stream.at <= range.start => stream,
             _ => {
@@ -232,7 +233,7 @@ impl Http {
                 };
                 if answer.status == 206 {
                     // It has learnt it, or this is another server of the same name.
-                    drop(kept);
+                    drop(loan);
                     return self.take_part(answer, range, sink, window).await;
                 }
                 Stream { answer, at: 0 }
@@ -244,7 +245,7 @@ impl Http {
         let done = self.take(&mut stream, range, sink, window).await;
         if matches!(done, Ok(Ok(()))) {
             self.stands_at.set(stream.at);
-            *kept = Some(stream);
+            loan.stream = Some(stream);
         }
         done
     }
@@ -258,6 +259,7 @@ impl Http {
         window: &mut [u8],
     ) -> Result<Result<(), Cause>, Error> {
         self.ranges.set(Ranges::Served);
+        self.single.wake();
         if let Some(got) = answer.headers.range().0
             && got != range.start
         {
@@ -304,7 +306,9 @@ impl Http {
         if let (Cause::Status { status: 416, .. }, Some(size)) = (&cause, self.known_size()) {
             check_range(&self.url, range, size)?;
         }
-        if !cause.is_transient() || failures >= self.retry.attempts {
+        // Who is refused at every place that he is sent to is refused.
+        let is_refusal = matches!(cause, Cause::Misdirected { .. }) && failures >= MOST_MISDIRECTED;
+        if is_refusal || !cause.is_transient() || failures >= self.retry.attempts {
             return Err(Error::Network { url: self.url.clone(), start: range.start, end: range.end, attempts: failures.max(1), cause });
         }
         let pause = self.retry.pause_after(failures.max(1), &cause);
@@ -341,7 +345,7 @@ impl Http {
             if let Some(error) = self.changed(last.as_ref(), &cause) {
                 return Err(error);
             }
-            failures = if range.start > before { 1 } else { failures + 1 };
+            failures = if range.start > before { 1 } else { failures + cause.weight() };
             if matches!(cause, Cause::IgnoresRange { .. }) && failures > 1 {
                 self.ranges.set(Ranges::Ignored);
             }
@@ -375,7 +379,7 @@ impl Http {
                     if let Some(error) = self.changed(last.as_ref(), &cause) {
                         return Err(error);
                     }
-                    failures += 1;
+                    failures += cause.weight();
                     last = Some(cause.clone());
                     self.wait_or_fail(failures, cause, &(0..1)).await?;
                 }

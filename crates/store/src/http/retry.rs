@@ -30,7 +30,8 @@ impl Retry {
         let jittered = doubled.mul_f64(0.5 + platform::random() / 2.0);
         let asked = match cause {
             // The next request goes another way: to the place that redirects, or through the whole file.
-            Cause::Expired { .. } | Cause::IgnoresRange { .. } if failures == 1 => return Duration::ZERO,
+            Cause::Expired { .. } => return Duration::ZERO,
+            Cause::IgnoresRange { .. } if failures == 1 => return Duration::ZERO,
             Cause::Status { retry_after_s: Some(seconds), .. } => Duration::from_secs(*seconds),
             _ => Duration::ZERO,
         };

@@ -48,6 +48,7 @@ impl Agent {
         let request = Request {
             agent: self.agent.clone(),
             url: url.to_owned(),
+            is_redirected: false,
             token: token.map(str::to_owned),
             ask: ask.clone(),
             stall: self.stall,
@@ -65,6 +66,7 @@ impl Agent {
 struct Request {
     agent: ureq::Agent,
     url: String,
+    is_redirected: bool,
     token: Option<String>,
     ask: Ask,
     stall: Duration,
@@ -89,6 +91,7 @@ impl Request {
             let next = resolve(&self.url, place);
             self.token.take_if(|_| origin(&next) != origin(&self.url));
             self.url = next;
+            self.is_redirected = true;
         }
         Err(Cause::Connection(format!("more than {MOST_REDIRECTS} redirects")))
     }
@@ -125,7 +128,7 @@ fn converse(mut request: Request, head: oneshot::Sender<Result<Answer, Cause>>) 
     let (mut pieces, taken) = mpsc::channel(PIECES_AHEAD);
     let answer = Answer {
         status: response.status().as_u16(),
-        url: request.url,
+        redirected: request.is_redirected.then_some(request.url),
         headers: Headers::from_fn(header),
         pieces: taken,
         piece: Vec::new(),
@@ -171,8 +174,8 @@ fn cause(error: ureq::Error, stall: Duration) -> Cause {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Where redirects led to.
-    pub(crate) url: String,
+    /// Where redirects led to, if there were any.
+    pub(crate) redirected: Option<String>,
     pub(crate) headers: Headers,
     pieces: mpsc::Receiver<Result<Vec<u8>, Cause>>,
     /// What came last, handed on up to `at`.

@@ -1,6 +1,7 @@
 //! What stands on an operating system: files, blocking HTTP on threads, time.
 
 mod agent;
+mod directory;
 mod file;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,6 +15,7 @@ use futures_channel::oneshot;
 use crate::{Error, Http, Source};
 
 pub(crate) use agent::{Agent, Answer};
+pub use directory::Directory;
 pub use file::LocalFile;
 
 /// Opens a URL (`http://`, `https://`) or else a path.

@@ -42,7 +42,14 @@ impl Agent {
         let response = watch.over(request.send()).await.map_err(|e| watch.cause(e.to_string()))?;
         let headers = Headers::from_fn(|name| response.headers().get(name));
         let reader = response.body().map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
-        Ok(Answer { status: response.status(), url: response.url(), headers, reader, piece: None, watch })
+        Ok(Answer {
+            status: response.status(),
+            redirected: response.redirected().then(|| response.url()),
+            headers,
+            reader,
+            piece: None,
+            watch,
+        })
     }
 }
 
@@ -50,8 +57,8 @@ impl Agent {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Where redirects led to.
-    pub(crate) url: String,
+    /// Where redirects led to, if there were any.
+    pub(crate) redirected: Option<String>,
     pub(crate) headers: Headers,
     reader: Option<ReadableStreamDefaultReader>,
     /// What the stream gave last, and how far it has been handed on. The browser chooses its size.

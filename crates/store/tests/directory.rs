@@ -1,0 +1,180 @@
+//! A directory as a home.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use pollster::block_on;
+use store::{Change, Directory, Error, Home, Identity, Memory, export, import, verify};
+
+fn bytes(n: usize) -> Vec<u8> {
+    (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+/// A directory of its own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("quire-directory-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    /// The only folder of a file in it.
+    fn file(&self, part: &str) -> PathBuf {
+        std::fs::read_dir(&self.0).unwrap().next().unwrap().unwrap().path().join(part)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn identity(size: usize, tag: &str) -> Identity {
+    Identity { location: "https://example.com/a/model.gguf?x=/y".to_owned(), size: size as u64, tag: Some(tag.to_owned()) }
+}
+
+fn fill(home: &Directory, identity: &Identity) -> Result<(), Error> {
+    let source = Memory::new("file", bytes(identity.size as usize));
+    block_on(import(home, identity, &source, &mut |_| ControlFlow::Continue(())))
+}
+
+fn take_out(home: &Directory, identity: &Identity) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    let mut take = |piece: &[u8]| {
+        out.extend_from_slice(piece);
+        ControlFlow::Continue(())
+    };
+    block_on(export(home, identity, &mut take))?;
+    Ok(out)
+}
+
+#[test]
+fn what_is_kept_is_there_for_another_program_until_it_is_removed() {
+    let folder = Folder::new("kept");
+    let (old, new) = (identity(300_000, "old"), identity(9_000_001, "new"));
+    let home = Directory::new(&folder.0);
+    assert_eq!(block_on(home.list()).unwrap(), []);
+    fill(&home, &old).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    fill(&home, &new).unwrap();
+    let home = Directory::new(&folder.0);
+    let kept: Vec<_> = block_on(home.list()).unwrap().into_iter().map(|kept| (kept.identity, kept.bytes)).collect();
+    assert_eq!(kept, [(old.clone(), 300_000), (new.clone(), 9_000_001)]);
+    assert!(take_out(&home, &new).unwrap() == bytes(9_000_001));
+    block_on(home.remove(&old)).unwrap();
+    block_on(home.remove(&old)).unwrap();
+    assert_eq!(block_on(home.list()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_byte_that_changes_on_disk_is_noticed_and_its_chunk_forgotten() {
+    let folder = Folder::new("flip");
+    let (home, identity) = (Directory::new(&folder.0), identity(1_000_000, "1"));
+    fill(&home, &identity).unwrap();
+    let mut data = std::fs::read(folder.file("data")).unwrap();
+    data[600_000] ^= 4;
+    std::fs::write(folder.file("data"), data).unwrap();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let found = block_on(verify(&home, &identity, go_on)).unwrap();
+    assert_eq!((found.bad_chunks, found.sha256), (1, None));
+    assert!(matches!(take_out(&home, &identity), Err(Error::Incomplete { .. })));
+    fill(&home, &identity).unwrap();
+    assert!(take_out(&home, &identity).unwrap() == bytes(1_000_000));
+}
+
+#[test]
+fn data_that_was_cut_off_is_noticed() {
+    let folder = Folder::new("cut");
+    let (home, identity) = (Directory::new(&folder.0), identity(1_000_000, "1"));
+    fill(&home, &identity).unwrap();
+    std::fs::File::options().write(true).open(folder.file("data")).unwrap().set_len(300_000).unwrap();
+    let found = block_on(verify(&home, &identity, &mut |_| ControlFlow::Continue(()))).unwrap();
+    assert_eq!(found.bytes, 256 << 10);
+}
+
+#[test]
+fn a_limit_refuses_more_and_loses_nothing() {
+    let folder = Folder::new("limit");
+    let (small, large) = (identity(1_000_000, "small"), identity(9_000_000, "large"));
+    let home = Directory::with_limit(&folder.0, 6_000_000).unwrap();
+    fill(&home, &small).unwrap();
+    let got = fill(&home, &large);
+    assert!(matches!(got, Err(Error::Full { free: Some(_), .. })), "{got:?}");
+    assert!(take_out(&home, &small).unwrap() == bytes(1_000_000));
+    assert!(block_on(home.list()).unwrap().iter().map(|kept| kept.bytes).sum::<u64>() <= 6_000_000);
+    // After room is made it works again, also for a program that starts anew.
+    block_on(home.remove(&large)).unwrap();
+    let home = Directory::with_limit(&folder.0, 10_000_000).unwrap();
+    fill(&home, &large).unwrap();
+    assert!(take_out(&home, &large).unwrap() == bytes(9_000_000));
+}
+
+#[test]
+fn a_folder_of_a_newer_program_is_left_alone() {
+    let folder = Folder::new("newer");
+    let (home, identity) = (Directory::new(&folder.0), identity(1000, "1"));
+    fill(&home, &identity).unwrap();
+    let path = folder.file("file.json");
+    let text = std::fs::read_to_string(&path).unwrap().replace("\"version\": 1", "\"version\": 99");
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(block_on(home.list()).unwrap(), []);
+    match block_on(home.open(&identity)).map(|_| ()) {
+        Err(Error::Format { got, .. }) => assert_eq!(got, "99"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn two_users_of_a_folder_see_each_others_chunks_and_wait_for_each_others_claims() {
+    let folder = Folder::new("two");
+    let (first, second) = (Directory::new(&folder.0), Directory::new(&folder.0));
+    let identity = identity(1_000_000, "1");
+    let (a, b) = (block_on(first.open(&identity)).unwrap(), block_on(second.open(&identity)).unwrap());
+    assert_eq!(block_on(b.news()).unwrap(), []);
+    let chunk = store::Chunk { start: 500, len: 3, sum: store::checksum(b"abc") };
+    let mut extent = a.extent(500);
+    extent.push(b"abc");
+    block_on(extent.keep(vec![chunk])).unwrap();
+    assert_eq!(block_on(b.news()).unwrap(), [Change::Kept(chunk)]);
+    block_on(b.forget(501..502)).unwrap();
+    assert!(block_on(a.news()).unwrap().contains(&Change::Lost(501..502)));
+
+    let claim = block_on(a.claim(0..10)).unwrap();
+    // The same user may claim it again, and anybody a part far away.
+    block_on(a.claim(5..9)).unwrap();
+    block_on(b.claim(100 << 20..101 << 20)).unwrap();
+    let waits = std::cell::Cell::new(true);
+    let other = async {
+        b.claim(4..6).await.unwrap();
+        assert!(!waits.get(), "it did not wait");
+    };
+    let own = async {
+        let mut n = 0;
+        std::future::poll_fn(|cx| {
+            n += 1;
+            cx.waker().wake_by_ref();
+            if n < 50 { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        })
+        .await;
+        waits.set(false);
+        drop(claim);
+    };
+    block_on(futures_util::future::join(other, own));
+}
+
+#[test]
+fn a_note_is_written_whole() {
+    let folder = Folder::new("note");
+    let (home, identity) = (Directory::new(&folder.0), identity(10, "1"));
+    let shelf = block_on(home.open(&identity)).unwrap();
+    assert_eq!(block_on(shelf.note("heat")).unwrap(), None);
+    block_on(shelf.set_note("heat", &[1; 1000])).unwrap();
+    block_on(shelf.set_note("heat", &[2; 10])).unwrap();
+    assert_eq!(block_on(shelf.note("heat")).unwrap(), Some(vec![2; 10]));
+    assert_eq!(std::fs::read_dir(folder.file("notes")).unwrap().count(), 1);
+}
