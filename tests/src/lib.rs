@@ -1,6 +1,7 @@
 //! What the tests share: the committed vectors, a model on a GPU, and the same model on CPU twins.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
+pub mod cdn;
 mod twins;
 
 use std::path::{Path, PathBuf};
