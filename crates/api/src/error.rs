@@ -53,7 +53,10 @@ impl Error {
 fn store_code(error: &store::Error) -> &'static str {
     match error {
         store::Error::Cancelled { .. } => "aborted",
+        store::Error::Full { .. } => "quota",
         store::Error::Changed { .. } => "integrity",
+        store::Error::Incomplete { .. } => "invalid_request",
+        store::Error::Format { .. } => "unsupported",
         _ => "network",
     }
 }

@@ -1,16 +1,53 @@
 //! Options that several commands share, and how their values are read.
 
+use std::env;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use engine::SamplingOptions;
+use store::Directory;
 
-/// A model, for commands that read its header alone.
+/// A model, and where it is kept if it comes over the network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Model {
     /// A path, a URL, or a name from `cargo xtask models`
     #[arg(value_name = "MODEL")]
     pub(crate) location: String,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+}
+
+/// What is to be kept of that which comes over the network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cache {
+    #[command(flatten)]
+    place: CachePlace,
+    /// Keep nothing, and use nothing that is kept
+    #[arg(long, conflicts_with = "cache")]
+    no_cache: bool,
+}
+
+/// Where it is kept.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CachePlace {
+    /// Directory for what comes over the network [default: $QUIRE_CACHE, or quire where this system keeps caches]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+impl Cache {
+    /// `None` if nothing is to be kept, or there is no place for it.
+    pub(crate) fn home(&self) -> Option<Directory> {
+        if self.no_cache { None } else { self.place.home() }
+    }
+}
+
+impl CachePlace {
+    pub(crate) fn home(&self) -> Option<Directory> {
+        let named = || env::var_os("QUIRE_CACHE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.cache.clone().or_else(named).or_else(Directory::default_root).map(Directory::new)
+    }
 }
 
 /// What a loaded model may take.

@@ -70,7 +70,7 @@ struct Report {
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
-    let files = load::open(model).await?;
+    let files = load::open(&args.model).await?;
     let options = load::options(model, &files, args.limits.context)?;
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let prompt = args.prompt_ids(&loaded.tokenizer);
@@ -93,6 +93,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let whole = text.whole;
     loaded.settle().await;
     shown?;
+    load::note_problem(&files.library);
     show(&rest)?;
     if args.json {
         return output::json(&report(prompt.len(), whole, generated, loaded.stats()));

@@ -1,20 +1,39 @@
 //! From MODEL to a model that answers, with progress for those who watch.
 
+use std::io::{self, Write};
+use std::rc::Rc;
+
 use anyhow::{Context, Result};
 use api::{Files, LoadOptions};
 use engine::{Cancel, Gpu};
 use model::{Config, Options};
+use store::{Directory, Home, Library, OpenOptions};
 
-use crate::args::Limits;
+use crate::args::{self, Limits};
 use crate::locate::locate;
-use crate::output;
+use crate::{hub, output};
 
 /// Context where none is asked for.
 const DEFAULT_CONTEXT: u32 = 4096;
 
 /// Reads the headers of `model`'s files.
-pub(crate) async fn open(model: &str) -> Result<Files> {
-    Ok(Files::open(&locate(model)?).await?)
+pub(crate) async fn open(model: &args::Model) -> Result<Files> {
+    open_in(model.cache.home(), &model.location).await
+}
+
+/// The same, with what comes over the network kept in `home`.
+pub(crate) async fn open_in(home: Option<Directory>, model: &str) -> Result<Files> {
+    let location = locate(model)?;
+    let home = home.map(|home| Rc::new(home) as Rc<dyn Home>);
+    Ok(Files::open_with(&location, &OpenOptions { home, token: hub::token(&location), ..OpenOptions::default() }).await?)
+}
+
+/// Says why some of what came is not kept, if so.
+pub(crate) fn note_problem(library: &Library) {
+    if let Some(problem) = library.take_problem() {
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(io::stderr(), "quire: what is fetched is not kept: {problem}");
+    }
 }
 
 /// Options with a context of `context` positions, or what suits the model.
@@ -35,5 +54,6 @@ pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: O
     let options = LoadOptions { model: Options { slots: limits.slots, ..options }, max_gpu_bytes: limits.gpu_memory };
     let loaded = api::Model::load(files, gpu, options, &Cancel::default(), &mut on_progress).await;
     bar.finish_and_clear();
+    note_problem(&files.library);
     loaded.with_context(|| model.to_owned())
 }

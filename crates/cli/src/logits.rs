@@ -42,7 +42,7 @@ const ROWS: u32 = 64;
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
-    let files = load::open(model).await?;
+    let files = load::open(&args.model).await?;
     let options = load::options(model, &files, args.limits.context)?;
     let row_bytes = u64::from(model::Config::new(&files.directory)?.n_vocab) * 4;
     let most = u32::try_from(options.max_binding / row_bytes).unwrap_or(ROWS);

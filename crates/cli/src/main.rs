@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod chat;
 mod generate;
+mod hub;
 mod inspect;
 mod load;
 mod locate;

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let files = load::open(&args.model.location).await?;
+    let files = load::open(&args.model).await?;
     let named = || args.model.location.clone();
     let tokenizer = api::tokenizer(&files.directory).with_context(named)?;
     let dialect = Dialect::new(&files.directory, &tokenizer).with_context(named)?;

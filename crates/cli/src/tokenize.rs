@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let tokenizer = tokenizer(&args.model.location).await?;
+    let tokenizer = tokenizer(&args.model).await?;
     let input = output::stdin()?;
     if args.decode {
         let ids = args::ids(&input).map_err(anyhow::Error::msg).context("stdin")?;
@@ -32,9 +32,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     output::bytes(format!("{}\n", words.join(" ")).as_bytes())
 }
 
-pub(crate) async fn tokenizer(model: &str) -> Result<Tokenizer> {
+pub(crate) async fn tokenizer(model: &args::Model) -> Result<Tokenizer> {
     let files = load::open(model).await?;
-    api::tokenizer(&files.directory).with_context(|| model.to_owned())
+    api::tokenizer(&files.directory).with_context(|| model.location.clone())
 }
 
 fn decode(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Vec<u8>> {

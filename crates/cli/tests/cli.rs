@@ -1,8 +1,7 @@
 //! The program as it is run: what it prints, where, and how it ends.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -410,57 +409,4 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Serves `bytes` by range on a port of its own, and counts the bytes it gave.
-fn serve(bytes: Vec<u8>) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/nano.gguf", listener.local_addr().unwrap());
-    let given = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let count = given.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let _ = answer(stream.unwrap(), &bytes, &count);
-        }
-    });
-    (url, given)
-}
-
-/// One request a connection.
-fn answer(mut stream: TcpStream, bytes: &[u8], given: &std::sync::atomic::AtomicUsize) -> std::io::Result<()> {
-    let mut range = 0..bytes.len();
-    for line in BufReader::new(stream.try_clone()?).lines() {
-        let line = line?.to_ascii_lowercase();
-        if let Some((first, last)) = line.strip_prefix("range: bytes=").and_then(|range| range.split_once('-')) {
-            range = first.parse().unwrap()..last.parse::<usize>().unwrap() + 1;
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    range.end = range.end.min(bytes.len());
-    let (first, last, n) = (range.start, range.end - 1, range.len());
-    let total = bytes.len();
-    write!(
-        stream,
-        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{last}/{total}\r\nContent-Length: {n}\r\nConnection: close\r\n\r\n"
-    )?;
-    stream.write_all(&bytes[range])?;
-    given.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
-    Ok(())
-}
-
-#[test]
-fn a_url_is_read_by_range_and_inspect_reads_its_header_alone() {
-    // More data than the first prefix that is asked for.
-    let mut bytes = std::fs::read(vector("nano/nano.gguf")).unwrap();
-    let file_bytes = bytes.len();
-    bytes.resize(file_bytes + (8 << 20), 0);
-    let (url, given) = serve(bytes);
-    let report = json_of(&["inspect", &url, "--json"], "");
-    assert_eq!(report["files"][0]["location"], url.as_str());
-    assert!(given.load(std::sync::atomic::Ordering::Relaxed) < 2 << 20);
-    let far = json_of(&["generate", &url, "--tokens", "1,2,3", "--max-tokens", "4", "--json"], "");
-    let near = json_of(&["generate", &nano(), "--tokens", "1,2,3", "--max-tokens", "4", "--json"], "");
-    assert_eq!(far["ids"], near["ids"]);
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::plain::{Disk, Http};
 use super::serve::serve;
 use crate::locate::locate;
-use crate::{args, load, output};
+use crate::{load, output};
 
 /// Measure how long a missing expert takes, by tier: host memory, disk, HTTP
 ///
@@ -25,8 +25,9 @@ use crate::{args, load, output};
 /// is served over HTTP by this process itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct MissArgs {
-    #[command(flatten)]
-    model: args::Model,
+    /// A path, a URL, or a name from `cargo xtask models`
+    #[arg(value_name = "MODEL")]
+    model: String,
     /// Measurements of each kind, of which the median is taken
     #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -70,8 +71,9 @@ struct Times {
 }
 
 pub(super) async fn run(args: &MissArgs) -> Result<()> {
-    let location = locate(&args.model.location)?;
-    let files = load::open(&location).await?;
+    let location = locate(&args.model)?;
+    // Over the network is what is to be measured.
+    let files = load::open_in(None, &location).await?;
     let options = load::options(&location, &files, None)?;
     let gpu = Gpu::open().await?;
     let options = Options { max_binding: options.max_binding.min(gpu.max_binding()), ..options };

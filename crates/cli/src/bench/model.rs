@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use engine::{Cancel, Counters, Engine, Event, Generated, Request, SamplingOptions, Urgency};
 use serde::Serialize;
 
-use crate::args::Limits;
+use crate::args::{Cache, Limits};
 use crate::{load, output};
 
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,8 @@ pub(super) struct Options {
     decode: u32,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    cache: Cache,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -54,7 +56,7 @@ struct PerToken {
 const WARM_UP_DECODE: u32 = 4;
 
 pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
-    let files = load::open(model).await?;
+    let files = load::open_in(args.cache.home(), model).await?;
     let options = load::options(model, &files, args.limits.context)?;
     let (needed, context) = (u64::from(args.prefill) + u64::from(args.decode), options.context);
     if needed > u64::from(context) {

@@ -57,7 +57,7 @@ Ctrl-C stops an answer; at the prompt, twice, it leaves";
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let location = &args.model.location;
-    let files = load::open(location).await?;
+    let files = load::open(&args.model).await?;
     let options = load::options(location, &files, args.limits.context)?;
     let model = load::load(location, &files, &args.limits, options).await?;
     if model.dialect.is_none() {
