@@ -21,33 +21,25 @@ pub(crate) struct Model {
 /// What is to be kept of that which comes over the network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cache {
-    #[command(flatten)]
-    place: CachePlace,
+    /// Directory for what comes over the network [default: $QUIRE_CACHE, or quire where this system keeps caches]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// Keep nothing, and use nothing that is kept
     #[arg(long, conflicts_with = "cache")]
     no_cache: bool,
 }
 
-/// Where it is kept.
-#[derive(Debug, clap::Args)]
-pub(crate) struct CachePlace {
-    /// Directory for what comes over the network [default: $QUIRE_CACHE, or quire where this system keeps caches]
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-}
-
 impl Cache {
     /// `None` if nothing is to be kept, or there is no place for it.
     pub(crate) fn home(&self) -> Option<Directory> {
-        if self.no_cache { None } else { self.place.home() }
+        if self.no_cache { None } else { home(self.cache.clone()) }
     }
 }
 
-impl CachePlace {
-    pub(crate) fn home(&self) -> Option<Directory> {
-        let named = || env::var_os("QUIRE_CACHE").filter(|path| !path.is_empty()).map(PathBuf::from);
-        self.cache.clone().or_else(named).or_else(Directory::default_root).map(Directory::new)
-    }
+/// What is kept in `directory`, or where the environment or the system says.
+pub(crate) fn home(directory: Option<PathBuf>) -> Option<Directory> {
+    let named = || env::var_os("QUIRE_CACHE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    directory.or_else(named).or_else(Directory::default_root).map(Directory::new)
 }
 
 /// What a loaded model may take.

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod cache;
 mod chat;
 mod generate;
 mod hub;
@@ -45,6 +46,7 @@ enum Command {
     Chat(chat::Args),
     Generate(generate::Args),
     Bench(bench::Args),
+    Cache(cache::Args),
     Inspect(inspect::Args),
     Tokenize(tokenize::Args),
     Render(render::Args),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
             Command::Chat(args) => chat::run(args).await,
             Command::Generate(args) => generate::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::Cache(args) => cache::run(args).await,
             Command::Inspect(args) => inspect::run(args).await,
             Command::Tokenize(args) => tokenize::run(args).await,
             Command::Render(args) => render::run(args).await,

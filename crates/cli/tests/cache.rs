@@ -37,6 +37,18 @@ impl Kept {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What a run says that must fail.
+    fn failure(&self, args: &[&str]) -> String {
+        let output = self.quire(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// The data of the only file that is kept.
+    fn data(&self) -> PathBuf {
+        std::fs::read_dir(&self.0).unwrap().next().unwrap().unwrap().path().join("data")
+    }
+
     fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.stdout(args)).unwrap()
     }
@@ -158,4 +170,120 @@ fn a_token_goes_to_the_hub_alone_and_is_never_shown() {
     let output = run(&hub.url("missing.gguf"), &hub.url(""));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("missing.gguf") && !said.contains("hf_secret"), "{said}");
+}
+
+#[test]
+fn what_is_kept_is_listed_counted_and_removed() {
+    let kept = Kept::new("list");
+    let (_cdn, url) = serve_nano();
+    let size = std::fs::metadata(nano()).unwrap().len();
+    assert_eq!(kept.json(&["cache", "list", "--json"]), serde_json::json!([]));
+    assert!(kept.failure(&["cache", "has", &url]).contains("nothing is kept"));
+    kept.stdout(&["cache", "import", &url, &nano()]);
+    let listed = serde_json::json!([{ "url": url, "size": size, "kept": size, "tag": "\"one\"" }]);
+    assert_eq!(kept.json(&["cache", "--json", "list"]), listed);
+    assert!(kept.stdout(&["cache", "list"]).contains(&url));
+    for args in [&["cache", "size", "--json"][..], &["cache", "size", &url, "--json"]] {
+        assert_eq!(kept.json(args)["bytes"], size);
+    }
+    assert_eq!(kept.json(&["cache", "size", "https://example.com/other.gguf", "--json"])["bytes"], 0);
+    kept.stdout(&["cache", "has", &url]);
+    assert!(kept.failure(&["cache", "has", &nano()]).contains("is a file"));
+    assert_eq!(kept.json(&["cache", "remove", &url, "--json"])["bytes"], size);
+    assert_eq!(kept.json(&["cache", "has", &url, "--json"])["has"], false);
+    kept.stdout(&["cache", "import", &url, &nano()]);
+    kept.stdout(&["cache", "remove", "--all"]);
+    assert_eq!(std::fs::read_dir(&kept.0).unwrap().count(), 0);
+    assert_eq!(kept.quire(&["cache", "remove"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_flipped_byte_is_noticed_fetched_again_and_never_used() {
+    let kept = Kept::new("flip");
+    let (cdn, url) = serve_nano();
+    let ids = kept.generate(&url, &[])["ids"].clone();
+    let flip = |at: usize| {
+        let mut bytes = std::fs::read(kept.data()).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(kept.data(), bytes).unwrap();
+    };
+    flip(100_000);
+    let again = kept.generate(&url, &[]);
+    assert_eq!(again["ids"], ids);
+    let fetched = again["stats"]["bytes_fetched"].as_u64().unwrap();
+    assert!((1..=256 << 10).contains(&fetched), "{fetched}");
+    // And by who only looks for it.
+    flip(200_000);
+    assert_eq!(kept.json(&["cache", "verify", &url, "--json"])[0]["bad_chunks"], 1);
+    assert!(kept.stdout(&["cache", "verify"]).contains("good"));
+    assert_eq!(kept.json(&["cache", "verify", "--json"])[0]["bad_chunks"], 0);
+    cdn.reset_counts();
+    assert_eq!(kept.generate(&url, &[])["ids"], ids);
+    assert!(cdn.counts().bytes > 0);
+}
+
+#[test]
+fn whole_files_are_held_against_sums() {
+    let kept = Kept::new("sums");
+    let (_cdn, url) = serve_nano();
+    kept.stdout(&["cache", "import", &url, &nano()]);
+    let sum = kept.json(&["cache", "verify", "--json"])[0]["sha256"].as_str().unwrap().to_owned();
+    let sums = kept.0.with_extension("sums");
+    let check = |text: String| {
+        std::fs::write(&sums, text).unwrap();
+        kept.quire(&["cache", "verify", "--sums", sums.to_str().unwrap()])
+    };
+    assert_eq!(check(format!("{sum}  some/nano.gguf\n")).status.code(), Some(0));
+    let output = check(format!("{}  nano.gguf\n", "0".repeat(64)));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains(&sum) && said.contains("000 was expected"), "{said}");
+    let output = check(format!("{sum}  other.gguf\n"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no sum for nano.gguf"));
+    std::fs::remove_file(sums).unwrap();
+}
+
+#[test]
+fn a_model_is_imported_and_exported_without_a_network() {
+    let kept = Kept::new("import");
+    // Nobody listens there.
+    let url = "http://127.0.0.1:9/m/nano.gguf?download=true";
+    kept.stdout(&["cache", "import", url, &nano()]);
+    assert_eq!(kept.generate(url, &[])["ids"], kept.generate(&nano(), &[])["ids"]);
+    let out = kept.0.with_extension("out");
+    let _ = std::fs::remove_dir_all(&out);
+    std::fs::create_dir_all(&out).unwrap();
+    kept.stdout(&["cache", "export", url, out.to_str().unwrap()]);
+    kept.stdout(&["cache", "export", url, out.join("other.gguf").to_str().unwrap()]);
+    for name in ["nano.gguf", "other.gguf"] {
+        assert!(std::fs::read(out.join(name)).unwrap() == std::fs::read(nano()).unwrap());
+    }
+
+    // Of a set all files are meant, whichever is named.
+    for (i, len) in [(1, 300_000), (2, 20)] {
+        std::fs::write(out.join(format!("m-0000{i}-of-00002.gguf")), vec![i; len]).unwrap();
+    }
+    let set = "http://127.0.0.1:9/m-00002-of-00002.gguf";
+    kept.stdout(&["cache", "import", set, out.join("m-00001-of-00002.gguf").to_str().unwrap()]);
+    assert_eq!(kept.json(&["cache", "size", set, "--json"])["bytes"], 300_020);
+    assert!(kept.failure(&["cache", "export", set, out.join("x").to_str().unwrap()]).contains("is to be a directory"));
+    let exported = out.join("set");
+    std::fs::create_dir(&exported).unwrap();
+    assert_eq!(kept.json(&["cache", "export", set, exported.to_str().unwrap(), "--json"])["files"].as_array().unwrap().len(), 2);
+    assert_eq!(std::fs::read(exported.join("m-00002-of-00002.gguf")).unwrap(), [2; 20]);
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn what_is_kept_in_part_is_not_exported_and_another_size_not_imported() {
+    let kept = Kept::new("part");
+    let (_cdn, url) = serve_nano();
+    kept.stdout(&["cache", "import", &url, &nano()]);
+    std::fs::File::options().write(true).open(kept.data()).unwrap().set_len(1000).unwrap();
+    kept.stdout(&["cache", "verify"]);
+    let out = kept.0.with_extension("part-out");
+    let said = kept.failure(&["cache", "export", &url, out.to_str().unwrap()]);
+    assert!(said.contains("of 458496 bytes are kept") && !out.exists(), "{said}");
+    let said = kept.failure(&["cache", "import", &url, &vector("nano/nano-f32.gguf").display().to_string()]);
+    assert!(said.contains("the size was 458496, is 2044608"), "{said}");
+    assert!(kept.failure(&["cache", "has", &url]).contains("of 458496 bytes are kept"));
 }
