@@ -33,6 +33,8 @@ pub struct ExpertMap {
 pub struct TierBytes {
     pub network: u64,
     pub disk: u64,
+    /// Host memory, where some is given to weights.
+    pub ram: u64,
     /// Weights, uploaded.
     pub gpu: u64,
 }
@@ -121,9 +123,10 @@ impl Monitor {
     pub fn tiers(&self) -> TierBytes {
         let fixed = self.fixed();
         let gpu = self.experts().with_paging(|paging| paging.dense_bytes + paging.expert_bytes);
+        let ram = self.library().bytes_from_memory();
         match fixed.is_remote {
-            true => TierBytes { network: self.library().traffic().bytes, disk: self.library().bytes_served(), gpu },
-            false => TierBytes { network: 0, disk: fixed.header_bytes + gpu, gpu },
+            true => TierBytes { network: self.library().traffic().bytes, disk: self.library().bytes_served(), ram, gpu },
+            false => TierBytes { network: 0, disk: (fixed.header_bytes + gpu).saturating_sub(ram), ram, gpu },
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Stats {
     pub retries: u64,
     /// Bytes that were read of what is kept on this machine, or of files that are here anyway.
     pub bytes_disk: u64,
+    /// Bytes that host memory still held.
+    pub bytes_ram: u64,
     /// Bytes of weights that went to the GPU.
     pub bytes_gpu: u64,
     pub bytes_header: u64,
@@ -54,6 +56,7 @@ impl Stats {
             bytes_fetched: if fixed.is_remote { tiers.network } else { tiers.disk },
             retries: traffic.retries,
             bytes_disk: tiers.disk,
+            bytes_ram: tiers.ram,
             bytes_gpu: tiers.gpu,
             bytes_header: fixed.header_bytes,
             bytes_dense: paging.dense_bytes,

@@ -51,6 +51,9 @@ pub(crate) struct Limits {
     /// Take no more GPU memory than this, and page experts that do not fit: 4G, 512M, or plain bytes
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) gpu_memory: Option<u64>,
+    /// Hold so much of what is read of experts in this machine's memory, where the GPU does not have room: 4G, 512M, or plain bytes
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) ram: Option<u64>,
     /// Keep so many experts of each layer on the GPU, more than a token uses [default: all that fit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) slots: Option<u32>,

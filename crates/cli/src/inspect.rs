@@ -32,7 +32,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(&args.model).await?;
-    let Limits { context, gpu_memory, slots } = args.limits;
+    let Limits { context, gpu_memory, slots, .. } = args.limits;
     let options = Options { kv: args.kv.into(), slots, ..load::options(model, &files, context)? };
     let report = Report::new(&files, options, gpu_memory).with_context(|| model.clone())?;
     if args.json { output::json(&report) } else { output::bytes(report.text()?.as_bytes()) }

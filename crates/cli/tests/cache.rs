@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::cdn::{Cdn, Files, Spec};
 use tests::vector;
 
-const GENERATE: [&str; 6] = ["--tokens", "1,2,3", "--max-tokens", "4", "--json", "--ignore-eos"];
+const GENERATE: [&str; 4] = ["--tokens", "1,2,3", "--json", "--ignore-eos"];
 
 /// A directory of its own for what is kept, removed at the end.
 struct Kept(PathBuf);
@@ -54,7 +54,7 @@ impl Kept {
     }
 
     fn generate(&self, url: &str, more: &[&str]) -> Value {
-        self.json(&[&["generate", url], &GENERATE[..], more].concat())
+        self.json(&[&["generate", url, "--max-tokens", "4"], &GENERATE[..], more].concat())
     }
 }
 
@@ -119,7 +119,12 @@ fn two_runs_at_once_share_what_they_fetch() {
     // Slow enough that the second begins while the first fetches.
     let cdn = Cdn::start(Files::one("nano.gguf", bytes), Spec { bytes_per_second: Some(400_000), ..Spec::default() }, 0).unwrap();
     let url = cdn.url("nano.gguf");
-    let start = || kept.command(&[&["generate", &url], &GENERATE[..]].concat()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let start = || {
+        kept.command(&[&["generate", &url, "--max-tokens", "4"], &GENERATE[..]].concat())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
     let (first, second) = (start(), start());
     let ids = [first, second].map(|child| {
         let output = child.wait_with_output().unwrap();
@@ -286,4 +291,28 @@ fn what_is_kept_in_part_is_not_exported_and_another_size_not_imported() {
     let said = kept.failure(&["cache", "import", &url, &vector("nano/nano-f32.gguf").display().to_string()]);
     assert!(said.contains("the size was 458496, is 2044608"), "{said}");
     assert!(kept.failure(&["cache", "has", &url]).contains("of 458496 bytes are kept"));
+}
+
+#[test]
+fn host_memory_saves_reading_experts_again() {
+    let kept = Kept::new("ram");
+    let cdn = Cdn::start(Files::Below(vector("nano-moe16")), Spec::default(), 0).unwrap();
+    let far = cdn.url("nano-moe16.gguf");
+    let near = vector("nano-moe16/nano-moe16.gguf").display().to_string();
+    for model in [&far, &near] {
+        // Room for 5 of 16 experts a layer.
+        let run = |ram: &[&str]| {
+            let got = kept.json(&[&["generate", model, "--max-tokens", "16", "--slots", "5", "--no-cache"], &GENERATE[..], ram].concat());
+            let stat = |name: &str| got["stats"][name].as_u64().unwrap();
+            (got["ids"].clone(), stat("bytes_fetched"), stat("bytes_ram"), stat("bytes_gpu"))
+        };
+        let (ids, fetched, from_ram, _) = run(&[]);
+        assert_eq!(from_ram, 0);
+        let (ids_with, fetched_with, from_ram, to_gpu) = run(&["--ram", "16M"]);
+        assert_eq!(ids_with, ids);
+        assert!(from_ram > 0 && from_ram < to_gpu && fetched_with < fetched, "{from_ram} of {to_gpu}, {fetched_with} after {fetched}");
+        let (ids_with, _, from_less, _) = run(&["--ram", "100K"]);
+        assert_eq!(ids_with, ids);
+        assert!(from_less < from_ram, "{from_less}, {from_ram}");
+    }
 }

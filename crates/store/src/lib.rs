@@ -18,6 +18,7 @@ mod http;
 mod library;
 mod link;
 mod memory;
+mod ram;
 mod runs;
 mod source;
 

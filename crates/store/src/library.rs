@@ -10,8 +10,9 @@ use futures_util::{TryStreamExt, pin_mut, stream};
 
 use crate::cache::{Cached, Home};
 use crate::link::{Link, MOST};
+use crate::ram::Ram;
 use crate::runs::{Group, group, merge};
-use crate::source::check_range;
+use crate::source::{WINDOW_BYTES, check_range};
 use crate::{Error, Http, Priority, Retry, Run, Source, Traffic, platform};
 
 /// How often a reader is asked whether to go on while nothing comes.
@@ -45,6 +46,7 @@ pub struct Library {
     /// Of the shards, those that have a shelf.
     cached: Vec<Option<Rc<Cached>>>,
     link: Rc<Link>,
+    ram: Ram,
     problem: RefCell<Option<Rc<Error>>>,
 }
 
@@ -168,6 +170,17 @@ impl Library {
         self.cached.iter().flatten().map(|cached| cached.served.get()).sum()
     }
 
+    /// Holds runs that are read from now on in host memory too, at most so many bytes of them, for when they are read again.
+    /// What is read in the background is not held.
+    pub fn hold_in_memory(&self, bytes: u64) {
+        self.ram.set_budget(bytes);
+    }
+
+    /// Bytes that were read from host memory, and so from nowhere else.
+    pub fn bytes_from_memory(&self) -> u64 {
+        self.ram.served_bytes()
+    }
+
     /// Asks each server, by headers alone, whether what is kept is still what it has. To be polled beside other work.
     ///
     /// # Errors
@@ -236,6 +249,34 @@ impl Library {
             let shard = &self.shards[run.shard];
             check_range(shard.location(), &run.range, shard.size().await?)?;
         }
+        let mut far = Vec::new();
+        for (i, run) in runs.iter().enumerate() {
+            match self.ram.get(run) {
+                None => far.push(i),
+                Some(bytes) if bytes.chunks(WINDOW_BYTES).any(|piece| sink(i, piece).is_break()) => {
+                    return Err(Error::Cancelled { location: self.shards[run.shard].location().to_owned() });
+                }
+                Some(_) => {}
+            }
+        }
+        let runs: Vec<Run> = far.iter().map(|&i| runs[i].clone()).collect();
+        let is_held = |run: &Run| priority < Priority::Background && self.ram.takes(run.range.end - run.range.start);
+        let mut copies: Vec<Option<Vec<u8>>> = runs.iter().map(|run| is_held(run).then(Vec::new)).collect();
+        let mut copy = |i: usize, piece: &[u8]| {
+            copies[i].iter_mut().for_each(|copy| copy.extend_from_slice(piece));
+            sink(far[i], piece)
+        };
+        self.read_far(&runs, priority, &mut copy).await?;
+        for (run, copy) in runs.into_iter().zip(copies) {
+            if let Some(bytes) = copy {
+                self.ram.put(run, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what host memory does not hold.
+    async fn read_far(&self, runs: &[Run], priority: Priority, sink: &mut RunSink<'_>) -> Result<(), Error> {
         let sink = RefCell::new(sink);
         let groups = group(runs, |shard| self.shards[shard].is_remote());
         let reads = stream::iter(groups.iter().map(|group| Ok(self.read_group(runs, group, priority, &sink))));
