@@ -1,7 +1,8 @@
-//! What stands on a browser: `fetch` with a streamed body, `Blob` slices, time.
+//! What stands on a browser: `fetch` with a streamed body, `Blob` slices, storage, time.
 
 mod agent;
 mod blob;
+mod home;
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -13,6 +14,7 @@ use crate::{Error, Http, Source};
 
 pub(crate) use agent::{Agent, Answer};
 pub use blob::BlobFile;
+pub use home::{BrowserHome, Measured, Place, Quota, quota};
 
 /// Opens a URL; a relative one is resolved against the worker's own.
 ///

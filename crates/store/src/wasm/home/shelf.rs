@@ -1,0 +1,258 @@
+//! One version of one file in the browser's storage.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use futures_util::{StreamExt, stream};
+use js_sys::{Array, ArrayBuffer, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, FileSystemSyncAccessHandle};
+
+use super::NAME;
+use super::catalogue::{Catalogue, Id, What};
+use super::idb::{key, name_of};
+use super::locks::{Claims, Lock};
+use super::opfs::{PrivateFile, read_at};
+use super::places::{Part, Places};
+use super::writer::Job;
+use crate::cache::{CHUNK_BYTES, Change, Chunk, Claim, Extent, Shelf};
+use crate::platform::{copy, words};
+use crate::source::give;
+use crate::{Error, LocalFuture, Sink};
+
+/// Blobs that are read at once, ahead of the one that is wanted.
+const AT_ONCE: usize = 6;
+/// Blobs that are remembered: a name for bytes on the disk, which saves asking the database for it.
+const REMEMBERED: usize = 1024;
+
+/// What reading and writing share.
+pub(super) struct Inner {
+    pub(super) id: Id,
+    pub(super) location: String,
+    size: u64,
+    pub(super) catalogue: Rc<Catalogue>,
+    /// The OPFS file, where new extents go or old ones lie.
+    pub(super) file: Option<PrivateFile>,
+    /// Whether new extents go there.
+    pub(super) is_for_file: bool,
+    pub(super) places: RefCell<Places>,
+    /// Extents that nothing counts of any more; the next write removes them.
+    pub(super) dead: RefCell<Vec<u64>>,
+    /// Up to which row the journal has been read.
+    seen: Cell<Option<f64>>,
+    learning: futures_util::lock::Mutex<()>,
+    news: RefCell<Vec<Change>>,
+    blobs: RefCell<HashMap<u64, Blob>>,
+    claims: Claims,
+    pub(super) queue: RefCell<Vec<Job>>,
+    pub(super) is_writing: Cell<bool>,
+}
+
+impl Inner {
+    /// Reads what was added to the journal.
+    pub(super) async fn learn(&self) -> Result<(), Error> {
+        let _one = self.learning.lock().await;
+        let rows = self.catalogue.rows(self.id, self.seen.get()).await.map_err(|e| self.cannot_read(0..self.size, &e))?;
+        let Some(rows) = rows else {
+            // The file was removed.
+            self.places.take();
+            self.news.borrow_mut().push(Change::Lost(0..self.size));
+            return Ok(());
+        };
+        for row in rows {
+            let dead = self.places.borrow_mut().apply(&row);
+            self.dead.borrow_mut().extend(dead);
+            self.news.borrow_mut().extend(row.what.changes());
+            self.seen.set(Some(row.n));
+        }
+        Ok(())
+    }
+
+    fn cannot_read(&self, range: Range<u64>, thrown: &JsValue) -> Error {
+        Error::Read { location: format!("{} in {NAME}", self.location), start: range.start, end: range.end, cause: words(thrown) }
+    }
+
+    /// What a write of `needed` bytes threw.
+    pub(super) async fn cannot_write(&self, needed: u64, thrown: &JsValue) -> Error {
+        if name_of(thrown) == "QuotaExceededError" {
+            return super::full(needed).await;
+        }
+        Error::Write { location: format!("{} in {NAME}", self.location), cause: words(thrown) }
+    }
+
+    /// Alone with the end of the OPFS file, among all tabs.
+    pub(super) async fn alone(&self) -> Rc<Lock> {
+        let lock = Lock::ask(&format!("quire {} end", self.id));
+        lock.granted().await;
+        lock
+    }
+
+    async fn blob(&self, n: u64) -> Result<Blob, JsValue> {
+        if let Some(blob) = self.blobs.borrow().get(&n) {
+            return Ok(blob.clone());
+        }
+        let blob = self.catalogue.blob(self.id, n as f64).await?;
+        let mut blobs = self.blobs.borrow_mut();
+        if blobs.len() == REMEMBERED {
+            blobs.clear();
+        }
+        blobs.insert(n, blob.clone());
+        Ok(blob)
+    }
+
+    /// The bytes of a part, unless they can be read without waiting.
+    async fn bytes(&self, part: &Part, handle: Option<&FileSystemSyncAccessHandle>) -> Result<Option<Uint8Array>, JsValue> {
+        let from = part.range.start - part.extent.start;
+        let len = part.range.end - part.range.start;
+        match (part.extent.at, &self.file) {
+            (Some(_), Some(_)) if handle.is_some() => Ok(None),
+            (Some(at), Some(file)) => file.slice(at + from, len).await.map(Some),
+            (Some(_), None) => Err(JsValue::from_str("private files cannot be had")),
+            (None, _) => {
+                let slice = self.blob(part.n).await?.slice_with_f64_and_f64(from as f64, (from + len) as f64)?;
+                let buffer = JsFuture::from(slice.array_buffer()).await.inspect_err(|_| drop(self.blobs.borrow_mut().remove(&part.n)))?;
+                Ok(Some(Uint8Array::new(buffer.unchecked_ref::<ArrayBuffer>())))
+            }
+        }
+    }
+}
+
+pub(super) struct BrowserShelf(Rc<Inner>);
+
+impl BrowserShelf {
+    pub(super) fn new(id: Id, location: String, size: u64, catalogue: Rc<Catalogue>, file: Option<PrivateFile>, is_for_file: bool) -> Self {
+        Self(Rc::new(Inner {
+            id,
+            location,
+            size,
+            catalogue,
+            file,
+            is_for_file,
+            places: RefCell::default(),
+            dead: RefCell::default(),
+            seen: Cell::new(None),
+            learning: futures_util::lock::Mutex::new(()),
+            news: RefCell::default(),
+            blobs: RefCell::default(),
+            claims: Claims::new(format!("quire {id} part")),
+            queue: RefCell::default(),
+            is_writing: Cell::new(false),
+        }))
+    }
+}
+
+impl Shelf for BrowserShelf {
+    fn news(&self) -> LocalFuture<'_, Result<Vec<Change>, Error>> {
+        Box::pin(async {
+            self.0.learn().await?;
+            Ok(self.0.news.take())
+        })
+    }
+
+    fn read<'a>(&'a self, range: Range<u64>, sink: &'a mut Sink<'_>) -> LocalFuture<'a, Result<(), Error>> {
+        let shelf = &*self.0;
+        Box::pin(async move {
+            let parts = shelf.places.borrow().parts(&range);
+            let parts = parts.ok_or_else(|| shelf.cannot_read(range, &JsValue::from_str("not kept")))?;
+            let is_in_file = parts.iter().any(|part| part.extent.at.is_some());
+            let handle = match &shelf.file {
+                Some(file) if is_in_file => file.handle().await,
+                _ => None,
+            };
+            let shared = handle.as_ref();
+            let read = stream::iter(&parts).map(|part| async move { (part, shelf.bytes(part, shared).await) });
+            let mut read = read.buffered(AT_ONCE);
+            let mut window = vec![0; CHUNK_BYTES];
+            while let Some((part, bytes)) = read.next().await {
+                let bytes = bytes.map_err(|e| shelf.cannot_read(part.range.clone(), &e))?;
+                let mut at = part.range.start;
+                for &end in &part.ends {
+                    let piece = &mut window[..(end - at) as usize];
+                    match (&bytes, &handle) {
+                        (Some(bytes), _) => {
+                            copy(bytes, (at - part.range.start) as u32, piece);
+                        }
+                        (None, Some(handle)) => {
+                            let in_file = part.extent.at.unwrap_or_default() + (at - part.extent.start);
+                            read_at(handle, in_file, piece).map_err(|e| shelf.cannot_read(at..end, &e))?;
+                        }
+                        (None, None) => {}
+                    }
+                    give(&shelf.location, sink, piece)?;
+                    at = end;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn extent(&self, _: u64) -> Box<dyn Extent> {
+        Box::new(Growing { shelf: self.0.clone(), pieces: Array::new(), bytes: 0 })
+    }
+
+    fn forget(&self, range: Range<u64>) -> LocalFuture<'_, Result<(), Error>> {
+        let shelf = &*self.0;
+        Box::pin(async move {
+            let dead = std::mem::take(&mut *shelf.dead.borrow_mut());
+            let dead: Vec<f64> = dead.into_iter().map(|n| n as f64).collect();
+            match shelf.catalogue.append(shelf.id, &[(What::Lost(range), None)], &dead).await {
+                Ok(_) => shelf.learn().await,
+                Err(thrown) => Err(shelf.cannot_write(0, &thrown).await),
+            }
+        })
+    }
+
+    fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Claim, Error>> {
+        Box::pin(async move { Ok(self.0.claims.claim(range).await) })
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
+        let shelf = &*self.0;
+        Box::pin(async move {
+            let note = shelf.catalogue.get("notes", &key(shelf.id, &name.into())).await;
+            Ok(note.map_err(|e| shelf.cannot_read(0..0, &e))?.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec))
+        })
+    }
+
+    fn set_note<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> LocalFuture<'a, Result<(), Error>> {
+        let shelf = &*self.0;
+        Box::pin(async move {
+            let written = shelf.catalogue.put("notes", &key(shelf.id, &name.into()), &Uint8Array::from(bytes)).await;
+            match written {
+                Ok(()) => Ok(()),
+                Err(thrown) => Err(shelf.cannot_write(bytes.len() as u64, &thrown).await),
+            }
+        })
+    }
+}
+
+/// An extent on its way, in JavaScript's memory.
+struct Growing {
+    shelf: Rc<Inner>,
+    pieces: Array,
+    bytes: u64,
+}
+
+impl Extent for Growing {
+    fn push(&mut self, piece: &[u8]) {
+        self.pieces.push(&Uint8Array::from(piece));
+        self.bytes += piece.len() as u64;
+    }
+
+    fn keep(self: Box<Self>, chunks: Vec<Chunk>) -> LocalFuture<'static, Result<(), Error>> {
+        let (done, is_done) = oneshot::channel();
+        let Self { shelf, pieces, bytes } = *self;
+        shelf.queue.borrow_mut().push(Job { pieces, bytes, chunks, done });
+        if !shelf.is_writing.replace(true) {
+            wasm_bindgen_futures::spawn_local(super::writer::run(shelf));
+        }
+        Box::pin(async move {
+            let ended = |_| Error::Write { location: NAME.to_owned(), cause: "the writer has ended".to_owned() };
+            is_done.await.map_err(ended)?
+        })
+    }
+}
