@@ -1,6 +1,6 @@
 /** The page's side of the worker: calls with ids, parts, aborts. */
 
-import { abortError, QuireError } from "./errors.ts";
+import { abortError, type ErrorCode, QuireError } from "./errors.ts";
 import type { Calls, FromWorker, Op, ToWorker } from "./messages.ts";
 
 interface Pending {
@@ -14,9 +14,11 @@ export class Client {
   #pending = new Map<number, Pending>();
   #nextId = 1;
   #dead: QuireError | undefined;
+  #onWarning: (warning: QuireError) => void;
 
-  constructor(worker: Worker) {
+  constructor(worker: Worker, onWarning: (warning: QuireError) => void = () => {}) {
     this.#worker = worker;
+    this.#onWarning = onWarning;
     worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => this.#receive(data));
     worker.addEventListener("error", (event) => {
       event.preventDefault();
@@ -65,6 +67,11 @@ export class Client {
   }
 
   #receive(answer: FromWorker): void {
+    if (answer.kind === "warning") {
+      const { code, message } = JSON.parse(answer.json) as { code: ErrorCode; message: string };
+      this.#onWarning(new QuireError(code, message));
+      return;
+    }
     const pending = this.#pending.get(answer.id);
     if (!pending) return; // aborted here, still ending there
     if (answer.kind === "part") {

@@ -7,12 +7,14 @@
  * ```
  */
 
+import { absolute, askToPersist } from "./cache.ts";
 import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
 import { createStream } from "./stream.ts";
 import { isSupported } from "./support.ts";
-import type { ChatCompletion, ChatCompletionChunk, ChatRequest, EngineInfo, Progress, Stats } from "./types.ts";
+import type { CacheHome, ChatCompletion, ChatCompletionChunk, ChatRequest, EngineInfo, Progress, Stats } from "./types.ts";
 
+export { cache, type Cache } from "./cache.ts";
 export { QuireError, type ErrorCode } from "./errors.ts";
 export { isSupported, type Support } from "./support.ts";
 export type * from "./types.ts";
@@ -27,6 +29,13 @@ export interface EngineOptions {
   contextLength?: number;
   /** GPU memory that may be used, in bytes. */
   maxGpuBytes?: number;
+  /** Where what comes over the network is kept for the next visit; by default the place that reads faster here. */
+  cache?: CacheHome;
+  /**
+   * Told of what does not stop the work, now and later: that nothing can be kept here (`unsupported`), that the
+   * storage is full (`quota`), that another version is on the server (`integrity`).
+   */
+  onWarning?: (warning: QuireError) => void;
 }
 
 export interface CallOptions {
@@ -55,19 +64,21 @@ export interface Engine extends AsyncDisposable {
  * Rejects with a {@link QuireError}, or with an `AbortError` if `signal` fires.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { model, onProgress, signal, contextLength, maxGpuBytes } = options;
+  const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache } = options;
   const support = await isSupported();
   if (!support.ok) throw new QuireError("no_webgpu", support.reason);
-  const client = new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }));
+  const client = new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }), onWarning);
+  if (typeof model === "string" && cache !== "none") askToPersist();
   try {
     const info = await client.call(
       "load",
       {
         // The worker's own URL is another base than the page's.
-        model: typeof model === "string" ? new URL(model, document.baseURI).href : model,
+        model: typeof model === "string" ? absolute(model) : model,
         options: {
           ...(contextLength !== undefined && { contextLength }),
           ...(maxGpuBytes !== undefined && { maxGpuBytes }),
+          ...(cache !== undefined && { cache }),
         },
       },
       (json) => onProgress?.(JSON.parse(json) as Progress),

@@ -96,6 +96,8 @@ export interface EngineInfo {
   contextLength: number;
   /** Size of the model. */
   bytes: number;
+  /** Where what comes over the network is kept. */
+  cache: Exclude<CacheHome, "auto">;
 }
 
 /** What a model has cost since it was opened. Names as in OpenAI's usage; the same numbers as the terminal's. */
@@ -125,4 +127,49 @@ export interface Stats {
   /** By the host, of the GPU's buffers. */
   bytes_read: number;
   readbacks: number;
+}
+
+/**
+ * Where files are kept: Blobs in IndexedDB, the browser's private files (OPFS), nowhere, or the place that reads faster.
+ * What is kept in one place already is found whichever is chosen.
+ */
+export type CacheHome = "auto" | "indexeddb" | "opfs" | "none";
+
+/** One version of a file, all or parts of it kept. */
+export interface CachedFile {
+  url: string;
+  /** Bytes of the whole file. */
+  size: number;
+  /** Bytes of it that are kept. */
+  kept: number;
+  /** What the server tells versions by: an ETag or a date. */
+  tag: string | null;
+}
+
+/** What checking a file found. */
+export interface Verified {
+  chunks: number;
+  /** Bytes that are kept and good. */
+  bytes: number;
+  /** Chunks that were damaged; they are forgotten, and fetched again when they are needed. */
+  badChunks: number;
+  /** Of the whole file, if all of it is kept and good; of a set of shards, none. */
+  sha256: string | null;
+}
+
+/** What the browser allows this page's origin, in bytes, as far as it says. */
+export interface CacheEstimate {
+  usage: number;
+  quota: number;
+  /** Whether the browser has promised not to clear it by itself. */
+  persisted: boolean;
+  /** What `auto` chooses here; `null` if nothing can be kept. */
+  home: "indexeddb" | "opfs" | null;
+  /** Bytes per second of reading, as measured at the first use; `null` where nothing can be kept. */
+  rates: { indexeddb: number | null; opfs: number | null };
+}
+
+export interface CacheOptions {
+  onProgress?: (progress: { loaded: number; total: number }) => void;
+  signal?: AbortSignal;
 }

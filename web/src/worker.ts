@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from "./errors.ts";
 import type { Calls, FromWorker, Op, ToWorker } from "./messages.ts";
-import init, { Quire } from "./wasm/quire_web.js";
+import init, * as wasm from "./wasm/quire_web.js";
 
 const codes: ReadonlySet<string> = new Set<ErrorCode>([
   "no_webgpu",
@@ -24,7 +24,8 @@ const started = init({ module_or_path: new URL("./wasm/quire_web_bg.wasm", impor
 // A failure to start is reported by the call that needs the module.
 started.catch(() => {});
 
-let quire: Quire | undefined;
+let quire: wasm.Quire | undefined;
+let reader: wasm.CacheReader | undefined;
 /** The chat under way. It ends always, and a while after it was stopped: the GPU finishes what it was given. */
 let chatting: { signal: AbortSignal; ended: Promise<unknown> } | undefined;
 const running = new Map<number, AbortController>();
@@ -33,17 +34,18 @@ function post(message: FromWorker, transfer: Transferable[] = []): void {
   self.postMessage(message, { transfer });
 }
 
-function loaded(): Quire {
+function loaded(): wasm.Quire {
   if (!quire) throw { code: "invalid_request", message: "No model is loaded." };
   return quire;
 }
 
 async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): Promise<Calls[Op]["result"]> {
+  await started;
   const part = (json: string) => post({ id: call.id, kind: "part", json });
   switch (call.op) {
     case "load": {
-      await started;
-      const next = await Quire.load(call.model, call.options, part, signal);
+      const warn = (json: string) => post({ kind: "warning", json });
+      const next = await wasm.Quire.load(call.model, call.options, part, warn, signal);
       quire?.free();
       quire = next;
       return next.info();
@@ -54,6 +56,35 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       return await loaded().logits(call.ids, call.kvF16);
     case "stats":
       return loaded().stats();
+    case "cacheList":
+      return await wasm.cacheList();
+    case "cacheHas":
+      return await wasm.cacheHas(call.url);
+    case "cacheRemove":
+      return await wasm.cacheRemove(call.url);
+    case "cacheAdd":
+      return await wasm.cacheAdd(call.url, call.home, part, signal);
+    case "cacheVerify":
+      return await wasm.cacheVerify(call.url, part, signal);
+    case "cacheImport":
+      await wasm.cacheImport(call.file, call.url, part, signal);
+      return undefined;
+    case "cacheEstimate":
+      return await wasm.cacheEstimate();
+    case "cacheOpen":
+      reader?.free();
+      reader = undefined;
+      reader = await wasm.CacheReader.open(call.url);
+      return reader.size();
+    case "cacheRead": {
+      if (!reader) throw { code: "invalid_request", message: "No file is open." };
+      const bytes = await reader.read(call.start, call.end);
+      if (bytes.length === 0) {
+        reader.free();
+        reader = undefined;
+      }
+      return bytes;
+    }
   }
 }
 
@@ -86,7 +117,7 @@ self.addEventListener("message", async ({ data: call }: MessageEvent<ToWorker>) 
   running.set(call.id, controller);
   try {
     const result = await work(call, controller.signal);
-    post({ id: call.id, kind: "done", result }, result instanceof Float32Array ? [result.buffer] : []);
+    post({ id: call.id, kind: "done", result }, ArrayBuffer.isView(result) ? [result.buffer] : []);
   } catch (thrown) {
     post(failure(call.id, thrown, controller.signal));
   } finally {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { type ChatCompletionChunk, createEngine, type Engine, QuireError } from "../src/index.ts";
+import { cache, type ChatCompletionChunk, createEngine, type Engine, QuireError } from "../src/index.ts";
 import type { FromWorker, ToWorker } from "../src/messages.ts";
 
 /** Takes messages down and answers only when told to. */
@@ -203,4 +203,66 @@ test("unloading ends the worker and aborts what is under way", async () => {
   assert.ok(worker.isTerminated);
   await assert.rejects(under_way, isAbort);
   await assert.rejects(engine.stats(), { code: "invalid_request" });
+});
+
+test("what does not stop the work is told as a warning, also after loading", async () => {
+  const warnings: QuireError[] = [];
+  const loading = createEngine({ model: "m.gguf", cache: "opfs", onWarning: (warning) => warnings.push(warning) });
+  await new Promise((resolve) => setImmediate(resolve));
+  const worker = PlayedWorker.last;
+  const call = await worker.next();
+  assert.ok(call.op === "load");
+  assert.equal(call.options.cache, "opfs");
+  worker.say({ kind: "warning", json: '{"code":"unsupported","message":"no storage"}' });
+  worker.say({ id: call.id, kind: "done", result: '{"name":"m"}' });
+  await loading;
+  worker.say({ kind: "warning", json: '{"code":"quota","message":"full"}' });
+  assert.deepEqual(
+    warnings.map(({ code, message }) => [code, message]),
+    [
+      ["unsupported", "no storage"],
+      ["quota", "full"],
+    ],
+  );
+});
+
+test("the cache needs no WebGPU, resolves URLs against the page, and starts anew after a failure", async () => {
+  Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
+  const has = cache.has("m.gguf");
+  const worker = PlayedWorker.last;
+  const call = await worker.next();
+  assert.ok(call.op === "cacheHas");
+  assert.equal(call.url, "https://page.example/app/m.gguf");
+  worker.say({ id: call.id, kind: "done", result: true });
+  assert.equal(await has, true);
+
+  const removing = cache.remove("m.gguf");
+  worker.say({ id: (await worker.next()).id, kind: "failed", code: "unsupported", message: "no storage" });
+  await assert.rejects(removing, { code: "unsupported" });
+  assert.ok(worker.isTerminated);
+
+  const listing = cache.list();
+  assert.notEqual(PlayedWorker.last, worker);
+  const next = PlayedWorker.last;
+  next.say({ id: (await next.next()).id, kind: "failed", code: "unsupported", message: "no storage" });
+  await assert.rejects(listing);
+});
+
+test("an export is read piece by piece, as it is wanted, and ends its worker", async () => {
+  const exporting = cache.export("m.gguf");
+  const worker = PlayedWorker.last;
+  worker.say({ id: (await worker.next()).id, kind: "done", result: 3 });
+  const reader = (await exporting).getReader();
+  assert.equal(worker.sent.length, 0);
+  const read = reader.read();
+  const call = await worker.next();
+  assert.ok(call.op === "cacheRead" && call.start === 0);
+  worker.say({ id: call.id, kind: "done", result: Uint8Array.of(1, 2, 3) });
+  assert.deepEqual((await read).value, Uint8Array.of(1, 2, 3));
+  const last = reader.read();
+  const end = await worker.next();
+  assert.ok(end.op === "cacheRead" && end.start === 3);
+  worker.say({ id: end.id, kind: "done", result: new Uint8Array() });
+  assert.equal((await last).done, true);
+  assert.ok(worker.isTerminated);
 });

@@ -8,6 +8,19 @@ pub(crate) enum Failure {
     Aborted,
     Busy,
     Request(String),
+    /// A code of the JavaScript API, and words.
+    Coded(&'static str, String),
+}
+
+impl Failure {
+    /// Whether another version of a file is served than the one that reading began with.
+    pub(crate) fn is_change(&self) -> bool {
+        match self {
+            Self::Api(error) => error.code() == "integrity",
+            Self::Coded(code, _) => *code == "integrity",
+            _ => false,
+        }
+    }
 }
 
 impl From<api::Error> for Failure {
@@ -32,6 +45,7 @@ impl From<Failure> for JsValue {
             Failure::Aborted => ("aborted", "Aborted.".into()),
             Failure::Busy => ("busy", "The model is answering another request.".into()),
             Failure::Request(why) => ("invalid_request", why.clone()),
+            Failure::Coded(code, words) => (*code, words.clone()),
         };
         let error = js_sys::Error::new(&words);
         if matches!(failure, Failure::Aborted) {

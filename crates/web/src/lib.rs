@@ -3,8 +3,10 @@
 
 mod abort;
 mod adapter;
+pub mod cache;
 mod console;
 mod failure;
+mod kept;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +15,9 @@ use abort::Abort;
 use api::{Files, LoadOptions, Model, Progress, Request};
 use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
+use futures_util::future::{Either, select};
 use js_sys::Function;
+use kept::{Opened, Wanted, Warnings};
 use kernels::ops::KvType;
 use model::Options;
 use serde::{Deserialize, Serialize};
@@ -34,6 +38,8 @@ pub struct Quire {
     gpu: Gpu,
     /// Away while a call works with it.
     model: Cell<Option<Model>>,
+    home: Option<Rc<store::BrowserHome>>,
+    warnings: Warnings,
     info: String,
 }
 
@@ -42,6 +48,7 @@ pub struct Quire {
 struct JsLoadOptions {
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
+    cache: Wanted,
 }
 
 #[derive(Serialize)]
@@ -60,20 +67,24 @@ struct Info<'a> {
     context_length: u32,
     bytes: u64,
     gpu_bytes: u64,
+    /// Where what comes is kept.
+    cache: &'static str,
 }
 
 #[wasm_bindgen]
 impl Quire {
-    /// Opens a URL or a `File` and reads all weights. `options` and what `on_progress` gets are JSON's.
+    /// Opens a URL or a `File` and reads all weights. `options` and what `on_progress` gets are JSON's; so is what
+    /// `on_warning` gets, now and later, of what does not stop the work.
     pub async fn load(
         model: JsValue,
         options: JsValue,
         on_progress: Function,
+        on_warning: Function,
         signal: Option<web_sys::AbortSignal>,
     ) -> Result<Self, JsValue> {
         let abort = Abort::new(signal);
         let progress = |phase, Progress { loaded, total }| tell(&on_progress, &JsProgress { phase, loaded, total });
-        let opened = abort.guard(Self::open(model, options, &abort, &progress)).await;
+        let opened = abort.guard(Self::open(model, options, &abort, &progress, Warnings(on_warning))).await;
         opened.unwrap_or(Err(Failure::Aborted)).map_err(JsValue::from)
     }
 
@@ -90,6 +101,7 @@ impl Quire {
             let mut model = self.model.take().ok_or(Failure::Busy)?;
             let answer = model.chat(&request, abort.cancel(), &mut |chunk| tell(&on_chunk, &chunk)).await;
             self.model.set(Some(model));
+            self.warnings.check(&self.files.library, self.home.as_deref()).await;
             Ok::<_, Failure>(json(&answer?))
         };
         work.await.map_err(JsValue::from)
@@ -124,24 +136,64 @@ impl Quire {
 }
 
 impl Quire {
-    async fn open(model: JsValue, options: JsValue, abort: &Abort, progress: &dyn Fn(&'static str, Progress)) -> Result<Self, Failure> {
+    async fn open(
+        model: JsValue,
+        options: JsValue,
+        abort: &Abort,
+        progress: &dyn Fn(&'static str, Progress),
+        warnings: Warnings,
+    ) -> Result<Self, Failure> {
         let wanted: JsLoadOptions = match js_sys::JSON::stringify(&options).ok().and_then(|s| s.as_string()) {
             Some(text) => serde_json::from_str(&text).map_err(|e| Failure::Request(format!("load options: {e}")))?,
             None => JsLoadOptions::default(),
         };
         let gpu = Gpu::open().await?;
         progress("header", Progress { loaded: 0, total: 0 });
-        let files = match model.dyn_into::<web_sys::File>() {
-            Ok(file) => Files::from_sources(vec![Rc::new(store::BlobFile::from(file))]).await?,
-            Err(url) => Files::open(&url.as_string().ok_or_else(|| Failure::Request("model must be a URL or a File".into()))?).await?,
+        let url = match model.dyn_into::<web_sys::File>() {
+            Ok(file) => {
+                let files = Files::from_sources(vec![Rc::new(store::BlobFile::from(file))]).await?;
+                return Self::start(files, None, gpu, &wanted, abort, progress, warnings).await;
+            }
+            Err(url) => url.as_string().ok_or_else(|| Failure::Request("model must be a URL or a File".into()))?,
         };
+        let mut has_changed = false;
+        loop {
+            let begun = async {
+                let Opened { files, home, changed } = kept::open(&url, wanted.cache, &warnings).await?;
+                let starting = Self::start(files, home, gpu.clone(), &wanted, abort, progress, warnings.clone());
+                match select(Box::pin(starting), changed).await {
+                    Either::Left((started, _)) => started,
+                    Either::Right((Ok(()), _)) => Err(Failure::Coded("integrity", format!("{url} has changed on the server"))),
+                    Either::Right((Err(_), starting)) => starting.await,
+                }
+            };
+            match begun.await {
+                // What was kept of the old version is gone by now.
+                Err(failure) if failure.is_change() && !has_changed => has_changed = true,
+                done => return done,
+            }
+        }
+    }
+
+    async fn start(
+        files: Files,
+        home: Option<Rc<store::BrowserHome>>,
+        gpu: Gpu,
+        wanted: &JsLoadOptions,
+        abort: &Abort,
+        progress: &dyn Fn(&'static str, Progress),
+        warnings: Warnings,
+    ) -> Result<Self, Failure> {
         let trained = model::Config::new(&files.directory).map_err(api::Error::from)?.n_context;
         let default = Options::default();
         let options = LoadOptions {
             model: Options { context: wanted.context_length.unwrap_or(default.context.min(trained)), ..default },
             max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
         };
-        let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
+let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
+        // What came is the next visit's.
+        files.library.flush().await;
+        warnings.check(&files.library, home.as_deref()).await;
         let config = &model.engine.model().config;
         let info = json(&Info {
             name: &config.name,
@@ -150,8 +202,9 @@ impl Quire {
             context_length: model.engine.model().options.context,
             bytes: files.directory.tensors.iter().map(|t| t.bytes).sum(),
             gpu_bytes: model.engine.gpu_bytes(),
+            cache: home.as_ref().map_or("none", |home| kept::name(home.place())),
         });
-        Ok(Self { files, gpu, model: Cell::new(Some(model)), info })
+        Ok(Self { files, gpu, model: Cell::new(Some(model)), home, warnings, info })
     }
 }
 

@@ -5,16 +5,19 @@ export interface LoadOptions {
   contextLength?: number;
   /** GPU memory that may be used, in bytes. */
   maxGpuBytes?: number;
+  /** Where what comes over the network is kept. */
+  cache?: "auto" | "indexeddb" | "opfs" | "none";
 }
 
 /** A loaded model. Methods reject with `{ code, message }`, or with an `AbortError`. */
 export class Quire {
   private constructor();
-  /** `onProgress` is given the JSON of a `Progress`. */
+  /** `onProgress` is given the JSON of a `Progress`, `onWarning` of `{ code, message }`, also later. */
   static load(
     model: string | File,
     options: LoadOptions,
     onProgress: (json: string) => void,
+    onWarning: (json: string) => void,
     signal?: AbortSignal,
   ): Promise<Quire>;
   /** JSON of an `EngineInfo`. */
@@ -26,6 +29,40 @@ export class Quire {
   /** JSON of a `Stats`. */
   stats(): string;
   /** Frees the model's memory; no method may be called after it. */
+  free(): void;
+}
+
+/** JSON of a `CachedFile[]`. This and what follows needs neither a model nor a GPU. */
+export function cacheList(): Promise<string>;
+export function cacheHas(url: string): Promise<boolean>;
+/** Resolves to the bytes that were kept. */
+export function cacheRemove(url: string): Promise<number>;
+/** JSON of `{ size, fetched }`; `onProgress` is given that of `{ loaded, total }`, here and below. */
+export function cacheAdd(
+  url: string,
+  home: "auto" | "indexeddb" | "opfs",
+  onProgress: (json: string) => void,
+  signal?: AbortSignal,
+): Promise<string>;
+/** JSON of a `Verified`. */
+export function cacheVerify(url: string, onProgress: (json: string) => void, signal?: AbortSignal): Promise<string>;
+export function cacheImport(
+  file: Blob,
+  url: string,
+  onProgress: (json: string) => void,
+  signal?: AbortSignal,
+): Promise<void>;
+/** JSON of a `CacheEstimate`. */
+export function cacheEstimate(): Promise<string>;
+
+/** Reads a file that is kept whole, checked. */
+export class CacheReader {
+  private constructor();
+  static open(url: string): Promise<CacheReader>;
+  /** Bytes of the file. */
+  size(): number;
+  /** Bytes `start..end`, brought inside the file. */
+  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
   free(): void;
 }
 

@@ -1,0 +1,128 @@
+/** The files that are kept on this machine. Needs no engine and no WebGPU. */
+
+import { Client } from "./client.ts";
+import type { Calls, Op } from "./messages.ts";
+import type { CachedFile, CacheEstimate, CacheHome, CacheOptions, Verified } from "./types.ts";
+
+/** A URL may be that of any shard of a set; but for `export` and `import`, all of them are meant. */
+export interface Cache {
+  /** All files, also those of which only parts are kept; of each URL the oldest version first. */
+  list(): Promise<CachedFile[]>;
+  /** Bytes that are kept of all files. */
+  size(): Promise<number>;
+  /** Whether a model is kept whole, so that it opens without a network. */
+  has(url: string): Promise<boolean>;
+  /** Fetches what is missing of a model and keeps it. Resolves to its size and to the bytes that were fetched. */
+  add(
+    url: string,
+    options?: CacheOptions & { home?: Exclude<CacheHome, "none"> },
+  ): Promise<{ size: number; fetched: number }>;
+  /** Removes a model; resolves to the bytes that were kept of it. */
+  remove(url: string): Promise<number>;
+  /** Reads all that is kept of a model and holds it against its checksums. */
+  verify(url: string, options?: CacheOptions): Promise<Verified>;
+  /** A file that is kept whole, checked as it is read; `new Response(stream).blob()` makes it a Blob. */
+  export(url: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
+  /** Keeps a file that is here as what `url` would give, so that it is not fetched. */
+  import(file: Blob, url: string, options?: CacheOptions): Promise<void>;
+  /** What the browser allows, and which home it reads fastest. */
+  estimate(): Promise<CacheEstimate>;
+}
+
+export const cache: Cache = {
+  list,
+  size: async () => (await list()).reduce((sum, file) => sum + file.kept, 0),
+  has: (url) => call("cacheHas", { url: absolute(url) }),
+  async add(url, { home = "auto", ...options } = {}) {
+    askToPersist();
+    return JSON.parse(await call("cacheAdd", { url: absolute(url), home }, options)) as { size: number; fetched: number };
+  },
+  remove: (url) => call("cacheRemove", { url: absolute(url) }),
+  verify: async (url, options) =>
+    JSON.parse(await call("cacheVerify", { url: absolute(url) }, options)) as Verified,
+  export: exportFile,
+  async import(file, url, options) {
+    askToPersist();
+    await call("cacheImport", { file, url: absolute(url) }, options);
+  },
+  estimate: async () => JSON.parse(await call("cacheEstimate", {})) as CacheEstimate,
+};
+
+async function list(): Promise<CachedFile[]> {
+  return JSON.parse(await call("cacheList", {})) as CachedFile[];
+}
+
+/** What is read at once of a file that is exported. */
+const EXPORT_BYTES = 4 << 20;
+
+async function exportFile(url: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  // A worker of its own: it holds one file open.
+  const client = startWorker();
+  const end = <E>(error: E): never => {
+    client.terminate();
+    throw error;
+  };
+  await client.call("cacheOpen", { url: absolute(url) }).catch(end);
+  let start = 0;
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const bytes = await client.call("cacheRead", { start, end: start + EXPORT_BYTES }).catch(end);
+        start += bytes.length;
+        if (bytes.length > 0) {
+          controller.enqueue(bytes);
+          return;
+        }
+        controller.close();
+        client.terminate();
+      },
+      cancel: () => client.terminate(),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** How long a worker waits for the next call before it ends, and with it all that it holds open. */
+const IDLE_MS = 5000;
+
+let worker: { client: Client; calls: number; idle?: ReturnType<typeof setTimeout> } | undefined;
+
+function startWorker(): Client {
+  return new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }));
+}
+
+async function call<K extends Op>(
+  op: K,
+  args: Calls[K]["args"],
+  { onProgress, signal }: CacheOptions = {},
+): Promise<Calls[K]["result"]> {
+  const used = (worker ??= { client: startWorker(), calls: 0 });
+  clearTimeout(used.idle);
+  used.calls += 1;
+  const retire = () => {
+    if (worker === used) worker = undefined;
+    if (used.calls === 0) used.client.terminate();
+  };
+  try {
+    const onPart = (json: string) => onProgress?.(JSON.parse(json) as { loaded: number; total: number });
+    const result = await used.client.call(op, args, onPart, signal);
+    used.calls -= 1;
+    if (used.calls === 0) used.idle = setTimeout(retire, IDLE_MS);
+    return result;
+  } catch (error) {
+    // It may be the worker that failed, and the next call may need another.
+    used.calls -= 1;
+    retire();
+    throw error;
+  }
+}
+
+/** The worker's own URL is another base than the page's. */
+export function absolute(url: string): string {
+  return new URL(url, document.baseURI).href;
+}
+
+/** Asks that what is kept is not cleared when the disk fills up. Some browsers ask the person, so nothing waits for it. */
+export function askToPersist(): void {
+  void navigator.storage?.persist?.().catch(() => false);
+}
