@@ -1,159 +1,89 @@
 // What is kept of a model from one visit to the next: both homes, tabs that die, bytes that rot, storage that is full.
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 
-import { Profile } from "./profile.mjs";
-import { makeUp, Server } from "./server.mjs";
+import { call, exported, fill, flip, keptOf, MB, served, sha256, value } from "./kept.mjs";
+import { withProfile } from "./profile.mjs";
+import { makeUp } from "./server.mjs";
 
-const MB = 1 << 20;
 /** A checksum covers so much, and so much is committed at once. */
 const [CHUNK, EXTENT] = [256 << 10, 4 * MB];
+/** Requests of a download at once. */
+const REQUESTS = 4;
 const KILLS = 20;
 
-const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** In the page: does `method` of `cache`; resolves to `{ value }` or `{ code, message }`. */
-async function callCache([method, ...args]) {
-  const { cache } = await import(new URL("index.js", document.baseURI).href);
-  try {
-    return { value: await cache[method](...args) };
-  } catch (error) {
-    return { code: error.code ?? error.name, message: error.message };
-  }
-}
-
-const call = (page, ...args) => page.evaluate(callCache, args);
-
-/** The value of a call that must succeed. */
-async function value(page, ...args) {
-  const { value, code, message } = await call(page, ...args);
-  assert.equal(code, undefined, `cache.${args[0]}: ${code}: ${message}`);
-  return value;
-}
-
-const keptOf = async (page, url) => (await value(page, "list")).find((file) => file.url === url)?.kept ?? 0;
-
-/** In the page: the SHA-256 of what `cache.export` gives. */
-const exported = (page, url) =>
-  page.evaluate(async (url) => {
-    const { cache } = await import(new URL("index.js", document.baseURI).href);
-    const bytes = await new Response(await cache.export(url)).arrayBuffer();
-    const sum = await crypto.subtle.digest("SHA-256", bytes);
-    return [...new Uint8Array(sum)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  }, url);
-
-/** In the page: flips one byte of the first Blob, or of the first private file. */
-async function flip({ home, at }) {
-  const flipped = async (blob) => {
-    const bytes = new Uint8Array(await blob.arrayBuffer());
-    bytes[at] ^= 1;
-    return new Blob([bytes]);
-  };
-  if (home === "opfs") {
-    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("quire");
-    for await (const file of folder.values()) {
-      const blob = await flipped(await file.getFile());
-      const writable = await file.createWritable();
-      await writable.write(blob);
-      await writable.close();
-      return;
-    }
-  }
-  const done = (request) =>
-    new Promise((resolve, reject) => {
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
-  const db = await done(indexedDB.open("quire"));
-  const read = db.transaction("bytes").objectStore("bytes");
-  const [[key], [blob]] = await Promise.all([done(read.getAllKeys()), done(read.getAll())]);
-  const bad = await flipped(blob);
-  await done(db.transaction("bytes", "readwrite").objectStore("bytes").put(bad, key));
-  db.close();
-}
-
-/** Gives `test` a profile and a server of `size` bytes, and removes both. */
-async function withBoth(browser, size, test) {
-  const [profile, server] = await Promise.all([Profile.make(browser), Server.start(makeUp(size))]);
-  try {
-    return await test(profile, server);
-  } finally {
-    await server.stop().catch(() => {});
-    await profile.remove();
-  }
-}
-
-/** The tests that hold for each home. */
+/** The tests that hold for each home. `visit` is a browser with storage that lasts. */
 const ofHome = (home) => ({
-  async [`${home}: the second visit fetches no byte, and needs no network`](_, { url, browser }) {
-    return withBoth(browser, 24 * MB, async (profile, server) => {
-      const model = `${server.url}model.gguf`;
-      const first = await profile.visit();
-      let page = await first.open(url);
-      assert.equal(await value(page, "has", model), false);
+  async [`${home}: the second visit fetches no byte, and needs no network`](visit, { url }) {
+    return served(makeUp(24 * MB), async (server, model) => {
+      const first = await visit.open(url);
+      assert.equal(await value(first, "has", model), false);
       const begin = performance.now();
-      assert.deepEqual(await value(page, "add", model, { home }), { size: 24 * MB, fetched: 24 * MB });
+      assert.deepEqual(await value(first, "add", model, { home }), { size: 24 * MB, fetched: 24 * MB });
       const seconds = (performance.now() - begin) / 1000;
       await first.close();
       assert.equal(server.sent, 24 * MB);
-      server.sent = 0;
 
-      const second = await profile.visit();
-      page = await second.open(url);
-      assert.deepEqual(await value(page, "add", model, { home }), { size: 24 * MB, fetched: 0 });
-      assert.equal(server.sent, 0);
+      const second = await visit.open(url);
+      assert.deepEqual(await value(second, "add", model, { home }), { size: 24 * MB, fetched: 0 });
+      assert.equal(server.sent, 24 * MB);
       await server.stop();
-      assert.deepEqual(await value(page, "add", model, { home }), { size: 24 * MB, fetched: 0 });
-      assert.equal(await value(page, "has", model), true);
-      assert.equal(await exported(page, model), sha256(server.file));
+      assert.deepEqual(await value(second, "add", model, { home }), { size: 24 * MB, fetched: 0 });
+      assert.equal(await value(second, "has", model), true);
+      assert.equal(await exported(second, model), sha256(server.file));
       await second.close();
       return `kept at ${(24 / seconds).toFixed(0)} MiB/s`;
     });
   },
 
-  async [`${home}: a flipped byte is noticed, and its chunk alone is fetched again`](_, { url, browser }) {
-    return withBoth(browser, 12 * MB, async (profile, server) => {
-      const model = `${server.url}model.gguf`;
-      const first = await profile.visit();
-      let page = await first.open(url);
-      await value(page, "add", model, { home });
+  async [`${home}: a flipped byte is noticed, and its chunk alone is fetched again`](visit, { url }) {
+    return served(makeUp(12 * MB), async (server, model) => {
+      const first = await visit.open(url);
+      await value(first, "add", model, { home });
       await first.close();
-      const second = await profile.visit();
-      page = await second.open(url);
-      await page.evaluate(flip, { home, at: 1_000_000 });
-      server.sent = 0;
+      const page = await visit.open(url);
+      await page.evaluate(flip, { model, at: 1_000_000 });
       assert.deepEqual(await value(page, "add", model, { home }), { size: 12 * MB, fetched: CHUNK });
-      assert.equal(server.sent, CHUNK);
+      assert.equal(server.sent, 12 * MB + CHUNK);
       assert.equal(await exported(page, model), sha256(server.file));
 
-      await page.evaluate(flip, { home, at: 2_000_000 });
-      const found = await value(page, "verify", model);
-      assert.equal(found.badChunks, 1);
+      await page.evaluate(flip, { model, at: 2_000_000 });
+      assert.equal((await value(page, "verify", model)).badChunks, 1);
       assert.equal((await call(page, "export", model)).code, "invalid_request");
       assert.equal((await value(page, "add", model, { home })).fetched, CHUNK);
       assert.equal((await value(page, "verify", model)).sha256, sha256(server.file));
-      await second.close();
+      await page.close();
     });
   },
 
-  async [`${home}: killed ${KILLS} times in the middle, each visit goes on where the last one was`](_, { url, browser }) {
-    return withBoth(browser, 128 * MB, async (profile, server) => {
-      const model = `${server.url}model.gguf`;
-      server.bandwidth = 24 * MB;
+  async [`${home}: two tabs fetch no byte twice, and both have all of them`](visit, { url }) {
+    return served(makeUp(24 * MB), async (server, model) => {
+      server.bandwidth = 16 * MB;
+      const pages = [await visit.open(url), await visit.open(url)];
+      const added = await Promise.all(pages.map((page) => value(page, "add", model, { home })));
+      assert.equal(server.sent, 24 * MB, `each fetched ${added.map(({ fetched }) => fetched)}`);
+      for (const page of pages) {
+        assert.equal(await exported(page, model), sha256(server.file));
+        await page.close();
+      }
+      return added.map(({ fetched }) => `${(fetched / MB).toFixed(1)} MiB`).join(" and ");
+    });
+  },
+
+  async [`${home}: killed at ${KILLS} random moments, each visit goes on where the last one was`](_, { url, browser }) {
+    const test = async (profile, server, model) => {
+      server.bandwidth = 48 * MB;
       let visit = await profile.visit();
       let page = await visit.open(url);
       const lost = [];
-      let [kept, seed] = [0, 7];
+      let [kept, counted, seed] = [0, 0, 7];
       for (let kill = 1; kill <= KILLS; kill += 1) {
-        server.sent = 0;
-        const work = call(page, "add", model, { home }).catch(() => {});
         seed = (seed * 1103515245 + 12345) % 2147483648;
-        await pause(100 + (seed / 2147483648) * 900);
+        const work = call(page, "add", model, { home }).catch(() => {});
+        await Promise.race([work, server.hasSent(server.sent + Math.floor((seed / 2147483648) * 16 * MB))]);
         // Now the tab, now the whole browser.
-        if (kill % 5 === 0) {
+        if (kill % 10 === 0) {
           await visit.kill();
           visit = await profile.visit();
         } else {
@@ -163,157 +93,158 @@ const ofHome = (home) => ({
         page = await visit.open(url);
         const now = await keptOf(page, model);
         assert.ok(now >= kept, `${kept - now} bytes that were kept are gone`);
-        lost.push(kept + server.sent - now);
-        kept = now;
-        if (kept === server.file.length) break;
+        lost.push(kept + (server.sent - counted) - now);
+        [kept, counted] = [now, server.sent];
       }
+      assert.ok(kept > 0 && kept < server.file.length, `${kept} bytes are kept`);
+      // Of each request an extent that grows; what waits to be written; what is on the wire.
       const most = Math.max(...lost);
-      // Six requests, each with an extent that grows, and those that were being written.
-      assert.ok(most <= 6 * EXTENT + 32 * MB, `${most} bytes were lost at once`);
+      assert.ok(most <= REQUESTS * EXTENT + 32 * MB, `${most} bytes were lost at once`);
       server.bandwidth = Infinity;
       assert.equal((await value(page, "verify", model)).badChunks, 0);
       assert.equal((await value(page, "add", model, { home })).fetched, server.file.length - kept);
       assert.equal(await exported(page, model), sha256(server.file));
       await visit.close();
-      const mean = lost.reduce((sum, bytes) => sum + bytes, 0) / lost.length;
-      return `${lost.length} kills; fetched again after one: ${(mean / MB).toFixed(1)} MiB on average, ${(most / MB).toFixed(1)} at most`;
-    });
-  },
-
-  async [`${home}: two tabs fetch no byte twice, and both have all of them`](_, { url, browser }) {
-    return withBoth(browser, 24 * MB, async (profile, server) => {
-      const model = `${server.url}model.gguf`;
-      server.bandwidth = 16 * MB;
-      const visit = await profile.visit();
-      const pages = [await visit.open(url), await visit.open(url)];
-      const added = await Promise.all(pages.map((page) => value(page, "add", model, { home })));
-      assert.equal(server.sent, 24 * MB, `each fetched ${added.map(({ fetched }) => fetched)}`);
-      for (const page of pages) assert.equal(await exported(page, model), sha256(server.file));
-      await visit.close();
-      return `${added.map(({ fetched }) => `${(fetched / MB).toFixed(1)} MiB`).join(" and ")}`;
-    });
+      const mean = (server.sent - server.file.length) / KILLS;
+      return `fetched again after a kill: ${(mean / MB).toFixed(1)} MiB on average, ${(most / MB).toFixed(1)} at most`;
+    };
+    return withProfile(browser, (profile) => served(makeUp(192 * MB), (server, model) => test(profile, server, model)));
   },
 
   async [`${home}: full storage is a quota error; nothing is lost, and with room it goes on`](_, { url, browser }) {
-    return withBoth(browser, 48 * MB, async (profile, server) => {
-      const model = `${server.url}model.gguf`;
-      // Firefox gives an origin 10 MiB at least, or a fifth of this limit in KiB.
-      const limit = (kib) => ({ prefs: { "dom.quotaManager.temporaryStorage.fixedLimit": kib } });
-      let visit = await profile.visit(limit(100 * 1024));
-      let page = await visit.open(url);
-      const setQuota = async (quotaSize) => {
-        const session = await page.createCDPSession();
-        await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(url).origin, quotaSize });
-      };
-      if (browser === "Chromium") await setQuota(20 * MB);
+    const test = async (profile, server, model) => {
+      const visit = await profile.visit({ storage: 44 * MB });
+      const page = await visit.open(url);
+      const other = `${server.url}other.gguf`;
+      await value(page, "add", other, { home });
       const full = await call(page, "add", model, { home });
       assert.equal(full.code, "quota", JSON.stringify(full));
-      assert.match(full.message, /4\.2 MB more are needed.*cache\.remove makes room; kept are http/);
+      assert.match(full.message, /4\.2 MB more are needed.*cache\.remove makes room; kept are .*other\.gguf \(33\.6 MB\)/);
       const kept = await keptOf(page, model);
-      assert.ok(kept > 0 && kept <= 20 * MB, `${kept} bytes are kept`);
+      assert.ok(kept > 0 && kept <= 12 * MB, `${kept} bytes are kept`);
       assert.equal((await value(page, "verify", model)).badChunks, 0);
 
-      if (browser === "Chromium") await setQuota(undefined);
-      else {
-        await visit.close();
-        visit = await profile.visit(limit(-1));
-        page = await visit.open(url);
-      }
-      assert.equal((await value(page, "add", model, { home })).fetched, 48 * MB - kept);
+      assert.equal(await value(page, "remove", other), 32 * MB);
+      assert.equal((await value(page, "add", model, { home })).fetched, 32 * MB - kept);
       assert.equal(await exported(page, model), sha256(server.file));
       await visit.close();
       return full.message;
-    });
+    };
+    return withProfile(browser, (profile) => served(makeUp(32 * MB), (server, model) => test(profile, server, model)));
   },
 });
 
 export const tests = {
-  async "the faster home is measured once and chosen"(_, { url, browser }) {
-    return withBoth(browser, 4 * MB, async (profile) => {
-      const visit = await profile.visit();
+  async "the faster home is measured once and chosen"(visit, { url }) {
+    const page = await visit.open(url);
+    const begin = performance.now();
+    const { home, rates, quota } = await value(page, "estimate");
+    const seconds = (performance.now() - begin) / 1000;
+    assert.ok(rates.indexeddb > 0 && rates.opfs > 0 && quota > 0);
+    assert.equal(home, rates.opfs > rates.indexeddb ? "opfs" : "indexeddb");
+    assert.deepEqual((await value(page, "estimate")).rates, rates);
+    await page.close();
+    const [blobs, files] = [rates.indexeddb, rates.opfs].map((rate) => `${(rate / 1e6).toFixed(0)} MB/s`);
+    return `${home}; IndexedDB ${blobs}, OPFS ${files}; ${seconds.toFixed(2)} s with the start of the worker`;
+  },
+
+  async "the browser is asked not to clear what is kept"(visit, { url }) {
+    return served(makeUp(1 * MB), async (_, model) => {
       const page = await visit.open(url);
-      const begin = performance.now();
-      const { home, rates, quota } = await value(page, "estimate");
-      const seconds = (performance.now() - begin) / 1000;
-      assert.ok(rates.indexeddb > 0 && rates.opfs > 0 && quota > 0);
-      assert.equal(home, rates.opfs > rates.indexeddb ? "opfs" : "indexeddb");
-      assert.deepEqual((await value(page, "estimate")).rates, rates);
-      await visit.close();
-      const [blobs, files] = [rates.indexeddb, rates.opfs].map((rate) => `${(rate / 1e6).toFixed(0)} MB/s`);
-      return `${home}; IndexedDB ${blobs}, OPFS ${files}; ${seconds.toFixed(2)} s with the start of the worker`;
+      await page.evaluate(() => {
+        const { persist } = StorageManager.prototype;
+        StorageManager.prototype.persist = function () {
+          globalThis.isAsked = true;
+          return persist.call(this);
+        };
+      });
+      await value(page, "add", model);
+      assert.equal(await page.evaluate(() => globalThis.isAsked), true);
+      assert.equal((await value(page, "estimate")).persisted, true);
+      await page.close();
     });
   },
 
   ...ofHome("indexeddb"),
   ...ofHome("opfs"),
 
-  async "what is imported is not fetched, and can be listed, exported and removed"(_, { url, browser }) {
-    return withBoth(browser, 6 * MB, async (profile, server) => {
-      const model = `${server.url}model.gguf`;
-      const visit = await profile.visit();
+  async "what is imported is not fetched, and can be listed, exported and removed"(visit, { url }) {
+    return served(makeUp(6 * MB), async (server, model) => {
       const page = await visit.open(url);
+      const others = await value(page, "size");
       await page.evaluate(async (model) => {
         const { cache } = await import(new URL("index.js", document.baseURI).href);
         const file = await (await fetch(model)).blob();
         await cache.import(file, model);
       }, model);
-      server.sent = 0;
+      const { sent } = server;
       assert.deepEqual(await value(page, "add", model), { size: 6 * MB, fetched: 0 });
       const list = await value(page, "list");
-      assert.deepEqual(list, [{ url: model, size: 6 * MB, kept: 6 * MB, tag: null }]);
-      assert.equal(await value(page, "size"), 6 * MB);
+      assert.deepEqual(list.at(-1), { url: model, size: 6 * MB, kept: 6 * MB, tag: null });
+      assert.equal(await value(page, "size"), others + 6 * MB);
       assert.equal(await exported(page, model), sha256(server.file));
-      assert.equal(server.sent, 0);
+      assert.equal(server.sent, sent);
       assert.equal(await value(page, "remove", model), 6 * MB);
-      assert.deepEqual(await value(page, "list"), []);
+      assert.deepEqual(await value(page, "list"), list.slice(0, -1));
       assert.equal(await value(page, "remove", model), 0);
-      await visit.close();
+      await page.close();
     });
   },
 
-  async "another version on the server takes the place of the old one"(_, { url, browser }) {
-    return withBoth(browser, 6 * MB, async (profile, server) => {
-      const model = `${server.url}model.gguf`;
-      const visit = await profile.visit();
+  async "another version on the server takes the place of the old one"(visit, { url }) {
+    return served(makeUp(6 * MB), async (server, model) => {
       const page = await visit.open(url);
       await value(page, "add", model);
       [server.file, server.tag] = [makeUp(6 * MB, 2), '"2"'];
       assert.equal((await value(page, "add", model)).fetched, 6 * MB);
       assert.equal(await exported(page, model), sha256(server.file));
-      assert.equal((await value(page, "list")).length, 1);
-      await visit.close();
+      assert.equal((await value(page, "list")).filter(({ url }) => url === model).length, 1);
+      await page.close();
     });
   },
 
-  async "a database of an older program is taken over, one of a newer program is left alone"(_, { url, browser }) {
-    return withBoth(browser, 4 * MB, async (profile) => {
-      const visit = await profile.visit();
+  async "a file that not everybody may read is fetched with a token, which is kept nowhere"(visit, { url }) {
+    return served(makeUp(1 * MB), async (server, model) => {
+      server.token = "hf_secret";
       const page = await visit.open(url);
-      const make = (version) =>
-        page.evaluate(async (version) => {
-          await new Promise((resolve, reject) => {
-            const request = indexedDB.open("quire", version);
-            request.onupgradeneeded = ({ oldVersion }) => {
-              if (oldVersion > 0) return;
-              const files = request.result.createObjectStore("files", { keyPath: "id", autoIncrement: true });
-              for (const store of ["journal", "bytes", "notes"]) request.result.createObjectStore(store);
-              files.add({ location: "https://example.com/a.gguf", size: 5, tag: null });
-            };
-            request.onsuccess = () => resolve(request.result.close());
-            request.onerror = () => reject(request.error);
-          });
-        }, version);
-      await make(1);
-      const kept = [{ url: "https://example.com/a.gguf", size: 5, kept: 0, tag: null }];
-      assert.deepEqual(await value(page, "list"), kept);
-      await make(1000);
-      const newer = await call(page, "list");
-      assert.equal(newer.code, "unsupported");
-      assert.match(newer.message, /format newer/);
-      await visit.close();
+      assert.equal((await call(page, "add", model)).code, "network");
+      assert.equal((await value(page, "add", model, { token: server.token })).fetched, 1 * MB);
+      assert.equal((await value(page, "add", model)).fetched, 0);
+      assert.equal(await visit.profile.holds(server.token), false);
+      await page.close();
     });
   },
 
+  async "a database of an older program is taken over, one of a newer program is left alone"(visit, { url }) {
+    const page = await visit.open(url);
+    await page.evaluate(() => new Promise((resolve) => (indexedDB.deleteDatabase("quire").onsuccess = resolve)));
+    const make = (version) =>
+      page.evaluate(async (version) => {
+        await new Promise((resolve, reject) => {
+          const request = indexedDB.open("quire", version);
+          request.onupgradeneeded = ({ oldVersion }) => {
+            if (oldVersion > 0) return;
+            const files = request.result.createObjectStore("files", { keyPath: "id", autoIncrement: true });
+            for (const store of ["journal", "bytes", "notes"]) request.result.createObjectStore(store);
+            files.add({ location: "https://example.com/a.gguf", size: 5, tag: null });
+          };
+          request.onsuccess = () => resolve(request.result.close());
+          request.onerror = () => reject(request.error);
+        });
+      }, version);
+    await make(1);
+    const kept = [{ url: "https://example.com/a.gguf", size: 5, kept: 0, tag: null }];
+    assert.deepEqual(await value(page, "list"), kept);
+    await make(1000);
+    const newer = await call(page, "list");
+    assert.equal(newer.code, "unsupported");
+    assert.match(newer.message, /format newer/);
+    await page.close();
+  },
+};
+
+/** `tab` is in a private window of Chromium. */
+export const inPrivate = {
   async "in a private window the cache works or says that it cannot"(tab, { url }) {
     await tab.goto(`${url}?model=`);
     const { home } = await value(tab, "estimate");
@@ -324,46 +255,82 @@ export const tests = {
   },
 };
 
-/** In the page: loads a model, runs it, and tells what it cost. */
-async function loadOnce({ model, cache }) {
+/** What takes a hand in the worker, which Puppeteer has in Chromium alone. */
+export const inChromium = {
+  async "without Web Locks all is kept as well, and no request counts as cancelled"(visit, { url }) {
+    return served(makeUp(12 * MB), async (_, model) => {
+      const page = await visit.open(url);
+      // Starts the worker, which stays for a while.
+      await value(page, "estimate");
+      const [worker] = page.workers();
+      const hasLocks = await worker.evaluate(() => {
+        delete Object.getPrototypeOf(navigator).locks;
+        return "locks" in navigator;
+      });
+      assert.equal(hasLocks, false);
+      const cancelled = [];
+      await worker.client.send("Network.enable");
+      worker.client.on("Network.loadingFailed", (event) => cancelled.push(event.errorText));
+      assert.equal((await value(page, "add", model)).fetched, 12 * MB);
+      assert.equal(await value(page, "has", model), true);
+      assert.deepEqual(cancelled, []);
+      await page.close();
+    });
+  },
+};
+
+/** In the page: loads a model from each home, runs it, and tells what that cost. */
+async function loadEach({ url, homes }) {
   const { createEngine } = await import(new URL("index.js", document.baseURI).href);
-  const warnings = [];
-  const engine = await createEngine({ model, cache, onWarning: ({ code }) => warnings.push(code) });
-  const logits = await engine.logits(Uint32Array.of(1, 2, 3));
-  const [info, stats] = [engine.info, await engine.stats()];
-  await engine.unload();
-  return { cache: info.cache, fetched: stats.bytes_fetched, logits: [...logits.subarray(0, 16)], warnings };
+  const told = {};
+  for (const home of homes) {
+    const warnings = [];
+    const onWarning = ({ code }) => warnings.push(code);
+    const engine = await createEngine({ model: `${url}${home}.gguf`, cache: home, onWarning });
+    const logits = await engine.logits(Uint32Array.of(1, 2, 3));
+    const { bytes_fetched: fetched } = await engine.stats();
+    told[home] = { cache: engine.info.cache, fetched, warnings, logits: [...logits.subarray(0, 16)] };
+    await engine.unload();
+  }
+  return told;
 }
 
 export const withEngine = {
   async "a cached model opens and answers with no network at all"(_, { url, browser }) {
     const nano = await readFile(new URL("../vectors/nano/nano.gguf", import.meta.url));
-    const notes = [];
-    for (const home of ["indexeddb", "opfs", "none"]) {
-      const [profile, server] = await Promise.all([Profile.make(browser), Server.start(nano)]);
-      try {
-        const model = `${server.url}nano.gguf`;
-        const first = await profile.visit({ webgpu: true });
-        const was = await (await first.open(url)).evaluate(loadOnce, { model, cache: home });
-        await first.close();
-        assert.equal(was.cache, home);
-        assert.equal(was.fetched, server.sent);
-        const second = await profile.visit({ webgpu: true });
-        const page = await second.open(url);
-        if (home === "none") {
-          assert.equal((await page.evaluate(loadOnce, { model, cache: home })).fetched, was.fetched);
-        } else {
-          await server.stop();
-          const now = await page.evaluate(loadOnce, { model, cache: home });
-          assert.deepEqual(now, { ...was, fetched: 0 });
-        }
-        await second.close();
-        notes.push(`${home}: ${was.fetched} bytes of ${nano.length} at first`);
-      } finally {
-        await server.stop().catch(() => {});
-        await profile.remove();
-      }
-    }
-    return notes.join(", ");
+    const test = async (profile, server) => {
+      const first = await profile.visit({ webgpu: true });
+      let page = await first.open(url);
+      const was = await page.evaluate(loadEach, { url: server.url, homes: ["indexeddb"] });
+      assert.equal(was.indexeddb.fetched, server.sent);
+      assert.deepEqual(was.indexeddb.warnings, []);
+      await value(page, "add", `${server.url}opfs.gguf`, { home: "opfs" });
+      await first.close();
+      await server.stop();
+
+      const second = await profile.visit({ webgpu: true });
+      page = await second.open(url);
+      const now = await page.evaluate(loadEach, { url: server.url, homes: ["indexeddb", "opfs"] });
+      await second.close();
+      assert.deepEqual(now.indexeddb, { ...was.indexeddb, fetched: 0 });
+      assert.deepEqual(now.opfs, { ...now.indexeddb, cache: "opfs" });
+      return `${was.indexeddb.fetched} bytes of ${nano.length} at the first visit, 0 at the second`;
+    };
+    return withProfile(browser, (profile) => served(nano, (server) => test(profile, server)));
+  },
+
+  async "a model opens and answers where there is no room to keep it, which is said"(_, { url, browser }) {
+    const nano = await readFile(new URL("../vectors/nano/nano.gguf", import.meta.url));
+    const test = async (profile, server) => {
+      const visit = await profile.visit({ webgpu: true, storage: 12 * MB });
+      const page = await visit.open(url);
+      await page.evaluate(fill);
+      const { auto } = await page.evaluate(loadEach, { url: server.url, homes: ["auto"] });
+      assert.deepEqual(auto.warnings, ["quota"]);
+      assert.equal(auto.fetched, server.sent);
+      assert.ok(auto.logits.every(Number.isFinite));
+      await visit.close();
+    };
+    return withProfile(browser, (profile) => served(nano, (server) => test(profile, server)));
   },
 };

@@ -13,10 +13,10 @@ if (!url) {
 const only = process.argv[2] ?? "";
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
-for (const [browser, { open, maxTokens }] of Object.entries(browsers)) {
-  for (const { name: suite, webgpu = true, tests } of suites) {
-    if (!`${browser}: ${suite}`.includes(only)) continue;
-    const opened = await open({ webgpu }).catch((error) => ({ error }));
+for (const [browser, { maxTokens }] of Object.entries(browsers)) {
+  for (const { name: suite, only: where = browser, open = browsers[browser].open, webgpu = true, tests } of suites) {
+    if (where !== browser || !`${browser}: ${suite}`.includes(only)) continue;
+    const opened = await open({ webgpu, browser }).catch((error) => ({ error }));
     for (const [name, test] of Object.entries(tests)) {
       const line = `${browser}: ${suite}: ${name}`;
       const begin = performance.now();

@@ -1,6 +1,6 @@
 // A server of one made-up file for other origins: ranges, as fast as it is told, and what it sent.
 
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { createServer } from "node:http";
 
 /** Bytes of which no two stretches are alike. */
@@ -24,8 +24,11 @@ export class Server {
   sent = 0;
   /** Bytes a second, over all connections. */
   bandwidth = Infinity;
+  /** Who has not got it is answered 401. */
+  token;
   #http;
   #free = 0;
+  #progress = new EventEmitter();
 
   /** Serves `file`, a buffer, at any path. */
   static async start(file, tag = '"1"') {
@@ -39,7 +42,13 @@ export class Server {
     return server;
   }
 
+  /** Waits until so many bytes are sent. */
+  async hasSent(bytes) {
+    while (this.sent < bytes) await once(this.#progress, "sent");
+  }
+
   async stop() {
+    if (!this.#http.listening) return;
     this.#http.closeAllConnections();
     this.#http.close();
     await once(this.#http, "close");
@@ -47,9 +56,17 @@ export class Server {
 
   async #answer(request, answer) {
     answer.setHeader("Access-Control-Allow-Origin", "*");
-    answer.setHeader("Access-Control-Allow-Headers", "Range");
+    answer.setHeader("Access-Control-Allow-Headers", "Range, Authorization");
     answer.setHeader("Access-Control-Expose-Headers", "Content-Range, ETag");
     answer.setHeader("ETag", this.tag);
+    if (request.method === "OPTIONS") {
+      answer.writeHead(204).end();
+      return;
+    }
+    if (this.token && request.headers.authorization !== `Bearer ${this.token}`) {
+      answer.writeHead(401).end();
+      return;
+    }
     const { length } = this.file;
     const asked = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
     const [start, end] = asked ? [Number(asked[1]), Math.min(Number(asked[2] || length - 1) + 1, length)] : [0, length];
@@ -64,7 +81,10 @@ export class Server {
       const piece = this.file.subarray(at, Math.min(end, at + PIECE));
       await this.#turn(piece.length);
       if (answer.destroyed) return;
-      if (end - start > 1) this.sent += piece.length;
+      if (end - start > 1) {
+        this.sent += piece.length;
+        this.#progress.emit("sent");
+      }
       if (!answer.write(piece)) await this.#drained(answer);
     }
     answer.end();

@@ -1,14 +1,18 @@
-// What must hold in every browser. The tests of a suite share one tab and run in order; each is a sentence.
+// What must hold in every browser. The tests of a suite share one tab, or what its `open` gives, and run in order; each
+// is a sentence.
 
 import * as cache from "./cache.mjs";
 import * as engine from "./engine.mjs";
 import * as page from "./page.mjs";
+import { openProfile } from "./profile.mjs";
 
 export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
   { name: "the page", tests: page.conversation },
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
-  { name: "the cache", webgpu: false, tests: cache.tests },
-  { name: "the cached engine", webgpu: false, tests: cache.withEngine },
+  { name: "the cache", open: openProfile, tests: cache.tests },
+  { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
+  { name: "the cache in private", webgpu: false, tests: cache.inPrivate },
+  { name: "the cached engine", open: openProfile, tests: cache.withEngine },
 ];

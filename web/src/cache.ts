@@ -15,7 +15,11 @@ export interface Cache {
   /** Fetches what is missing of a model and keeps it. Resolves to its size and to the bytes that were fetched. */
   add(
     url: string,
-    options?: CacheOptions & { home?: Exclude<CacheHome, "none"> },
+    options?: CacheOptions & {
+      home?: Exclude<CacheHome, "none">;
+      /** As for an engine. */
+      token?: string;
+    },
   ): Promise<{ size: number; fetched: number }>;
   /** Removes a model; resolves to the bytes that were kept of it. */
   remove(url: string): Promise<number>;
@@ -33,9 +37,10 @@ export const cache: Cache = {
   list,
   size: async () => (await list()).reduce((sum, file) => sum + file.kept, 0),
   has: (url) => call("cacheHas", { url: absolute(url) }),
-  async add(url, { home = "auto", ...options } = {}) {
+  async add(url, { home = "auto", token, ...options } = {}) {
     askToPersist();
-    return JSON.parse(await call("cacheAdd", { url: absolute(url), home }, options)) as { size: number; fetched: number };
+    const added = await call("cacheAdd", { url: absolute(url), home, token }, options);
+    return JSON.parse(added) as { size: number; fetched: number };
   },
   remove: (url) => call("cacheRemove", { url: absolute(url) }),
   verify: async (url, options) =>

@@ -31,6 +31,8 @@ export interface EngineOptions {
   maxGpuBytes?: number;
   /** Where what comes over the network is kept for the next visit; by default the place that reads faster here. */
   cache?: CacheHome;
+  /** Bearer token for a model that not everybody may read: sent to the URL's own origin alone, and kept nowhere. */
+  token?: string;
   /**
    * Told of what does not stop the work, now and later: that nothing can be kept here (`unsupported`), that the
    * storage is full (`quota`), that another version is on the server (`integrity`).
@@ -64,7 +66,7 @@ export interface Engine extends AsyncDisposable {
  * Rejects with a {@link QuireError}, or with an `AbortError` if `signal` fires.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache } = options;
+  const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache, token } = options;
   const support = await isSupported();
   if (!support.ok) throw new QuireError("no_webgpu", support.reason);
   const client = new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }), onWarning);
@@ -79,6 +81,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           ...(contextLength !== undefined && { contextLength }),
           ...(maxGpuBytes !== undefined && { maxGpuBytes }),
           ...(cache !== undefined && { cache }),
+          ...(token !== undefined && { token }),
         },
       },
       (json) => onProgress?.(JSON.parse(json) as Progress),

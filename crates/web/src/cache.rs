@@ -140,22 +140,29 @@ pub async fn remove(url: String) -> Result<f64, JsValue> {
     with_home(remove, &Abort::new(None)).await
 }
 
-/// Fetches a file and its other shards whole, but for what is kept. JSON of `{ size, fetched }`, bytes. `home` is as in the
-/// options of an engine.
+/// Fetches a file and its other shards whole, but for what is kept. JSON of `{ size, fetched }`, bytes. `home` and `token`
+/// are as in the options of an engine.
 #[wasm_bindgen(js_name = cacheAdd)]
-pub async fn add(url: String, place: String, on_progress: Function, signal: Option<web_sys::AbortSignal>) -> Result<String, JsValue> {
+pub async fn add(
+    url: String,
+    home: String,
+    token: Option<String>,
+    on_progress: Function,
+    signal: Option<web_sys::AbortSignal>,
+) -> Result<String, JsValue> {
     let abort = Abort::new(signal);
     let work = async {
-        let wanted: Wanted = serde_json::from_value(place.into()).map_err(|e| Failure::Request(format!("cache: {e}")))?;
+        let wanted: Wanted = serde_json::from_value(home.into()).map_err(|e| Failure::Request(format!("cache: {e}")))?;
         let home = match wanted.open().await {
             Ok(Some(home)) => home,
             Ok(None) => return Err(Failure::Request("with \"none\" nothing can be added".into())),
             Err(error) => return Err(failed(&error, None).await),
         };
-        let mut added = add_to(&home, &url, &on_progress).await;
+        let options = OpenOptions { home: Some(home.clone() as Rc<dyn Home>), token, ..OpenOptions::default() };
+        let mut added = add_to(&options, &url, &on_progress).await;
         if matches!(added, Err(Error::Changed { .. })) {
             // What was kept of the old version is gone by now.
-            added = add_to(&home, &url, &on_progress).await;
+            added = add_to(&options, &url, &on_progress).await;
         }
         match added {
             Ok(added) => Ok(json(&added)),
@@ -165,9 +172,8 @@ pub async fn add(url: String, place: String, on_progress: Function, signal: Opti
     abort.guard(work).await.unwrap_or(Err(Failure::Aborted)).map_err(JsValue::from)
 }
 
-async fn add_to(home: &Rc<BrowserHome>, url: &str, on_progress: &Function) -> Result<Added, Error> {
-    let options = OpenOptions { home: Some(home.clone() as Rc<dyn Home>), ..OpenOptions::default() };
-    let library = Library::open(&shard_locations(url), &options).await?;
+async fn add_to(options: &OpenOptions, url: &str, on_progress: &Function) -> Result<Added, Error> {
+    let library = Library::open(&shard_locations(url), options).await?;
     // Without a network there is nobody to be asked.
     let asked = select(Box::pin(library.revalidate()), Box::pin(sleep(PATIENCE))).await;
     if let Either::Left((Err(error @ Error::Changed { .. }), _)) = asked {

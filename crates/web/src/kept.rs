@@ -112,15 +112,16 @@ pub(crate) struct Opened {
 }
 
 /// Opens a URL; without storage where it cannot be had, which is said.
-pub(crate) async fn open(url: &str, wanted: Wanted, warnings: &Warnings) -> Result<Opened, Failure> {
+pub(crate) async fn open(url: &str, wanted: Wanted, token: Option<String>, warnings: &Warnings) -> Result<Opened, Failure> {
     let home = match wanted.open().await {
         Ok(home) => home,
         Err(error) => {
-            warnings.tell("unsupported", format!("Nothing will be kept for the next visit: {error}"));
+            let (code, words) = describe(&error, None).await;
+            warnings.tell(code, format!("Nothing will be kept for the next visit: {words}"));
             None
         }
     };
-    let options = OpenOptions { home: home.clone().map(|home| home as Rc<dyn Home>), ..OpenOptions::default() };
+    let options = OpenOptions { home: home.clone().map(|home| home as Rc<dyn Home>), token, ..OpenOptions::default() };
     let files = Files::open_with(url, &options).await?;
     let (tell, changed) = oneshot::channel();
     let (library, warnings) = (files.library.clone(), warnings.clone());

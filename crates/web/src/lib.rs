@@ -49,6 +49,8 @@ struct JsLoadOptions {
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
     cache: Wanted,
+    /// For a gated repository.
+    token: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -159,7 +161,7 @@ impl Quire {
         let mut has_changed = false;
         loop {
             let begun = async {
-                let Opened { files, home, changed } = kept::open(&url, wanted.cache, &warnings).await?;
+                let Opened { files, home, changed } = kept::open(&url, wanted.cache, wanted.token.clone(), &warnings).await?;
                 let starting = Self::start(files, home, gpu.clone(), &wanted, abort, progress, warnings.clone());
                 match select(Box::pin(starting), changed).await {
                     Either::Left((started, _)) => started,
@@ -190,7 +192,7 @@ impl Quire {
             model: Options { context: wanted.context_length.unwrap_or(default.context.min(trained)), ..default },
             max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
         };
-let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
+        let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
         // What came is the next visit's.
         files.library.flush().await;
         warnings.check(&files.library, home.as_deref()).await;

@@ -7,6 +7,8 @@ export interface LoadOptions {
   maxGpuBytes?: number;
   /** Where what comes over the network is kept. */
   cache?: "auto" | "indexeddb" | "opfs" | "none";
+  /** Bearer token, for the URL's own origin alone. */
+  token?: string;
 }
 
 /** A loaded model. Methods reject with `{ code, message }`, or with an `AbortError`. */
@@ -41,6 +43,7 @@ export function cacheRemove(url: string): Promise<number>;
 export function cacheAdd(
   url: string,
   home: "auto" | "indexeddb" | "opfs",
+  token: string | undefined,
   onProgress: (json: string) => void,
   signal?: AbortSignal,
 ): Promise<string>;

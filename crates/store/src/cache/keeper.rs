@@ -16,6 +16,8 @@ use crate::{Error, LocalFuture};
 
 /// How long nothing is written after a write has failed: room may be made meanwhile.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How long an extent grows, on a slow link: what came in this time may be lost with the process.
+const GROWTH: Duration = Duration::from_secs(2);
 /// Bytes on their way to the shelf before a reader has to wait.
 pub(crate) const MOST_PENDING: u64 = 32 << 20;
 
@@ -143,6 +145,7 @@ pub(crate) struct Keeper<'a> {
 /// An extent that grows.
 struct Open {
     extent: Box<dyn Extent>,
+    began: Instant,
     /// Bytes of the extent.
     len: usize,
     chunks: Vec<Chunk>,
@@ -199,6 +202,7 @@ impl<'a> Keeper<'a> {
         let (start, most) = (self.at, self.store.shelf.extent_bytes());
         let open = self.open.get_or_insert_with(|| Open {
             extent: self.store.shelf.extent(start),
+            began: Instant::now(),
             len: 0,
             chunks: Vec::new(),
             start,
@@ -213,7 +217,8 @@ impl<'a> Keeper<'a> {
         if open.chunk_len == CHUNK_BYTES {
             open.close_chunk();
         }
-        if open.len == most {
+        let is_old = open.chunk_len == 0 && open.began.elapsed() >= GROWTH;
+        if open.len == most || is_old {
             self.finish();
         }
         n

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gloo_timers::callback::Timeout;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{AbortController, ReadableStreamDefaultReader};
 
 use super::{copy, words};
@@ -42,16 +42,24 @@ impl Agent {
         let response = watch.over(request.send()).await.map_err(|e| watch.cause(e.to_string()))?;
         let headers = Headers::from_fn(|name| response.headers().get(name));
         let reader = response.body().map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
+        let left = match ask {
+            Ask::Range(_) => response.headers().get("content-length").and_then(|bytes| bytes.parse().ok()),
+            Ask::Head => Some(0),
+        };
         Ok(Answer {
             status: response.status(),
             redirected: response.redirected().then(|| response.url()),
             headers,
             reader,
+            left,
             piece: None,
-            watch,
+            watch: Rc::new(watch),
         })
     }
 }
+
+/// The rest of a body that is not worth breaking off.
+const REST_BYTES: u64 = 16 << 10;
 
 /// The answer to one request. Dropping it aborts what is still under way.
 #[derive(Debug)]
@@ -61,9 +69,11 @@ pub(crate) struct Answer {
     pub(crate) redirected: Option<String>,
     pub(crate) headers: Headers,
     reader: Option<ReadableStreamDefaultReader>,
+    /// Bytes of the body that have not been handed on, if it is known how many it has.
+    left: Option<u64>,
     /// What the stream gave last, and how far it has been handed on. The browser chooses its size.
     piece: Option<(Uint8Array, u32)>,
-    watch: Watch,
+    watch: Rc<Watch>,
 }
 
 impl Answer {
@@ -74,6 +84,7 @@ impl Answer {
                 if *at < piece.length() {
                     let n = copy(piece, *at, window);
                     *at += n;
+                    self.left = self.left.map(|left| left.saturating_sub(u64::from(n)));
                     return Ok(n as usize);
                 }
                 self.piece = None;
@@ -82,16 +93,35 @@ impl Answer {
                 return Ok(0);
             };
             let read = self.watch.over(JsFuture::from(reader.read())).await.map_err(|e| self.watch.cause(words(&e)))?;
-            let field = |name: &str| Reflect::get(&read, &name.into()).unwrap_or(JsValue::UNDEFINED);
-            if field("done").is_truthy() {
+            if is_end(&read) {
                 return Ok(0);
             }
-            match field("value").dyn_into::<Uint8Array>() {
+            match Reflect::get(&read, &"value".into()).unwrap_or_default().dyn_into::<Uint8Array>() {
                 Ok(piece) => self.piece = Some((piece, 0)),
                 Err(other) => return Err(Cause::Connection(words(&other))),
             }
         }
     }
+}
+
+impl Drop for Answer {
+    /// Broken off just before its end, a request would count as cancelled, and its connection would be lost.
+    fn drop(&mut self) {
+        let Some(reader) = self.reader.take().filter(|_| self.left.is_some_and(|left| left <= REST_BYTES)) else {
+            return;
+        };
+        let watch = self.watch.clone();
+        spawn_local(async move {
+            while let Ok(read) = watch.over(JsFuture::from(reader.read())).await
+                && !is_end(&read)
+            {}
+        });
+    }
+}
+
+/// Whether what a reader gave is the end.
+fn is_end(read: &JsValue) -> bool {
+    Reflect::get(read, &"done".into()).is_ok_and(|done| done.is_truthy())
 }
 
 /// Aborts a request when nothing arrives for too long, or when it is dropped.

@@ -15,7 +15,7 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{IdbCursorDirection, IdbDatabase, IdbObjectStoreParameters};
 
-use super::idb::{Closed, Database, Step, Transaction, done, key, keys_of, name_of};
+use super::idb::{Closed, Database, Step, Transaction, done, is_full, key, keys_of};
 use crate::cache::{Change, Chunk, Identity};
 use crate::{Error, platform::words};
 
@@ -125,15 +125,16 @@ pub(super) struct Catalogue {
 
 impl Catalogue {
     pub(super) async fn open() -> Result<Self, Error> {
-        let opened = Database::open(NAME, STEPS).await.map_err(|closed| match closed {
-            Closed::Newer => Error::Format { location: super::NAME.to_owned(), known: STEPS.len() as u32, got: "newer".to_owned() },
-            Closed::Blocked => Error::Open {
-                location: super::NAME.to_owned(),
-                cause: "another tab with an older version of this program is open".to_owned(),
-            },
-            Closed::Failed(thrown) => Error::Open { location: super::NAME.to_owned(), cause: words(&thrown) },
-        });
-        Ok(Self { db: opened? })
+        let location = super::NAME.to_owned();
+        match Database::open(NAME, STEPS).await {
+            Ok(db) => Ok(Self { db }),
+            Err(Closed::Newer) => Err(Error::Format { location, known: STEPS.len() as u32, got: "newer".to_owned() }),
+            Err(Closed::Blocked) => {
+                Err(Error::Open { location, cause: "another tab with an older version of this program is open".to_owned() })
+            }
+            Err(Closed::Failed(thrown)) if is_full(&thrown) => Err(super::full(super::ENTRY_BYTES).await),
+            Err(Closed::Failed(thrown)) => Err(Error::Open { location, cause: words(&thrown) }),
+        }
     }
 
     /// All files, oldest first.
@@ -205,7 +206,7 @@ impl Catalogue {
     pub(super) async fn append(&self, id: Id, entries: &[(What, Option<web_sys::Blob>)], dead: &[f64]) -> Result<bool, JsValue> {
         let done = self.try_append(id, entries, dead).await;
         if let Err(thrown) = &done
-            && name_of(thrown) == "QuotaExceededError"
+            && is_full(thrown)
         {
             // After this, Firefox lets the next transaction do no more than delete; let it be one of no use.
             let _ = self.delete("bytes", &key(id, &(-1.0).into())).await;

@@ -9,8 +9,10 @@ use web_sys::Blob;
 use web_time::Instant;
 
 use super::catalogue::Catalogue;
+use super::idb::is_full;
 use super::locks::Lock;
 use super::opfs::{Folder, PrivateFile, read_at, write_at};
+use crate::Error;
 use crate::cache::CHUNK_BYTES;
 use crate::platform::{copy, random, words};
 
@@ -72,31 +74,36 @@ const BYTES: u32 = 2 << 20;
 const TIME: Duration = Duration::from_millis(100);
 
 /// What is remembered, or measured now.
-pub(super) async fn measured(catalogue: &Catalogue, folder: Option<&Folder>) -> Measured {
+///
+/// # Errors
+/// [`Error::Full`] if there is no room to measure in.
+pub(super) async fn measured(catalogue: &Catalogue, folder: Option<&Folder>) -> Result<Measured, Error> {
     let known = async || catalogue.get("settings", &SETTING.into()).await.ok().and_then(|row| Measured::from_js(&row));
     if let Some(known) = known().await {
-        return known;
+        return Ok(known);
     }
     // Two tabs would be in each other's way.
     let lock = Lock::ask("quire measure");
     lock.granted().await;
     if let Some(known) = known().await {
-        return known;
+        return Ok(known);
     }
     let blobs = of_blobs(catalogue).await;
     let files = match folder {
         Some(folder) => of_files(folder).await,
         None => Err(JsValue::from_str("there is no folder")),
     };
-    // A full disk says nothing of the place.
-    let is_lasting = |rate: &Result<f64, JsValue>| rate.as_ref().err().is_none_or(|e| super::idb::name_of(e) != "QuotaExceededError");
-    let lasts = is_lasting(&blobs) && is_lasting(&files);
+    let is_full = [&blobs, &files].into_iter().filter_map(|rate| rate.as_ref().err()).any(is_full);
     let rate = |name: &str, rate: Result<f64, JsValue>| rate.inspect_err(|e| log::warn!("{name} keeps nothing here: {}", words(e))).ok();
     let measured = Measured { indexed_db: rate("IndexedDB", blobs), opfs: rate("OPFS", files) };
-    if lasts && let Err(thrown) = catalogue.put("settings", &SETTING.into(), &measured.to_js()).await {
+    if is_full && measured.best().is_none() {
+        return Err(super::full(u64::from(BYTES)).await);
+    }
+    // A full disk says nothing of the place.
+    if !is_full && let Err(thrown) = catalogue.put("settings", &SETTING.into(), &measured.to_js()).await {
         log::warn!("{}: {}", super::NAME, words(&thrown));
     }
-    measured
+    Ok(measured)
 }
 
 /// `Uint8Array`s of [`BYTES`] together, of which no two runs are alike.

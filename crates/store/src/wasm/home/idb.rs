@@ -3,15 +3,12 @@
 //! The two crates that offer this hide what a cache must see: one has no durability, the other answers before the commit
 //! and brings a second runtime.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use futures_channel::oneshot;
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{IdbDatabase, IdbFactory, IdbKeyRange, IdbObjectStore, IdbOpenDbRequest, IdbRequest, IdbTransaction};
+use web_sys::{Event, IdbDatabase, IdbFactory, IdbKeyRange, IdbObjectStore, IdbOpenDbRequest, IdbRequest, IdbTransaction};
 
 #[wasm_bindgen]
 extern "C" {
@@ -107,18 +104,18 @@ impl Drop for Database {
 #[derive(Debug)]
 pub(super) struct Transaction {
     tx: IdbTransaction,
-    over: oneshot::Receiver<()>,
-    on_end: Closure<dyn FnMut()>,
+    ended: oneshot::Receiver<String>,
+    _on_end: Closure<dyn FnMut(Event)>,
     is_over: bool,
 }
 
 impl Transaction {
     fn new(tx: IdbTransaction) -> Self {
-        let (on_end, over) = once();
+        let (on_end, ended) = once();
         let listener = Some(on_end.as_ref().unchecked_ref());
         tx.set_oncomplete(listener);
         tx.set_onabort(listener);
-        Self { tx, over, on_end, is_over: false }
+        Self { tx, ended, _on_end: on_end, is_over: false }
     }
 
     pub(super) fn store(&self, name: &str) -> Result<IdbObjectStore, JsValue> {
@@ -127,9 +124,12 @@ impl Transaction {
 
     /// Waits until it is over.
     pub(super) async fn commit(mut self) -> Result<(), JsValue> {
-        let _ = (&mut self.over).await;
+        let ended = (&mut self.ended).await;
         self.is_over = true;
-        self.tx.error().map_or(Ok(()), |error| Err(error.into()))
+        if ended.is_ok_and(|event| event == "complete") {
+            return Ok(());
+        }
+        Err(self.tx.error().map_or_else(|| JsValue::from_str("the transaction was given up"), JsValue::from))
     }
 }
 
@@ -141,7 +141,6 @@ impl Drop for Transaction {
             // One that only read, or has failed, is over already.
             let _ = self.tx.abort();
         }
-        let _ = &self.on_end;
     }
 }
 
@@ -153,8 +152,8 @@ pub(super) async fn done(request: IdbRequest) -> Result<JsValue, JsValue> {
 /// A request whose listeners go with it.
 struct Waiting {
     request: IdbRequest,
-    told: oneshot::Receiver<()>,
-    _listener: Closure<dyn FnMut()>,
+    told: oneshot::Receiver<String>,
+    _listener: Closure<dyn FnMut(Event)>,
 }
 
 impl Waiting {
@@ -173,8 +172,7 @@ impl Waiting {
 
     /// `None` if it is blocked.
     async fn result(mut self) -> Result<Option<JsValue>, JsValue> {
-        let _ = (&mut self.told).await;
-        if self.request.ready_state() == web_sys::IdbRequestReadyState::Pending {
+        if (&mut self.told).await.is_ok_and(|event| event == "blocked") {
             return Ok(None);
         }
         match self.request.error()? {
@@ -194,13 +192,13 @@ impl Drop for Waiting {
     }
 }
 
-/// A listener, and a future that is ready after its first call.
-fn once() -> (Closure<dyn FnMut()>, oneshot::Receiver<()>) {
+/// A listener, and the type of the first event that it hears.
+fn once() -> (Closure<dyn FnMut(Event)>, oneshot::Receiver<String>) {
     let (tell, told) = oneshot::channel();
-    let tell = Rc::new(Cell::new(Some(tell)));
-    let listener = Closure::new(move || {
+    let mut tell = Some(tell);
+    let listener = Closure::new(move |event: Event| {
         if let Some(tell) = tell.take() {
-            let _ = tell.send(());
+            let _ = tell.send(event.type_());
         }
     });
     (listener, told)
@@ -222,7 +220,12 @@ pub(super) fn key(first: f64, second: &JsValue) -> JsValue {
     Array::of2(&first.into(), second).into()
 }
 
-/// Of an exception, such as "QuotaExceededError".
+/// Whether there was no room.
+pub(super) fn is_full(thrown: &JsValue) -> bool {
+    name_of(thrown) == "QuotaExceededError"
+}
+
+/// Of an exception.
 pub(super) fn name_of(thrown: &JsValue) -> String {
     Reflect::get(thrown, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default()
 }

@@ -16,6 +16,7 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::cache::Claim;
 
@@ -33,38 +34,45 @@ const PART_BYTES: u64 = 4 << 20;
 pub(super) struct Lock {
     /// Ends the promise for whose time the browser holds it.
     release: RefCell<Option<Function>>,
-    granted: Shared<oneshot::Receiver<()>>,
+    /// Dropped once the browser has given it, or refuses to.
+    asking: RefCell<Option<oneshot::Sender<()>>>,
+    answered: Shared<oneshot::Receiver<()>>,
 }
 
 impl Lock {
     pub(super) fn ask(name: &str) -> Rc<Self> {
-        let (grant, granted) = oneshot::channel();
-        let lock = Rc::new(Self { release: RefCell::default(), granted: granted.shared() });
-        let asking = Rc::downgrade(&lock);
-        let hold = Closure::once_into_js(move || match asking.upgrade() {
+        let (asking, answered) = oneshot::channel();
+        let lock = Rc::new(Self { release: RefCell::default(), asking: RefCell::new(Some(asking)), answered: answered.shared() });
+        let wanted = Rc::downgrade(&lock);
+        let hold = Closure::once_into_js(move || match wanted.upgrade() {
             Some(lock) => {
                 let held = Promise::new(&mut |resolve, _| drop(lock.release.replace(Some(resolve))));
-                let _ = grant.send(());
+                lock.asking.take();
                 held.into()
             }
             // Nobody wants it any more.
             None => JsValue::UNDEFINED,
         });
-        match request(name, hold.unchecked_ref()) {
-            // A refusal drops `grant`, as does success after that: nothing is left to be said.
-            Ok(asked) => wasm_bindgen_futures::spawn_local(async move {
-                if let Err(refused) = wasm_bindgen_futures::JsFuture::from(asked).await {
-                    log::warn!("Web Locks: {}", super::words(&refused));
-                }
-            }),
-            Err(thrown) => log::warn!("Web Locks: {}", super::words(&thrown)),
-        }
+        let held = request(name, hold.unchecked_ref());
+        let wanted = Rc::downgrade(&lock);
+        spawn_local(async move {
+            let over = match held {
+                Ok(held) => JsFuture::from(held).await,
+                Err(thrown) => Err(thrown),
+            };
+            if let Err(refused) = over
+                && let Some(lock) = wanted.upgrade()
+            {
+                log::debug!("no Web Locks: {}", super::words(&refused));
+                lock.asking.take();
+            }
+        });
         lock
     }
 
     /// Waits until it is had, or cannot be had.
     pub(super) async fn granted(&self) {
-        let _ = self.granted.clone().await;
+        let _ = self.answered.clone().await;
     }
 }
 

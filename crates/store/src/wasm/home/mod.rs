@@ -28,6 +28,8 @@ pub use quota::{Quota, quota};
 
 /// As a person would name it.
 const NAME: &str = "the browser's storage";
+/// What an entry of the catalogue takes, about.
+const ENTRY_BYTES: u64 = 256;
 
 /// Keeps files in the storage of the page's origin.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl BrowserHome {
         let folder = Folder::open().await;
         let cause = folder.as_ref().err().map(words);
         let folder = folder.ok();
-        let measured = choose::measured(&catalogue, folder.as_ref()).await;
+        let measured = choose::measured(&catalogue, folder.as_ref()).await?;
         let refused = |what: &str| Error::Open { location: NAME.to_owned(), cause: what.to_owned() };
         let place = match place.or_else(|| measured.best()) {
             Some(Place::Opfs) if measured.opfs.is_none() => {
@@ -126,7 +128,7 @@ impl Home for BrowserHome {
         Box::pin(async move {
             let id = match self.catalogue.enter(identity).await {
                 Ok(id) => id,
-                Err(thrown) if idb::name_of(&thrown) == "QuotaExceededError" => return Err(full(0).await),
+                Err(thrown) if idb::is_full(&thrown) => return Err(full(ENTRY_BYTES).await),
                 Err(thrown) => return Err(Self::fail(&thrown)),
             };
             let is_for_file = self.place == Place::Opfs;
@@ -135,9 +137,12 @@ impl Home for BrowserHome {
                 rows.is_some_and(|rows| rows.iter().any(|row| matches!(row.what, catalogue::What::Kept { at: Some(_), .. })))
             };
             let file = match &self.folder {
-                Some(folder) if is_for_file || is_in_file().await => {
-                    Some(PrivateFile::open(folder, &id.to_string()).await.map_err(|e| Self::fail(&e))?)
-                }
+                Some(folder) if is_for_file || is_in_file().await => match PrivateFile::open(folder, &id.to_string()).await {
+                    Ok(file) => Some(file),
+                    // It was not there, so nothing lies in it.
+                    Err(thrown) if idb::is_full(&thrown) => None,
+                    Err(thrown) => return Err(Self::fail(&thrown)),
+                },
                 _ => None,
             };
             let shelf = BrowserShelf::new(id, identity.location.clone(), identity.size, self.catalogue.clone(), file, is_for_file);

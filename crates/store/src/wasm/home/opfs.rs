@@ -4,9 +4,10 @@
 //! blocks. Where the browser knows `readwrite-unsafe`, every tab has a handle; they append one after another, under a lock.
 //! Elsewhere the first tab has the only one, and the others read through `getFile` and keep what they fetch as Blobs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::time::Duration;
 
+use futures_util::lock::Mutex;
 use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -100,32 +101,23 @@ async fn create(file: &FileSystemFileHandle) -> Result<FileSystemSyncAccessHandl
 #[derive(Debug)]
 pub(super) struct PrivateFile {
     file: FileSystemFileHandle,
-    handle: RefCell<Option<FileSystemSyncAccessHandle>>,
+    handle: Mutex<Option<FileSystemSyncAccessHandle>>,
     asked: Cell<Option<Instant>>,
 }
 
 impl PrivateFile {
     pub(super) async fn open(folder: &Folder, name: &str) -> Result<Self, JsValue> {
-        Ok(Self { file: folder.file(name).await?, handle: RefCell::default(), asked: Cell::new(None) })
+        Ok(Self { file: folder.file(name).await?, handle: Mutex::default(), asked: Cell::new(None) })
     }
 
     /// The handle, unless another tab holds it.
     pub(super) async fn handle(&self) -> Option<FileSystemSyncAccessHandle> {
-        if let Some(handle) = &*self.handle.borrow() {
-            return Some(handle.clone());
+        let mut handle = self.handle.lock().await;
+        if handle.is_none() && self.asked.get().is_none_or(|asked| asked.elapsed() >= AGAIN) {
+            self.asked.set(Some(Instant::now()));
+            *handle = create(&self.file).await.ok();
         }
-        if self.asked.get().is_some_and(|asked| asked.elapsed() < AGAIN) {
-            return None;
-        }
-        self.asked.set(Some(Instant::now()));
-        let made = create(&self.file).await.ok()?;
-        let mut handle = self.handle.borrow_mut();
-        if let Some(other) = &*handle {
-            made.close();
-            return Some(other.clone());
-        }
-        *handle = Some(made.clone());
-        Some(made)
+        handle.clone()
     }
 
     /// `len` bytes at `at`, where no handle can be had.
@@ -154,7 +146,7 @@ impl PrivateFile {
 
 impl Drop for PrivateFile {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
+        if let Some(handle) = self.handle.get_mut().take() {
             handle.close();
         }
     }

@@ -12,13 +12,13 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, FileSystemSyncAccessHandle};
 
-use super::NAME;
 use super::catalogue::{Catalogue, Id, What};
-use super::idb::{key, name_of};
+use super::idb::{is_full, key};
 use super::locks::{Claims, Lock};
 use super::opfs::{PrivateFile, read_at};
 use super::places::{Part, Places};
 use super::writer::Job;
+use super::{ENTRY_BYTES, NAME};
 use crate::cache::{CHUNK_BYTES, Change, Chunk, Claim, Extent, Shelf};
 use crate::platform::{copy, words};
 use crate::source::give;
@@ -78,7 +78,7 @@ impl Inner {
 
     /// What a write of `needed` bytes threw.
     pub(super) async fn cannot_write(&self, needed: u64, thrown: &JsValue) -> Error {
-        if name_of(thrown) == "QuotaExceededError" {
+        if is_full(thrown) {
             return super::full(needed).await;
         }
         Error::Write { location: format!("{} in {NAME}", self.location), cause: words(thrown) }
@@ -104,19 +104,36 @@ impl Inner {
         Ok(blob)
     }
 
-    /// The bytes of a part, unless they can be read without waiting.
-    async fn bytes(&self, part: &Part, handle: Option<&FileSystemSyncAccessHandle>) -> Result<Option<Uint8Array>, JsValue> {
+    async fn open(&self, part: &Part) -> Result<Bytes, JsValue> {
         let from = part.range.start - part.extent.start;
         let len = part.range.end - part.range.start;
-        match (part.extent.at, &self.file) {
-            (Some(_), Some(_)) if handle.is_some() => Ok(None),
-            (Some(at), Some(file)) => file.slice(at + from, len).await.map(Some),
-            (Some(_), None) => Err(JsValue::from_str("private files cannot be had")),
-            (None, _) => {
-                let slice = self.blob(part.n).await?.slice_with_f64_and_f64(from as f64, (from + len) as f64)?;
-                let buffer = JsFuture::from(slice.array_buffer()).await.inspect_err(|_| drop(self.blobs.borrow_mut().remove(&part.n)))?;
-                Ok(Some(Uint8Array::new(buffer.unchecked_ref::<ArrayBuffer>())))
-            }
+        let Some(at) = part.extent.at else {
+            let slice = self.blob(part.n).await?.slice_with_f64_and_f64(from as f64, (from + len) as f64)?;
+            let buffer = JsFuture::from(slice.array_buffer()).await.inspect_err(|_| drop(self.blobs.borrow_mut().remove(&part.n)))?;
+            return Ok(Bytes::Copied(Uint8Array::new(buffer.unchecked_ref::<ArrayBuffer>())));
+        };
+        let file = self.file.as_ref().ok_or("private files cannot be had")?;
+        match file.handle().await {
+            Some(handle) => Ok(Bytes::InFile(handle, at + from)),
+            None => file.slice(at + from, len).await.map(Bytes::Copied),
+        }
+    }
+}
+
+/// The bytes of a part.
+enum Bytes {
+    Copied(Uint8Array),
+    /// Where in the OPFS file; they are read without waiting.
+    InFile(FileSystemSyncAccessHandle, u64),
+}
+
+impl Bytes {
+    /// Fills `window` from byte `at` of the part.
+    fn read(&self, at: u64, window: &mut [u8]) -> Result<(), JsValue> {
+        match self {
+            Self::Copied(bytes) if copy(bytes, at as u32, window) as usize == window.len() => Ok(()),
+            Self::Copied(_) => Err(JsValue::from_str("some of it is missing")),
+            Self::InFile(handle, start) => read_at(handle, start + at, window),
         }
     }
 }
@@ -158,30 +175,14 @@ impl Shelf for BrowserShelf {
         Box::pin(async move {
             let parts = shelf.places.borrow().parts(&range);
             let parts = parts.ok_or_else(|| shelf.cannot_read(range, &JsValue::from_str("not kept")))?;
-            let is_in_file = parts.iter().any(|part| part.extent.at.is_some());
-            let handle = match &shelf.file {
-                Some(file) if is_in_file => file.handle().await,
-                _ => None,
-            };
-            let shared = handle.as_ref();
-            let read = stream::iter(&parts).map(|part| async move { (part, shelf.bytes(part, shared).await) });
-            let mut read = read.buffered(AT_ONCE);
+            let mut opened = stream::iter(&parts).map(|part| async move { (part, shelf.open(part).await) }).buffered(AT_ONCE);
             let mut window = vec![0; CHUNK_BYTES];
-            while let Some((part, bytes)) = read.next().await {
+            while let Some((part, bytes)) = opened.next().await {
                 let bytes = bytes.map_err(|e| shelf.cannot_read(part.range.clone(), &e))?;
                 let mut at = part.range.start;
                 for &end in &part.ends {
                     let piece = &mut window[..(end - at) as usize];
-                    match (&bytes, &handle) {
-                        (Some(bytes), _) => {
-                            copy(bytes, (at - part.range.start) as u32, piece);
-                        }
-                        (None, Some(handle)) => {
-                            let in_file = part.extent.at.unwrap_or_default() + (at - part.extent.start);
-                            read_at(handle, in_file, piece).map_err(|e| shelf.cannot_read(at..end, &e))?;
-                        }
-                        (None, None) => {}
-                    }
+                    bytes.read(at - part.range.start, piece).map_err(|e| shelf.cannot_read(at..end, &e))?;
                     give(&shelf.location, sink, piece)?;
                     at = end;
                 }
@@ -201,7 +202,7 @@ impl Shelf for BrowserShelf {
             let dead: Vec<f64> = dead.into_iter().map(|n| n as f64).collect();
             match shelf.catalogue.append(shelf.id, &[(What::Lost(range), None)], &dead).await {
                 Ok(_) => shelf.learn().await,
-                Err(thrown) => Err(shelf.cannot_write(0, &thrown).await),
+                Err(thrown) => Err(shelf.cannot_write(ENTRY_BYTES, &thrown).await),
             }
         })
     }
