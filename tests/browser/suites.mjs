@@ -3,12 +3,14 @@
 
 import * as cache from "./cache.mjs";
 import * as engine from "./engine.mjs";
+import * as experts from "./experts.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 
 export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
   { name: "the page", tests: page.conversation },
+  { name: "the experts", tests: experts.tests },
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
   { name: "the cache", open: openProfile, tests: cache.tests },

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
-use api::{Files, FillState, LiveEvent, LoadOptions, Model, Place};
+use api::{Files, Fill, FillState, LiveEvent, LoadOptions, Model, Place};
 use engine::{Cancel, Finish, Gpu, PagingEvent, Request, SamplingOptions, Urgency};
 use model::Options;
 use store::{Home, Library, LocalFuture, Memory, MemoryHome, Sink, Source, Traffic};
@@ -20,6 +20,8 @@ struct Remote {
     asked: RefCell<Vec<Range<u64>>>,
     traffic: Cell<Traffic>,
     is_down: Cell<bool>,
+    /// Is paused as soon as a byte comes.
+    fill: RefCell<Option<Fill>>,
 }
 
 impl Remote {
@@ -27,7 +29,14 @@ impl Remote {
         let bytes = std::fs::read(vector("nano-moe16/nano-moe16.gguf")).unwrap();
         let size = bytes.len() as u64;
         let memory = Memory::new("http://model.example/nano.gguf", bytes);
-        Rc::new(Self { memory, size, asked: RefCell::default(), traffic: Cell::default(), is_down: Cell::default() })
+        Rc::new(Self {
+            memory,
+            size,
+            asked: RefCell::default(),
+            traffic: Cell::default(),
+            is_down: Cell::default(),
+            fill: RefCell::default(),
+        })
     }
 
     /// Bytes that were given.
@@ -60,6 +69,9 @@ impl Source for Remote {
             let mut given = 0;
             let mut count = |piece: &[u8]| {
                 given += piece.len() as u64;
+                if let Some(fill) = &*self.fill.borrow() {
+                    fill.pause();
+                }
                 sink(piece)
             };
             let read = self.memory.read(range, &mut count).await;
@@ -248,7 +260,7 @@ fn the_fill_waits_for_the_first_token_then_keeps_all_of_the_model_and_no_byte_co
 #[test]
 fn a_paused_fill_fetches_nothing_and_goes_on_where_it_was() {
     let (remote, home) = (Remote::new(), home());
-    let mut model = visit(&gpu(), &remote, Some(&home), Some(5));
+    let mut model = visit(&gpu(), &remote, Some(&home), None);
     answer(&mut model, 5, 1);
     let fill = model.fill().clone();
     fill.pause();
@@ -258,17 +270,24 @@ fn a_paused_fill_fetches_nothing_and_goes_on_where_it_was() {
     assert_eq!((remote.bytes(), fill.progress().state), (before, FillState::Paused));
     fill.resume();
 
-    // Pausing in the middle ends it; what came stays.
     let ear = fill.clone();
     model.monitor().listen(Some(Rc::new(move |event| {
-        if matches!(event, LiveEvent::Fill(p) if p.state == FillState::Running) {
+        if matches!(event, LiveEvent::Paging(PagingEvent::Fetch { .. })) {
             ear.pause();
         }
     })));
-    while pollster::block_on(fill.keep()).unwrap() {}
+    assert!(!pollster::block_on(fill.warm(&mut model, &Cancel::default())).unwrap());
     assert_eq!(fill.progress().state, FillState::Paused);
-    assert!(remote.bytes() < remote.size);
+    fill.resume();
+
+    // Pausing in the middle ends it; what came stays.
     model.monitor().listen(None);
+    *remote.fill.borrow_mut() = Some(fill.clone());
+    let before = remote.bytes();
+    assert!(!pollster::block_on(fill.keep()).unwrap());
+    assert_eq!(fill.progress().state, FillState::Paused);
+    assert!((before + 1..remote.size).contains(&remote.bytes()));
+    *remote.fill.borrow_mut() = None;
     fill.resume();
     while pollster::block_on(fill.keep()).unwrap() {}
     assert!(!remote.asked_twice());
@@ -319,8 +338,8 @@ fn without_a_cache_the_fill_ends_when_the_slots_are_full() {
 #[test]
 fn whoever_wants_the_model_cancels_what_is_brought_for_later() {
     let (gpu, remote, home) = (gpu(), Remote::new(), home());
-    let expected = answer(&mut visit(&gpu, &Remote::new(), None, Some(8)), 40, 20);
-    let mut model = visit(&gpu, &remote, Some(&home), Some(8));
+    let expected = answer(&mut visit(&gpu, &Remote::new(), None, None), 40, 20);
+    let mut model = visit(&gpu, &remote, Some(&home), None);
     answer(&mut model, 5, 1);
     let cancel = Cancel::default();
     let ear = cancel.clone();
@@ -331,6 +350,7 @@ fn whoever_wants_the_model_cancels_what_is_brought_for_later() {
     })));
     let fill = model.fill().clone();
     assert!(!pollster::block_on(fill.warm(&mut model, &cancel)).unwrap());
+    assert!(cancel.is_cancelled());
     model.monitor().listen(None);
     let prompt = &read_ids("nano-moe16/tokens-900.txt")[..40];
     let request = Request { prompt, max_tokens: 20, sampling: SamplingOptions::greedy(), stops: &[] };

@@ -6,7 +6,7 @@ import { element } from "./dom.ts";
 
 const words: Record<string, string> = {
   header: "Reading what the model is made of",
-  weights: "Fetching the model",
+  weights: "Fetching what the first answer needs",
 };
 
 export class Loading {
@@ -26,7 +26,7 @@ export class Loading {
     this.#section.hidden = false;
   }
 
-  show({ phase, loaded, total }: Progress): void {
+  show({ phase, loaded, total, model }: Progress): void {
     if (phase !== this.#last) {
       this.#last = phase;
       this.#rate = new Rate();
@@ -39,6 +39,7 @@ export class Loading {
     if (rate && loaded < total) {
       parts.push(`${bytes(rate)}/s`, `${duration((total - loaded) / rate)} left`);
     }
+    if (model > total) parts.push(`the model has ${bytes(model)}`);
     this.#numbers.textContent = parts.join(" · ");
   }
 

@@ -3,11 +3,13 @@
 import { createEngine, type Engine, isSupported, QuireError } from "../src/index.ts";
 import { Chat, words } from "./chat.ts";
 import { element } from "./dom.ts";
+import { Live } from "./live.ts";
 import { Loading } from "./loading.ts";
 import { available, offer } from "./models.ts";
 
 const chat = new Chat();
 const loading = new Loading();
+const live = new Live();
 const message = element<HTMLTextAreaElement>("message");
 const send = element<HTMLButtonElement>("send");
 const stop = element<HTMLButtonElement>("stop");
@@ -47,6 +49,12 @@ function nameOf(model: string | File): string {
   }
 }
 
+/** What the page's own address grants the engine, such as `?max_gpu_bytes=2e9`. */
+function budget(query: string): { maxGpuBytes?: number } {
+  const bytes = Number(new URLSearchParams(query).get("max_gpu_bytes"));
+  return bytes > 0 ? { maxGpuBytes: bytes } : {};
+}
+
 async function open(model: string | File): Promise<void> {
   load?.abort();
   const mine = (load = new AbortController());
@@ -54,6 +62,7 @@ async function open(model: string | File): Promise<void> {
   trouble.hidden = true;
   element("model").textContent = nameOf(model);
   element("adapter").textContent = "";
+  live.end();
   await engine?.unload();
   engine = undefined;
   loading.start();
@@ -61,12 +70,16 @@ async function open(model: string | File): Promise<void> {
   try {
     const loaded = await createEngine({
       model,
+      ...budget(location.search),
       signal: mine.signal,
       onProgress: (progress) => {
         if (load === mine) loading.show(progress);
       },
     });
     engine = loaded;
+    live.start(loaded);
+    // For the console.
+    Object.assign(globalThis, { engine });
     element("model").textContent = loaded.info.name;
     element("adapter").textContent = loaded.info.adapter;
     message.focus();

@@ -10,9 +10,19 @@
 import { absolute, askToPersist } from "./cache.ts";
 import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
+import { Events } from "./events.ts";
 import { createStream } from "./stream.ts";
 import { isSupported } from "./support.ts";
-import type { CacheHome, ChatCompletion, ChatCompletionChunk, ChatRequest, EngineInfo, Progress, Stats } from "./types.ts";
+import type {
+  CacheHome,
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatRequest,
+  EngineEvents,
+  EngineInfo,
+  Progress,
+  Stats,
+} from "./types.ts";
 
 export { cache, type Cache } from "./cache.ts";
 export { QuireError, type ErrorCode } from "./errors.ts";
@@ -31,6 +41,11 @@ export interface EngineOptions {
   maxGpuBytes?: number;
   /** Where what comes over the network is kept for the next visit; by default the place that reads faster here. */
   cache?: CacheHome;
+  /**
+   * Whether the rest of the model is fetched in the background once the first answer has begun. By default it is, unless
+   * the browser is set to save data.
+   */
+  fill?: boolean;
   /** Bearer token for a model that not everybody may read: sent to the URL's own origin alone, and kept nowhere. */
   token?: string;
   /**
@@ -53,7 +68,14 @@ export interface Completions {
 export interface Engine extends AsyncDisposable {
   readonly chat: { readonly completions: Completions };
   readonly info: EngineInfo;
+  /** Also while an answer is made. */
   stats(): Promise<Stats>;
+  /** Calls `listener` with everything that happens from now on, some 50 ms after it; returns how to stop that. */
+  on<K extends keyof EngineEvents>(name: K, listener: (event: EngineEvents[K]) => void): () => void;
+  /** Stops fetching what nobody waits for. */
+  pauseFill(): Promise<void>;
+  /** Goes on with it, or tries again after it has stopped. */
+  resumeFill(): Promise<void>;
   /** Logits at every position, row by row, `[ids.length, vocabulary]`; for tests of the engine. */
   logits(ids: Uint32Array, options?: { kvF16?: boolean }): Promise<Float32Array>;
   /** Frees the model and ends its worker; calls under way are aborted. */
@@ -67,6 +89,7 @@ export interface Engine extends AsyncDisposable {
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache, token } = options;
+  const fill = options.fill ?? !savesData();
   const support = await isSupported();
   if (!support.ok) throw new QuireError("no_webgpu", support.reason);
   const client = new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }), onWarning);
@@ -78,6 +101,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         // The worker's own URL is another base than the page's.
         model: typeof model === "string" ? absolute(model) : model,
         options: {
+          fill,
           ...(contextLength !== undefined && { contextLength }),
           ...(maxGpuBytes !== undefined && { maxGpuBytes }),
           ...(cache !== undefined && { cache }),
@@ -94,13 +118,21 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 }
 
+/** Whether the browser is set to save data, where it tells. */
+function savesData(): boolean {
+  const { connection } = navigator as { connection?: { saveData?: boolean } };
+  return connection?.saveData === true;
+}
+
 class WorkerEngine implements Engine {
   readonly info: EngineInfo;
   readonly chat: { readonly completions: Completions };
   #client: Client;
+  #events: Events;
 
   constructor(client: Client, info: EngineInfo) {
     this.#client = client;
+    this.#events = new Events(client);
     this.info = info;
     this.chat = { completions: { create: this.#create.bind(this) as Completions["create"] } };
   }
@@ -118,6 +150,18 @@ class WorkerEngine implements Engine {
 
   async stats(): Promise<Stats> {
     return JSON.parse(await this.#client.call("stats", {})) as Stats;
+  }
+
+  on<K extends keyof EngineEvents>(name: K, listener: (event: EngineEvents[K]) => void): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  pauseFill(): Promise<void> {
+    return this.#client.call("fill", { isPaused: true });
+  }
+
+  resumeFill(): Promise<void> {
+    return this.#client.call("fill", { isPaused: false });
   }
 
   logits(ids: Uint32Array, { kvF16 = false } = {}): Promise<Float32Array> {

@@ -10,6 +10,9 @@ export interface Calls {
   chat: { args: { request: string }; result: string };
   logits: { args: { ids: Uint32Array; kvF16: boolean }; result: Float32Array };
   stats: { args: object; result: string };
+  /** Gives JSON of `EngineEvents` in bunches until it is aborted. */
+  listen: { args: object; result: undefined };
+  fill: { args: { isPaused: boolean }; result: undefined };
   cacheList: { args: object; result: string };
   cacheHas: { args: { url: string }; result: boolean };
   cacheRemove: { args: { url: string }; result: number };

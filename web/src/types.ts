@@ -81,11 +81,13 @@ export interface ChatCompletion {
   usage?: Usage;
 }
 
-/** How far loading is. `loaded` and `total` are bytes. */
+/** How far loading is, in bytes: of what an answer needs in any case. Experts come when they are asked for. */
 export interface Progress {
   phase: string;
   loaded: number;
   total: number;
+  /** All of the model; 0 while it is not known. */
+  model: number;
 }
 
 export interface EngineInfo {
@@ -101,11 +103,17 @@ export interface EngineInfo {
 }
 
 /** What a model has cost since it was opened. Names as in OpenAI's usage; the same numbers as the terminal's. */
-export interface Stats {
+export interface Stats extends ExpertMap {
   /** Bytes that came over the network; of a file on this machine, what was read. */
   bytes_fetched: number;
   /** Requests that failed or broke off, and were sent again. */
   retries: number;
+  /** Bytes that were read of what is kept on this machine, or of a file that is here anyway. */
+  bytes_disk: number;
+  /** Bytes that host memory still held; the browser's tab holds none. */
+  bytes_ram: number;
+  /** Bytes of weights that went to the GPU. */
+  bytes_gpu: number;
   bytes_header: number;
   bytes_dense: number;
   bytes_experts: number;
@@ -116,8 +124,14 @@ export interface Stats {
   /** Experts that were on the GPU when a token asked for them. */
   hits: number;
   misses: number;
+  /** Tokens drawn. */
+  tokens: number;
   /** Runs over the layers, or over some of them after a miss. */
   passes: number;
+  /** Of these, those after a miss. */
+  replays: number;
+  /** Seconds that answers waited for experts. */
+  stall_seconds: number;
   /** Places for experts on the GPU, a layer. */
   slots: number;
   dispatches: number;
@@ -127,6 +141,56 @@ export interface Stats {
   /** By the host, of the GPU's buffers. */
   bytes_read: number;
   readbacks: number;
+  fill: FillProgress;
+}
+
+/** The nearest place that an expert is in: on the GPU, kept on this machine, or nearer than the server nowhere. */
+export type Place = "gpu" | "disk" | "network";
+
+/** By layer, then by expert; empty where a model has none. */
+export interface ExpertMap {
+  /** How much each was used of late: a use counts 1 and halves every 12 tokens. */
+  heat: number[][];
+  places: Place[][];
+}
+
+/** What happens to experts, as it happens. */
+export type PagingEvent =
+  /** Its bytes are asked for: a token needs it, one will probably do, or a place on the GPU is free. */
+  | { type: "fetch"; layer: number; expert: number; why: "demand" | "prefetch" | "background" }
+  /** It is on the GPU. */
+  | { type: "arrive"; layer: number; expert: number; bytes: number }
+  /** Its reading ended before all of it had come. */
+  | { type: "abandon"; layer: number; expert: number }
+  /** It left the GPU to make room. */
+  | { type: "leave"; layer: number; expert: number }
+  /** A token used these, or a part of the prompt did; `missed` were not on the GPU when it came. */
+  | { type: "use"; layer: number; experts: number[]; missed: number[] }
+  /** A token's pass goes back to this layer, whose experts have come meanwhile. */
+  | { type: "replay"; layer: number }
+  /** An answer has waited for experts. */
+  | { type: "stall"; seconds: number }
+  /** Bytes of each kind since the model was opened, after they have grown. */
+  | { type: "bytes"; network: number; disk: number; ram: number; gpu: number };
+
+/** How far the background fill is. */
+export interface FillProgress {
+  type: "fill";
+  /**
+   * Before the first token it is `waiting`, so that an answer begins after the fewest bytes. It has `stopped` if what
+   * came could not be kept or fetched; it tries again after a while, or when it is resumed.
+   */
+  state: "waiting" | "running" | "paused" | "stopped" | "done";
+  /** Bytes of the model that are kept on this machine; where nothing is kept, bytes of weights on the GPU. */
+  loaded: number;
+  /** All of the model; where nothing is kept, what the GPU has room for. */
+  total: number;
+}
+
+/** Events by the names that `on` knows. */
+export interface EngineEvents {
+  paging: PagingEvent;
+  fill: FillProgress;
 }
 
 /**

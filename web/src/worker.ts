@@ -56,6 +56,12 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       return await loaded().logits(call.ids, call.kvF16);
     case "stats":
       return loaded().stats();
+    case "listen":
+      return await listen(loaded(), part, signal);
+    case "fill":
+      if (call.isPaused) loaded().pauseFill();
+      else loaded().resumeFill();
+      return undefined;
     case "cacheList":
       return await wasm.cacheList();
     case "cacheHas":
@@ -97,6 +103,27 @@ async function chat(request: string, part: (json: string) => void, signal: Abort
     chatting = { signal, ended: answer.then(clear, clear) };
   }
   return answer;
+}
+
+/** How long events are collected: a token has some for each layer. */
+const BUNCH_MS = 50;
+
+/** Passes on what happens until `signal` is aborted. */
+function listen(quire: wasm.Quire, part: (json: string) => void, signal: AbortSignal): Promise<undefined> {
+  let bunch: string[] = [];
+  const flush = () => {
+    part(`[${bunch.join()}]`);
+    bunch = [];
+  };
+  quire.listen((json) => {
+    if (bunch.push(json) === 1) setTimeout(flush, BUNCH_MS);
+  });
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => {
+      quire.listen();
+      resolve(undefined);
+    });
+  });
 }
 
 /** A thrown value as the page is told of it. */

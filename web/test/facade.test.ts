@@ -67,7 +67,7 @@ test("a model's address is resolved against the page and progress is passed on",
   await new Promise((resolve) => setImmediate(resolve));
   const worker = PlayedWorker.last;
   const call = await worker.next();
-  assert.deepEqual(call, { id: call.id, op: "load", model: "https://page.example/app/m.gguf", options: { contextLength: 9 } });
+  assert.deepEqual(call, { id: call.id, op: "load", model: "https://page.example/app/m.gguf", options: { fill: true, contextLength: 9 } });
   worker.say({ id: call.id, kind: "part", json: '{"phase":"weights","loaded":5,"total":10}' });
   worker.say({ id: call.id, kind: "done", result: '{"name":"m"}' });
   assert.equal((await engine).info.name, "m");
@@ -265,4 +265,47 @@ test("an export is read piece by piece, as it is wanted, and ends its worker", a
   worker.say({ id: end.id, kind: "done", result: new Uint8Array() });
   assert.equal((await last).done, true);
   assert.ok(worker.isTerminated);
+});
+
+test("events come to those who listen, and nobody is asked once nobody does", async () => {
+  const { engine, worker } = await loaded();
+  const seen: string[] = [];
+  const ends = [
+    engine.on("paging", (event) => seen.push(`1 ${event.type}`)),
+    engine.on("paging", (event) => seen.push(`2 ${event.type}`)),
+    engine.on("fill", ({ state, loaded }) => seen.push(`${state} ${loaded}`)),
+  ];
+  const { id, op } = await worker.next();
+  assert.equal(op, "listen");
+  const events = [{ type: "replay", layer: 3 }, { type: "fill", state: "running", loaded: 5, total: 9 }];
+  worker.say({ id, kind: "part", json: JSON.stringify(events) });
+  assert.deepEqual(seen, ["1 replay", "2 replay", "running 5"]);
+
+  ends[0]!();
+  worker.say({ id, kind: "part", json: JSON.stringify(events.slice(0, 1)) });
+  assert.deepEqual(seen.slice(3), ["2 replay"]);
+  ends.slice(1).forEach((end) => end());
+  assert.deepEqual(await worker.next(), { id, op: "abort" });
+  engine.on("paging", () => {});
+  assert.equal((await worker.next()).op, "listen");
+  assert.equal(worker.sent.length, 0);
+});
+
+test("the fill is paused and resumed, and begins paused where the browser saves data", async () => {
+  const { engine, worker } = await loaded();
+  for (const isPaused of [true, false]) {
+    const done = isPaused ? engine.pauseFill() : engine.resumeFill();
+    const call = await worker.next();
+    assert.equal(call.op === "fill" && call.isPaused, isPaused);
+    worker.say({ id: call.id, kind: "done", result: undefined });
+    await done;
+  }
+  const gpu = { requestAdapter: async () => ({}) };
+  Object.defineProperty(globalThis, "navigator", { value: { gpu, connection: { saveData: true } }, configurable: true });
+  for (const [options, fill] of [[{}, false], [{ fill: true }, true]] as const) {
+    void createEngine({ model: "m.gguf", ...options });
+    await new Promise((resolve) => setImmediate(resolve));
+    const call = await PlayedWorker.last.next();
+    assert.equal(call.op === "load" && call.options.fill, fill);
+  }
 });

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settings } from "../page/chat.ts";
 import { bytes, duration, Rate } from "../page/format.ts";
+import { describe } from "../page/grid.ts";
+import { words } from "../page/live.ts";
+import type { Stats } from "../src/index.ts";
 
 test("bytes are told in decimal units", () => {
   assert.deepEqual([0, 999, 1000, 98_362_432, 12_109_566_560].map(bytes), ["0 B", "999 B", "1.0 kB", "98.4 MB", "12.1 GB"]);
@@ -23,4 +26,22 @@ test("a rate follows the last seconds and starts over with a smaller total", () 
 test("the address sets how the model answers, and nonsense sets nothing", () => {
   assert.deepEqual(settings("?model=x&temperature=0&seed=7&reasoning_effort=low"), { temperature: 0, seed: 7, reasoning_effort: "low" });
   assert.deepEqual(settings("?temperature=&seed=x&reasoning_effort=none"), {});
+});
+
+test("the fill tells how far it is, how fast, and how long it will take", () => {
+  const fill = { type: "fill", state: "running", loaded: 3_100_000_000, total: 12_100_000_000 } as const;
+  assert.equal(words(fill, true, 30e6), "25 % of the model is here, 3.1 GB of 12.1 GB · 30.0 MB/s · 5 min left");
+  assert.equal(words({ ...fill, state: "paused" }, true, 30e6), "25 % of the model is here, 3.1 GB of 12.1 GB · paused");
+  assert.equal(words({ ...fill, state: "done", loaded: fill.total }, true), "All of the model is here, 12.1 GB");
+  assert.match(words(fill, false), /^25 % of the GPU's share is there/);
+});
+
+test("the grid is told in words", () => {
+  const stats = { hits: 3, misses: 1, tokens: 2, passes: 5, stall_seconds: 0.25 } as Stats;
+  const places: Stats["places"] = [["gpu", "disk", "network"], ["gpu", "gpu", "disk"]];
+  assert.equal(
+    describe({ ...stats, places }),
+    "Of 6 experts 3 on the GPU, 2 on this disk, 1 still on the network. 75 % of uses found theirs on the GPU; 2.5 passes a token, 0.3 s of waiting.",
+  );
+  assert.match(describe({ ...stats, places: [] }), /no experts/);
 });

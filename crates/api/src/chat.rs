@@ -53,7 +53,7 @@ impl Model {
         total: &mut Total,
         emit: &mut dyn FnMut(ChunkChoice),
     ) -> Result<Choice, Error> {
-        let Self { engine, tokenizer, dialect, .. } = self;
+        let Self { engine, tokenizer, dialect, fill, .. } = self;
         let dialect = dialect.as_ref().ok_or(Error::NoDialect)?;
         let parameters = &request.parameters;
         let stops = dialect.stops(tokenizer);
@@ -74,8 +74,13 @@ impl Model {
 
         let sampling = parameters.sampling(index)?;
         let generate = engine::Request { prompt, max_tokens: parameters.max_tokens(), sampling, stops: &stops };
+        let mut is_first = true;
         let mut on_event = |event: Event<'_>| {
             if let Event::Token(token) = event {
+                if std::mem::take(&mut is_first) {
+                    // It may fetch from now on.
+                    fill.wake();
+                }
                 let deltas = reader.push(token.id, tokenizer);
                 if parameters.wants_logprobs() && reader.is_content(token.id, tokenizer) {
                     waiting.push(token_logprob(token, tokenizer));

@@ -59,6 +59,8 @@ struct Inner {
     monitor: Monitor,
     is_paused: Cell<bool>,
     is_stopped: Cell<bool>,
+    /// Ends what is being brought to the GPU.
+    warming: RefCell<Option<Cancel>>,
     has_changed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     told: Cell<Option<(Instant, FillProgress)>>,
@@ -70,6 +72,7 @@ impl Fill {
             monitor,
             is_paused: Cell::default(),
             is_stopped: Cell::default(),
+            warming: RefCell::default(),
             has_changed: Cell::default(),
             waker: RefCell::default(),
             told: Cell::default(),
@@ -79,12 +82,22 @@ impl Fill {
     /// Stops bytes that nobody waits for.
     pub fn pause(&self) {
         self.0.is_paused.set(true);
+        if let Some(warming) = &*self.0.warming.borrow() {
+            warming.cancel();
+        }
         self.wake();
+        self.tell(true);
     }
 
     /// Goes on after [`Fill::pause`], or tries again after it has stopped.
     pub fn resume(&self) {
         self.0.is_paused.set(false);
+        self.retry();
+        self.tell(true);
+    }
+
+    /// Tries again after it has stopped.
+    pub fn retry(&self) {
         self.0.is_stopped.set(false);
         self.wake();
     }
@@ -95,7 +108,6 @@ impl Fill {
         if let Some(waker) = self.0.waker.take() {
             waker.wake();
         }
-        self.tell(true);
     }
 
     /// Waits for a [`Fill::wake`] since the last one that was waited for.
@@ -124,17 +136,19 @@ impl Fill {
                 (fixed.dense_bytes + n_placed * fixed.bytes_per_expert, fixed.dense_bytes + n_slots * fixed.bytes_per_expert)
             }
         };
+        let is_warming = self.0.warming.borrow().is_some();
         let state = match () {
-            () if loaded == total && self.0.monitor.experts().to_fill().is_empty() => FillState::Done,
+            () if loaded == total && !is_warming && self.0.monitor.experts().to_fill().is_empty() => FillState::Done,
             () if self.0.is_paused.get() => FillState::Paused,
             () if self.0.is_stopped.get() => FillState::Stopped,
-            () if !self.may_fetch() && self.to_warm().is_empty() => FillState::Waiting,
+            () if !self.may_fetch() && !is_warming && self.to_warm().is_empty() => FillState::Waiting,
             () => FillState::Running,
         };
         FillProgress { state, loaded, total }
     }
 
-    /// Brings some experts into free slots. False if there is nothing to bring now, or `cancel` ended it.
+    /// Brings some experts into free slots. False if there is nothing to bring now, or if `cancel` ended it, which
+    /// pausing does too.
     ///
     /// # Errors
     /// What the medium or the GPU reports; the fill has then stopped.
@@ -143,9 +157,11 @@ impl Fill {
         if wanted.is_empty() || self.is_idle() {
             return Ok(false);
         }
+        self.0.warming.replace(Some(cancel.clone()));
         let done = model.engine.fetch(&wanted, Urgency::Background, cancel).await;
+        self.0.warming.take();
         self.0.is_stopped.set(done.is_err());
-        self.tell(false);
+        self.tell(self.to_warm().is_empty());
         Ok(done?)
     }
 

@@ -31,8 +31,8 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Dialect>,
-    monitor: Monitor,
-    fill: Fill,
+    pub(crate) monitor: Monitor,
+    pub(crate) fill: Fill,
 }
 
 impl Model {

@@ -5,14 +5,15 @@ mod abort;
 mod adapter;
 pub mod cache;
 mod console;
+mod desk;
 mod failure;
 mod kept;
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use abort::Abort;
-use api::{Files, LoadOptions, Model, Progress, Request};
+use api::{ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
+use desk::Desk;
 use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
 use futures_util::future::{Either, select};
@@ -36,10 +37,7 @@ pub fn start() {
 pub struct Quire {
     files: Files,
     gpu: Gpu,
-    /// Away while a call works with it.
-    model: Cell<Option<Model>>,
-    home: Option<Rc<store::BrowserHome>>,
-    warnings: Warnings,
+    desk: Rc<Desk>,
     info: String,
 }
 
@@ -49,6 +47,7 @@ struct JsLoadOptions {
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
     cache: Wanted,
+    fill: Option<bool>,
     /// For a gated repository.
     token: Option<String>,
 }
@@ -58,6 +57,8 @@ struct JsProgress {
     phase: &'static str,
     loaded: u64,
     total: u64,
+    /// Bytes of all of the model; 0 while they are not known.
+    model: u64,
 }
 
 #[derive(Serialize)]
@@ -73,6 +74,15 @@ struct Info<'a> {
     cache: &'static str,
 }
 
+#[derive(Serialize)]
+struct JsStats {
+    #[serde(flatten)]
+    stats: Stats,
+    #[serde(flatten)]
+    map: ExpertMap,
+    fill: FillProgress,
+}
+
 #[wasm_bindgen]
 impl Quire {
     /// Opens a URL or a `File` and reads all weights. `options` and what `on_progress` gets are JSON's; so is what
@@ -85,7 +95,7 @@ impl Quire {
         signal: Option<web_sys::AbortSignal>,
     ) -> Result<Self, JsValue> {
         let abort = Abort::new(signal);
-        let progress = |phase, Progress { loaded, total }| tell(&on_progress, &JsProgress { phase, loaded, total });
+        let progress = |progress: JsProgress| tell(&on_progress, &progress);
         let opened = abort.guard(Self::open(model, options, &abort, &progress, Warnings(on_warning))).await;
         opened.unwrap_or(Err(Failure::Aborted)).map_err(JsValue::from)
     }
@@ -100,10 +110,9 @@ impl Quire {
         let abort = Abort::new(signal);
         let work = async {
             let request = Request::from_json(&request)?;
-            let mut model = self.model.take().ok_or(Failure::Busy)?;
+            let mut model = self.desk.take().await?;
             let answer = model.chat(&request, abort.cancel(), &mut |chunk| tell(&on_chunk, &chunk)).await;
-            self.model.set(Some(model));
-            self.warnings.check(&self.files.library, self.home.as_deref()).await;
+            self.desk.give_back(model).await;
             Ok::<_, Failure>(json(&answer?))
         };
         work.await.map_err(JsValue::from)
@@ -128,12 +137,32 @@ impl Quire {
         work.await.map_err(JsValue::from)
     }
 
-    /// JSON of an `api::Stats`. While a call works with the model it is `busy`.
-    pub fn stats(&self) -> Result<String, JsValue> {
-        let model = self.model.take().ok_or(Failure::Busy)?;
-        let stats = json(&model.stats());
-        self.model.set(Some(model));
-        Ok(stats)
+    /// JSON of an `api::Stats`, with an `api::ExpertMap` and an `api::FillProgress`; also while a call works with the model.
+    pub fn stats(&self) -> String {
+        let Desk { monitor, fill, .. } = &*self.desk;
+        json(&JsStats { stats: monitor.stats(), map: monitor.map(), fill: fill.progress() })
+    }
+
+    /// Gives the JSON of each `api::LiveEvent` from now on, in place of who got them before.
+    pub fn listen(&self, on_event: Option<Function>) {
+        let listener = on_event.map(|on_event| Rc::new(move |event: LiveEvent| tell(&on_event, &event)) as api::LiveListener);
+        self.desk.monitor.listen(listener);
+    }
+
+    #[wasm_bindgen(js_name = pauseFill)]
+    pub fn pause_fill(&self) {
+        self.desk.fill.pause();
+    }
+
+    #[wasm_bindgen(js_name = resumeFill)]
+    pub fn resume_fill(&self) {
+        self.desk.fill.resume();
+    }
+}
+
+impl Drop for Quire {
+    fn drop(&mut self) {
+        self.desk.close();
     }
 }
 
@@ -142,7 +171,7 @@ impl Quire {
         model: JsValue,
         options: JsValue,
         abort: &Abort,
-        progress: &dyn Fn(&'static str, Progress),
+        progress: &dyn Fn(JsProgress),
         warnings: Warnings,
     ) -> Result<Self, Failure> {
         let wanted: JsLoadOptions = match js_sys::JSON::stringify(&options).ok().and_then(|s| s.as_string()) {
@@ -150,7 +179,7 @@ impl Quire {
             None => JsLoadOptions::default(),
         };
         let gpu = Gpu::open().await?;
-        progress("header", Progress { loaded: 0, total: 0 });
+        progress(JsProgress { phase: "header", loaded: 0, total: 0, model: 0 });
         let url = match model.dyn_into::<web_sys::File>() {
             Ok(file) => {
                 let files = Files::from_sources(vec![Rc::new(store::BlobFile::from(file))]).await?;
@@ -183,7 +212,7 @@ impl Quire {
         gpu: Gpu,
         wanted: &JsLoadOptions,
         abort: &Abort,
-        progress: &dyn Fn(&'static str, Progress),
+        progress: &dyn Fn(JsProgress),
         warnings: Warnings,
     ) -> Result<Self, Failure> {
         let trained = model::Config::new(&files.directory).map_err(api::Error::from)?.n_context;
@@ -192,7 +221,9 @@ impl Quire {
             model: Options { context: wanted.context_length.unwrap_or(default.context.min(trained)), ..default },
             max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
         };
-        let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut |p| progress("weights", p)).await?;
+        let bytes = files.directory.tensors.iter().map(|t| t.bytes).sum();
+        let mut on_progress = |Progress { loaded, total }| progress(JsProgress { phase: "weights", loaded, total, model: bytes });
+        let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut on_progress).await?;
         // What came is the next visit's.
         files.library.flush().await;
         warnings.check(&files.library, home.as_deref()).await;
@@ -202,11 +233,15 @@ impl Quire {
             architecture: files.directory.metadata.str("general.architecture").ok().flatten().unwrap_or_default().to_owned(),
             adapter: adapter::words().await,
             context_length: model.engine.model().options.context,
-            bytes: files.directory.tensors.iter().map(|t| t.bytes).sum(),
+            bytes,
             gpu_bytes: model.engine.gpu_bytes(),
             cache: home.as_ref().map_or("none", |home| kept::name(home.place())),
         });
-        Ok(Self { files, gpu, model: Cell::new(Some(model)), home, warnings, info })
+        if wanted.fill == Some(false) {
+            model.fill().pause();
+        }
+        let desk = Desk::open(model, files.library.clone(), home, warnings);
+        Ok(Self { files, gpu, desk, info })
     }
 }
 

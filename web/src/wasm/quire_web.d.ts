@@ -5,6 +5,8 @@ export interface LoadOptions {
   contextLength?: number;
   /** GPU memory that may be used, in bytes. */
   maxGpuBytes?: number;
+  /** Whether the background fill begins by itself; it does if nothing is said. */
+  fill?: boolean;
   /** Where what comes over the network is kept. */
   cache?: "auto" | "indexeddb" | "opfs" | "none";
   /** Bearer token, for the URL's own origin alone. */
@@ -30,6 +32,10 @@ export class Quire {
   logits(ids: Uint32Array, kvF16: boolean): Promise<Float32Array>;
   /** JSON of a `Stats`. */
   stats(): string;
+  /** Gives the JSON of each event from now on, to this listener alone. */
+  listen(onEvent?: (json: string) => void): void;
+  pauseFill(): void;
+  resumeFill(): void;
   /** Frees the model's memory; no method may be called after it. */
   free(): void;
 }
