@@ -11,7 +11,7 @@ const numbers = async (path) => (await read(path)).toString().trim().split(/[\s,
 const openBlank = (tab, url) => tab.goto(`${url}?model=`);
 
 /** In the page: loads a URL, or bytes as a file, into `window.engine`. Resolves to how it failed, if it did. */
-async function load({ url, bytes, abortAfterBytes }) {
+async function load({ url, bytes, abortAfterBytes, maxGpuBytes }) {
   const { createEngine } = await import(new URL("index.js", document.baseURI).href);
   const model = url ?? new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], "file.gguf");
   const controller = new AbortController();
@@ -20,7 +20,7 @@ async function load({ url, bytes, abortAfterBytes }) {
   };
   try {
     await window.engine?.unload();
-    window.engine = await createEngine({ model, onProgress, signal: controller.signal });
+    window.engine = await createEngine({ model, onProgress, maxGpuBytes, signal: controller.signal });
   } catch (error) {
     return { name: error.name, code: error.code, message: error.message };
   }
@@ -31,6 +31,14 @@ async function logits({ ids, positions, kvF16 }) {
   const all = await window.engine.logits(Uint32Array.from(ids), { kvF16 });
   const nVocab = all.length / ids.length;
   return positions.flatMap((p) => [...all.subarray(p * nVocab, (p + 1) * nVocab)]);
+}
+
+/** In the page: what follows `prompt` without sampling, and the engine's numbers after it. */
+async function complete({ prompt, maxTokens }) {
+  const body = { prompt, temperature: 0, max_tokens: maxTokens, logprobs: 0 };
+  const { choices, usage } = await window.engine.completions.create(body);
+  const { ids, token_logprobs: logprobs } = choices[0].logprobs;
+  return { ids, logprobs, usage, info: window.engine.info, stats: await window.engine.stats() };
 }
 
 /** In the page: a streamed answer without sampling, and the seconds to its first piece and from there to its last. */
@@ -103,6 +111,29 @@ async function checkGreedy(tab, name, maxTokens) {
   return `prefill ${prefill.toFixed(1)} tok/s, decode ${decode.toFixed(1)} tok/s`;
 }
 
+/**
+ * Holds what a model says with `slots` for experts in each of `nLayers` to what it says with all its experts there, to the last
+ * bit of each token's probability.
+ */
+async function checkSlots(tab, model, prompt, maxTokens, nLayers, slots) {
+  assert.equal(await tab.evaluate(load, model), undefined);
+  const whole = await tab.evaluate(complete, { prompt, maxTokens });
+  const notes = [];
+  for (const n of slots) {
+    const { slots: all, bytes_per_expert: bytes } = whole.stats;
+    const maxGpuBytes = whole.info.gpuBytes - (all - n) * nLayers * bytes;
+    assert.equal(await tab.evaluate(load, { ...model, maxGpuBytes }), undefined);
+    const got = await tab.evaluate(complete, { prompt, maxTokens });
+    assert.ok(got.info.gpuBytes <= maxGpuBytes, `${got.info.gpuBytes} bytes of ${maxGpuBytes}`);
+    assert.equal(got.stats.slots, n);
+    assert.deepEqual(got.ids, whole.ids, `${n} slots`);
+    assert.deepEqual(got.logprobs, whole.logprobs, `${n} slots`);
+    const passes = (got.stats.passes / got.usage.completion_tokens).toFixed(1);
+    notes.push(`${n} of ${all} slots: ${got.stats.misses} misses, ${passes} passes a token`);
+  }
+  return `${whole.usage.completion_tokens} tokens; ${notes.join("; ")}`;
+}
+
 export const tests = {
   async "nano in f32 gives the logits of a float64 forward"(tab, { url }) {
     await openBlank(tab, url);
@@ -144,6 +175,16 @@ export const tests = {
   async "greedy answers of smollm2 to five prompts are those of the golden run"(tab, { url, maxTokens }) {
     assert.equal(await tab.evaluate(load, { url: `${url}models/smollm2.gguf` }), undefined);
     return checkGreedy(tab, "smollm2", maxTokens);
+  },
+
+  async "with half or the fewest slots a model of 16 experts says the same"(tab, { browser }) {
+    const bytes = (await read("nano-moe16/nano-moe16.gguf")).toString("base64");
+    const prompt = (await numbers("nano-moe16/tokens-40.txt")).slice(0, 7);
+    return checkSlots(tab, { bytes }, prompt, browser === "Chromium" ? 40 : 200, 4, [8, 5]);
+  },
+
+  async "with half or the fewest slots smollm2-moe says the same"(tab, { url, maxTokens }) {
+    return checkSlots(tab, { url: `${url}models/smollm2-moe.gguf` }, "Once upon a time", maxTokens, 30, [4, 3]);
   },
 
   async "a second request meanwhile is refused as busy, and a stopped one makes way"(tab) {

@@ -18,10 +18,12 @@ import type {
   ChatCompletion,
   ChatCompletionChunk,
   ChatRequest,
+  CompletionRequest,
   EngineEvents,
   EngineInfo,
   Progress,
   Stats,
+  TextCompletion,
 } from "./types.ts";
 
 export { cache, type Cache } from "./cache.ts";
@@ -65,8 +67,16 @@ export interface Completions {
   create(body: ChatRequest & { stream?: false }, options?: CallOptions): Promise<ChatCompletion>;
 }
 
+/** Raw text, no chat format around it. */
+export interface TextCompletions {
+  /** Streams parts. Leaving the loop early stops the answer. */
+  create(body: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<TextCompletion>>;
+  create(body: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<TextCompletion>;
+}
+
 export interface Engine extends AsyncDisposable {
   readonly chat: { readonly completions: Completions };
+  readonly completions: TextCompletions;
   readonly info: EngineInfo;
   /** Also while an answer is made. */
   stats(): Promise<Stats>;
@@ -127,6 +137,7 @@ function savesData(): boolean {
 class WorkerEngine implements Engine {
   readonly info: EngineInfo;
   readonly chat: { readonly completions: Completions };
+  readonly completions: TextCompletions;
   #client: Client;
   #events: Events;
 
@@ -134,18 +145,24 @@ class WorkerEngine implements Engine {
     this.#client = client;
     this.#events = new Events(client);
     this.info = info;
-    this.chat = { completions: { create: this.#create.bind(this) as Completions["create"] } };
+    const chat = (body: ChatRequest, options?: CallOptions) =>
+      this.#answer<ChatCompletion, ChatCompletionChunk>("chat", body, options);
+    const complete = (body: CompletionRequest, options?: CallOptions) =>
+      this.#answer<TextCompletion, TextCompletion>("complete", body, options);
+    this.chat = { completions: { create: chat as Completions["create"] } };
+    this.completions = { create: complete as TextCompletions["create"] };
   }
 
-  async #create(
-    body: ChatRequest,
+  async #answer<Whole, Part>(
+    op: "chat" | "complete",
+    body: { stream?: boolean },
     { signal }: CallOptions = {},
-  ): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>> {
+  ): Promise<Whole | AsyncIterable<Part>> {
     const request = JSON.stringify(body);
     if (body.stream) {
-      return createStream((onPart, stop) => this.#client.call("chat", { request }, onPart, stop), signal);
+      return createStream<Part>((onPart, stop) => this.#client.call(op, { request }, onPart, stop), signal);
     }
-    return JSON.parse(await this.#client.call("chat", { request }, undefined, signal)) as ChatCompletion;
+    return JSON.parse(await this.#client.call(op, { request }, undefined, signal)) as Whole;
   }
 
   async stats(): Promise<Stats> {

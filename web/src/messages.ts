@@ -8,6 +8,7 @@ import type { LoadOptions } from "./wasm/quire_web.js";
 export interface Calls {
   load: { args: { model: string | File; options: LoadOptions }; result: string };
   chat: { args: { request: string }; result: string };
+  complete: { args: { request: string }; result: string };
   logits: { args: { ids: Uint32Array; kvF16: boolean }; result: Float32Array };
   stats: { args: object; result: string };
   /** Gives JSON of `EngineEvents` in bunches until it is aborted. */

@@ -1,7 +1,6 @@
 /** Chunks pushed by the worker, pulled by a `for await`. */
 
 import { abortError } from "./errors.ts";
-import type { ChatCompletionChunk } from "./types.ts";
 
 type Start = (onPart: (json: string) => void, signal: AbortSignal) => Promise<unknown>;
 
@@ -9,22 +8,22 @@ type Start = (onPart: (json: string) => void, signal: AbortSignal) => Promise<un
  * Starts a call and resolves once it has begun to answer, so that a refused request rejects here, not in the loop.
  * Leaving the loop early stops the call.
  */
-export async function createStream(
+export async function createStream<Chunk>(
   start: Start,
   signal?: AbortSignal,
-): Promise<AsyncIterable<ChatCompletionChunk>> {
+): Promise<AsyncIterable<Chunk>> {
   if (signal?.aborted) throw abortError(signal);
   const controller = new AbortController();
   const forward = () => controller.abort(signal?.reason);
   signal?.addEventListener("abort", forward, { once: true });
 
-  const chunks: ChatCompletionChunk[] = [];
+  const chunks: Chunk[] = [];
   let end: { error?: unknown } | undefined;
   let wake = () => {};
   const news = () => new Promise<void>((resolve) => (wake = resolve));
 
   start((json) => {
-    chunks.push(JSON.parse(json) as ChatCompletionChunk);
+    chunks.push(JSON.parse(json) as Chunk);
     wake();
   }, controller.signal)
     .then(

@@ -23,8 +23,8 @@ export interface Tool {
   function: { name: string; description?: string; parameters?: object };
 }
 
-export interface ChatRequest {
-  messages: Message[];
+/** What every request may say of sampling and length. */
+interface Sampling {
   model?: string;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
@@ -40,6 +40,12 @@ export interface ChatRequest {
   presence_penalty?: number;
   repetition_penalty?: number;
   logit_bias?: Record<string, number>;
+  /** How many answers; 1 where it is absent. */
+  n?: number;
+}
+
+export interface ChatRequest extends Sampling {
+  messages: Message[];
   logprobs?: boolean;
   top_logprobs?: number;
   reasoning_effort?: "low" | "medium" | "high";
@@ -81,6 +87,34 @@ export interface ChatCompletion {
   usage?: Usage;
 }
 
+export interface CompletionRequest extends Sampling {
+  /** Text, or token ids that are fed as they are. */
+  prompt: string | number[];
+  /** Alternatives to report for each token, 0 to 20. */
+  logprobs?: number;
+}
+
+/** A whole completion, or a part of one as it streams. */
+export interface TextCompletion {
+  id: string;
+  object: "text_completion";
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    text: string;
+    logprobs: {
+      /** An addition to OpenAI's fields. */
+      ids: number[];
+      tokens: string[];
+      token_logprobs: number[];
+      top_logprobs: Record<string, number>[];
+    } | null;
+    finish_reason: FinishReason | null;
+  }[];
+  usage?: Usage | null;
+}
+
 /** How far loading is, in bytes: of what an answer needs in any case. Experts come when they are asked for. */
 export interface Progress {
   phase: string;
@@ -98,6 +132,8 @@ export interface EngineInfo {
   contextLength: number;
   /** Size of the model. */
   bytes: number;
+  /** GPU memory in use, in bytes. */
+  gpuBytes: number;
   /** Where what comes over the network is kept. */
   cache: Exclude<CacheHome, "auto">;
 }

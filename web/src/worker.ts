@@ -26,8 +26,8 @@ started.catch(() => {});
 
 let quire: wasm.Quire | undefined;
 let reader: wasm.CacheReader | undefined;
-/** The chat under way. It ends always, and a while after it was stopped: the GPU finishes what it was given. */
-let chatting: { signal: AbortSignal; ended: Promise<unknown> } | undefined;
+/** The answer under way. It ends always, and a while after it was stopped: the GPU finishes what it was given. */
+let answering: { signal: AbortSignal; ended: Promise<unknown> } | undefined;
 const running = new Map<number, AbortController>();
 
 function post(message: FromWorker, transfer: Transferable[] = []): void {
@@ -51,7 +51,8 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       return next.info();
     }
     case "chat":
-      return await chat(call.request, part, signal);
+    case "complete":
+      return await answer(() => loaded()[call.op](call.request, part, signal), signal);
     case "logits":
       return await loaded().logits(call.ids, call.kvF16);
     case "stats":
@@ -94,15 +95,15 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
   }
 }
 
-/** Answers once a chat that was stopped has made way; one that was not makes the engine refuse. */
-async function chat(request: string, part: (json: string) => void, signal: AbortSignal): Promise<string> {
-  while (chatting?.signal.aborted) await chatting.ended;
-  const answer = loaded().chat(request, part, signal);
-  if (!chatting) {
-    const clear = () => void (chatting = undefined);
-    chatting = { signal, ended: answer.then(clear, clear) };
+/** Begins once an answer that was stopped has made way; one that was not makes the engine refuse. */
+async function answer(begin: () => Promise<string>, signal: AbortSignal): Promise<string> {
+  while (answering?.signal.aborted) await answering.ended;
+  const whole = begin();
+  if (!answering) {
+    const clear = () => void (answering = undefined);
+    answering = { signal, ended: whole.then(clear, clear) };
   }
-  return answer;
+  return whole;
 }
 
 /** How long events are collected: a token has some for each layer. */

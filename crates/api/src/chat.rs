@@ -30,7 +30,7 @@ impl Model {
             timings: None,
         };
         let mut choices = Vec::new();
-        let mut total = Total { prompt_tokens: prompt.len(), ..Total::default() };
+        let mut total = Total::new(prompt.len());
         for index in 0..request.parameters.n() {
             let mut emit = |choice: ChunkChoice| on_chunk(Chunk { choices: vec![choice], ..blank.clone() });
             choices.push(self.answer(request, index, &prompt, cancel, &mut total, &mut emit).await?);
@@ -126,7 +126,7 @@ fn token_logprob(token: &Token, tokenizer: &text::Tokenizer) -> TokenLogprob {
 
 /// Of all answers to one request.
 #[derive(Debug, Default)]
-struct Total {
+pub(crate) struct Total {
     prompt_tokens: usize,
     cached_tokens: usize,
     prefilled_tokens: usize,
@@ -137,7 +137,11 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, generated: &Generated, n_prompt: usize) {
+    pub(crate) fn new(prompt_tokens: usize) -> Self {
+        Self { prompt_tokens, ..Self::default() }
+    }
+
+    pub(crate) fn add(&mut self, generated: &Generated, n_prompt: usize) {
         if self.n_answers == 0 {
             self.cached_tokens = generated.n_reused;
         }
@@ -148,7 +152,7 @@ impl Total {
         self.decode_seconds += generated.decode_seconds;
     }
 
-    fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         Usage {
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens,
@@ -157,7 +161,7 @@ impl Total {
         }
     }
 
-    fn timings(&self) -> Timings {
+    pub(crate) fn timings(&self) -> Timings {
         let rate = |n: usize, seconds: f64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
         Timings {
             prefill_seconds: self.prefill_seconds,

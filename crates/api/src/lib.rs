@@ -2,6 +2,7 @@
 //! requests rendered to ids, and what the engine samples parsed back into chunks.
 
 mod chat;
+mod complete;
 mod dialect;
 mod error;
 mod feed;
@@ -17,6 +18,7 @@ mod request;
 mod stats;
 mod stop;
 
+pub use complete::{CompletionPrompt, CompletionRequest, TextChoice, TextCompletion, TextLogprobs, ends};
 pub use dialect::Dialect;
 pub use error::Error;
 pub use files::{Files, shard_locations};

@@ -38,10 +38,20 @@ enum Part {
 
 impl Reader {
     pub(crate) fn new(dialect: &Dialect, stops: Vec<String>) -> Self {
-        let form = match dialect {
-            Dialect::Harmony(specials) => Form::Harmony { parser: Box::new(Parser::for_completion(*specials)), part: Part::Nothing },
-            Dialect::Template(_) => Form::Plain(Detokenizer::new()),
-        };
+        match dialect {
+            Dialect::Harmony(specials) => {
+                Self::of(Form::Harmony { parser: Box::new(Parser::for_completion(*specials)), part: Part::Nothing }, stops)
+            }
+            Dialect::Template(_) => Self::plain(stops),
+        }
+    }
+
+    /// For text without a format.
+    pub(crate) fn plain(stops: Vec<String>) -> Self {
+        Self::of(Form::Plain(Detokenizer::new()), stops)
+    }
+
+    fn of(form: Form, stops: Vec<String>) -> Self {
         Self { form, stop: StopStrings::new(stops), n_calls: 0, calls: false, stopped: false }
     }
 

@@ -65,26 +65,30 @@ impl Request {
         let mut chat = ChatRequest::from_json(json)?;
         let invalid = |why: String| Error::Request { why };
         let parameters: Parameters = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
-        let refuse = |name: &str, expected: &str| Err(invalid(format!("{name} must be {expected}")));
-        if !(1..=MOST_ANSWERS).contains(&parameters.n.unwrap_or(1)) {
-            return refuse("n", "1 to 16");
-        }
-        if parameters.max_tokens() == 0 {
-            return refuse("max_completion_tokens", "1 or more");
-        }
-        if parameters.stops().iter().any(String::is_empty) {
-            return refuse("stop", "without empty strings");
-        }
+        parameters.check()?;
         if chat.date.is_none() {
             chat.date = Some(today());
         }
-        let request = Self { chat, parameters };
-        request.parameters.sampling(0)?;
-        Ok(request)
+        Ok(Self { chat, parameters })
     }
 }
 
 impl Parameters {
+    /// Refuses numbers out of range, by name.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |name: &str, expected: &str| Err(Error::Request { why: format!("{name} must be {expected}") });
+        if !(1..=MOST_ANSWERS).contains(&self.n()) {
+            return refuse("n", "1 to 16");
+        }
+        if self.max_tokens() == 0 {
+            return refuse("max_completion_tokens", "1 or more");
+        }
+        if self.stops().iter().any(String::is_empty) {
+            return refuse("stop", "without empty strings");
+        }
+        self.sampling(0).map(|_| ())
+    }
+
     pub fn max_tokens(&self) -> u32 {
         self.max_completion_tokens.or(self.max_tokens).unwrap_or(u32::MAX)
     }

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use engine::{Cancel, Event, Finish, Generated, Request};
 use serde::Serialize;
-use text::harmony::Specials;
 use text::{Detokenizer, Tokenizer};
 
 use crate::args::{self, Ids, Limits, Sampling};
@@ -74,7 +73,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let options = load::options(model, &files, args.limits.context)?;
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let prompt = args.prompt_ids(&loaded.tokenizer);
-    let stops = if args.ignore_eos { Vec::new() } else { stops(&loaded.tokenizer) };
+    let stops = if args.ignore_eos { Vec::new() } else { api::ends(&loaded.tokenizer) };
     let sampling = args.sampling.options(args.temperature);
     let request = Request { prompt: &prompt, max_tokens: args.max_tokens, sampling, stops: &stops };
 
@@ -110,16 +109,6 @@ impl Args {
         let ids = if self.special { tokenizer.encode_special(text) } else { tokenizer.encode(text) };
         tokenizer.bos_to_add().into_iter().chain(ids).collect()
     }
-}
-
-/// The tokens that end an answer, whatever the format.
-pub(crate) fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
-    let harmony = Specials::find(|token| tokenizer.special(token)).map(|specials| specials.stops().to_vec());
-    let own = [tokenizer.special_ids().eos, tokenizer.special_ids().eot];
-    let mut stops: Vec<u32> = own.into_iter().flatten().chain(harmony.unwrap_or_default()).collect();
-    stops.sort_unstable();
-    stops.dedup();
-    stops
 }
 
 /// The answer's text as its tokens come; a token that ends the answer has none.

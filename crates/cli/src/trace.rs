@@ -13,7 +13,7 @@ use text::Tokenizer;
 
 use crate::args::{self, Ids, Limits, Sampling};
 use crate::routes::{About, LayerBytes, Phase, Place, Routed, Writer};
-use crate::{generate, load, output};
+use crate::{load, output};
 
 /// Record which experts each layer chooses for each token, prompt included
 ///
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
     let api::Model { mut engine, tokenizer, .. } = load::load(location, &files, &args.limits, options).await?;
     engine.watch_routes();
-    let stops = if args.ignore_eos { Vec::new() } else { generate::stops(&tokenizer) };
+    let stops = if args.ignore_eos { Vec::new() } else { api::ends(&tokenizer) };
     let sampling = args.sampling.options(args.temperature);
     let (mut context, mut counts) = (Vec::new(), Counts::default());
     for (turn, ids) in (0..).zip(args.turns(&tokenizer)) {

@@ -12,7 +12,7 @@ mod kept;
 use std::rc::Rc;
 
 use abort::Abort;
-use api::{ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
+use api::{CompletionRequest, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
 use desk::Desk;
 use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
@@ -112,6 +112,19 @@ impl Quire {
             let request = Request::from_json(&request)?;
             let mut model = self.desk.take().await?;
             let answer = model.chat(&request, abort.cancel(), &mut |chunk| tell(&on_chunk, &chunk)).await;
+            self.desk.give_back(model).await;
+            Ok::<_, Failure>(json(&answer?))
+        };
+        work.await.map_err(JsValue::from)
+    }
+
+    /// Goes on with an OpenAI completion request's prompt; `on_part` gets the JSON of each part, the whole's is returned.
+    pub async fn complete(&self, request: String, on_part: Function, signal: Option<web_sys::AbortSignal>) -> Result<String, JsValue> {
+        let abort = Abort::new(signal);
+        let work = async {
+            let request = CompletionRequest::from_json(&request)?;
+            let mut model = self.desk.take().await?;
+            let answer = model.complete(&request, abort.cancel(), &mut |part| tell(&on_part, &part)).await;
             self.desk.give_back(model).await;
             Ok::<_, Failure>(json(&answer?))
         };

@@ -28,6 +28,8 @@ export class Quire {
   info(): string;
   /** Takes the JSON of an OpenAI chat request; gives each chunk's JSON to `onChunk`; resolves to the whole answer's. */
   chat(request: string, onChunk: (chunk: string) => void, signal?: AbortSignal): Promise<string>;
+  /** The same for an OpenAI completion request: raw text, no chat format around it. */
+  complete(request: string, onPart: (part: string) => void, signal?: AbortSignal): Promise<string>;
   /** Logits at every position, row by row, `[ids.length, vocabulary]`. */
   logits(ids: Uint32Array, kvF16: boolean): Promise<Float32Array>;
   /** JSON of a `Stats`. */

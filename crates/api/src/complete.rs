@@ -1,0 +1,225 @@
+//! A raw completion: the model goes on with a text, no chat format around it. The shape is OpenAI's `/v1/completions`.
+
+use std::ops::ControlFlow;
+
+use engine::{Cancel, Event, Finish, Token};
+use serde::{Deserialize, Serialize};
+use text::Tokenizer;
+use text::harmony::Specials;
+
+use crate::chat::Total;
+use crate::reader::Reader;
+use crate::reply::{FinishReason, Timings, Usage};
+use crate::request::{Parameters, entropy, now};
+use crate::{Error, Model};
+
+/// A request, read and checked.
+#[derive(Clone, Debug)]
+pub struct CompletionRequest {
+    pub prompt: CompletionPrompt,
+    pub parameters: Parameters,
+}
+
+/// What is to be continued.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "prompt must be a string or an array of token ids")]
+pub enum CompletionPrompt {
+    /// Not trusted: control tokens spelled in it stay text. A model that wants its texts to begin with a token gets that.
+    Text(String),
+    /// Fed as they are.
+    Ids(Vec<u32>),
+}
+
+/// A whole completion, or a part of one as it streams.
+#[derive(Clone, Debug, Serialize)]
+pub struct TextCompletion {
+    pub id: String,
+    pub object: &'static str,
+    /// Seconds since 1970.
+    pub created: u64,
+    pub model: String,
+    pub choices: Vec<TextChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TextChoice {
+    pub index: u32,
+    pub text: String,
+    /// Of the tokens of `text`; ids are an addition to OpenAI's fields.
+    pub logprobs: Option<TextLogprobs>,
+    pub finish_reason: Option<FinishReason>,
+}
+
+/// `[n_tokens]` each.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TextLogprobs {
+    pub ids: Vec<u32>,
+    pub tokens: Vec<String>,
+    pub token_logprobs: Vec<f32>,
+    pub top_logprobs: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// What OpenAI generates where `max_tokens` is absent.
+const MAX_TOKENS: u32 = 16;
+/// Alternatives a token may have.
+const MOST_LOGPROBS: u32 = 20;
+
+impl CompletionRequest {
+    /// Reads an OpenAI completion request. `logprobs` is a count here. Fields of other concerns are passed over.
+    ///
+    /// # Errors
+    /// Not JSON, not of this shape, or a number out of range, by name.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Own {
+            prompt: CompletionPrompt,
+            logprobs: Option<u32>,
+        }
+        let invalid = |error: serde_json::Error| Error::Request { why: error.to_string() };
+        let mut fields: serde_json::Value = serde_json::from_str(json).map_err(invalid)?;
+        let Own { prompt, logprobs } = serde_json::from_value(fields.clone()).map_err(invalid)?;
+        if let Some(count) = logprobs.filter(|count| *count > MOST_LOGPROBS) {
+            return Err(Error::Request { why: format!("logprobs is {count}, must be 0 to {MOST_LOGPROBS}") });
+        }
+        if let Some(fields) = fields.as_object_mut() {
+            fields.insert("logprobs".into(), logprobs.is_some().into());
+            fields.insert("top_logprobs".into(), logprobs.into());
+        }
+        let mut parameters: Parameters = serde_json::from_value(fields).map_err(invalid)?;
+        parameters.max_tokens = Some(parameters.max_completion_tokens.or(parameters.max_tokens).unwrap_or(MAX_TOKENS));
+        parameters.check()?;
+        Ok(Self { prompt, parameters })
+    }
+}
+
+impl Model {
+    /// Goes on with `request`'s prompt; `on_part` gets the text as it comes, and the whole is returned.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] after `cancel`; a prompt that the context cannot take; what the GPU reports.
+    pub async fn complete(
+        &mut self,
+        request: &CompletionRequest,
+        cancel: &Cancel,
+        on_part: &mut dyn FnMut(TextCompletion),
+    ) -> Result<TextCompletion, Error> {
+        let prompt = request.prompt.ids(&self.tokenizer);
+        let blank = TextCompletion {
+            id: format!("cmpl-{:x}{:08x}", now(), entropy()),
+            object: "text_completion",
+            created: now(),
+            model: self.name().to_owned(),
+            choices: Vec::new(),
+            usage: None,
+            timings: None,
+        };
+        let mut choices = Vec::new();
+        let mut total = Total::new(prompt.len());
+        for index in 0..request.parameters.n() {
+            let mut emit = |choice: TextChoice| on_part(TextCompletion { choices: vec![choice], ..blank.clone() });
+            choices.push(self.go_on(request, index, &prompt, cancel, &mut total, &mut emit).await?);
+        }
+        let (usage, timings) = (Some(total.usage()), Some(total.timings()));
+        if request.parameters.stream_options.unwrap_or_default().include_usage {
+            on_part(TextCompletion { usage, timings, ..blank.clone() });
+        }
+        Ok(TextCompletion { choices, usage, timings, ..blank })
+    }
+
+    /// Text `index` of those that the request asks for.
+    async fn go_on(
+        &mut self,
+        request: &CompletionRequest,
+        index: u32,
+        prompt: &[u32],
+        cancel: &Cancel,
+        total: &mut Total,
+        emit: &mut dyn FnMut(TextChoice),
+    ) -> Result<TextChoice, Error> {
+        let Self { engine, tokenizer, .. } = self;
+        let parameters = &request.parameters;
+        let stops = ends(tokenizer);
+        let mut reader = Reader::plain(parameters.stops());
+        let mut whole = TextChoice { index, logprobs: parameters.wants_logprobs().then(TextLogprobs::default), ..TextChoice::default() };
+        // Those of tokens whose text is held back wait for it.
+        let mut waiting = whole.logprobs.clone();
+        let mut say = |text: String, waiting: &mut Option<TextLogprobs>, finish_reason: Option<FinishReason>| {
+            let logprobs = waiting.as_mut().map(std::mem::take);
+            whole.add(&text, logprobs.as_ref(), finish_reason);
+            emit(TextChoice { index, text, logprobs, finish_reason });
+        };
+
+        let sampling = parameters.sampling(index)?;
+        let generate = engine::Request { prompt, max_tokens: parameters.max_tokens(), sampling, stops: &stops };
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Token(token) = event {
+                let text: String = reader.push(token.id, tokenizer).into_iter().filter_map(|delta| delta.content).collect();
+                if let Some(waiting) = waiting.as_mut().filter(|_| !stops.contains(&token.id)) {
+                    waiting.push(token, tokenizer);
+                }
+                if !text.is_empty() {
+                    say(text, &mut waiting, None);
+                }
+            }
+            if reader.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let generated = engine.generate(&generate, cancel, &mut on_event).await?;
+        if generated.finish == Finish::Cancelled {
+            return Err(Error::Cancelled);
+        }
+        let finish_reason = match generated.finish {
+            Finish::Length | Finish::Context => FinishReason::Length,
+            Finish::Stop(_) | Finish::Break | Finish::Cancelled => FinishReason::Stop,
+        };
+        let rest = reader.finish().into_iter().filter_map(|delta| delta.content).collect();
+        say(rest, &mut waiting, Some(finish_reason));
+        total.add(&generated, prompt.len());
+        Ok(whole)
+    }
+}
+
+impl CompletionPrompt {
+    fn ids(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+        match self {
+            Self::Text(text) => tokenizer.bos_to_add().into_iter().chain(tokenizer.encode(text)).collect(),
+            Self::Ids(ids) => ids.clone(),
+        }
+    }
+}
+
+impl TextChoice {
+    fn add(&mut self, text: &str, logprobs: Option<&TextLogprobs>, finish_reason: Option<FinishReason>) {
+        self.text.push_str(text);
+        self.finish_reason = finish_reason;
+        if let (Some(all), Some(more)) = (&mut self.logprobs, logprobs) {
+            all.ids.extend(&more.ids);
+            all.tokens.extend_from_slice(&more.tokens);
+            all.token_logprobs.extend(&more.token_logprobs);
+            all.top_logprobs.extend_from_slice(&more.top_logprobs);
+        }
+    }
+}
+
+impl TextLogprobs {
+    fn push(&mut self, token: &Token, tokenizer: &Tokenizer) {
+        let text = |id: u32| String::from_utf8_lossy(tokenizer.token_bytes(id).unwrap_or_default()).into_owned();
+        self.ids.push(token.id);
+        self.tokens.push(text(token.id));
+        self.token_logprobs.push(token.logprob);
+        self.top_logprobs.push(token.top.iter().map(|(id, logprob)| (text(*id), (*logprob).into())).collect());
+    }
+}
+
+/// The tokens that end a text, whatever the chat format.
+pub fn ends(tokenizer: &Tokenizer) -> Vec<u32> {
+    let harmony = Specials::find(|token| tokenizer.special(token)).map(|specials| specials.stops().to_vec());
+    let own = [tokenizer.special_ids().eos, tokenizer.special_ids().eot];
+    let mut ends: Vec<u32> = own.into_iter().flatten().chain(harmony.unwrap_or_default()).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+}

@@ -1,0 +1,85 @@
+//! Raw completions, as the API gives them, beside what the engine says.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::ops::ControlFlow;
+
+use api::{CompletionRequest, LoadOptions, Model, TextCompletion};
+use engine::{Cancel, SamplingOptions};
+use model::Options;
+use tests::{engine, gpu, open, vector};
+
+fn options() -> Options {
+    Options { context: 128, ..Options::default() }
+}
+
+fn model() -> Model {
+    let files = open(&vector("nano/nano.gguf"));
+    let options = LoadOptions { model: options(), ..LoadOptions::default() };
+    pollster::block_on(Model::load(&files, gpu(), options, &Cancel::default(), &mut |_| {})).unwrap()
+}
+
+fn complete(model: &mut Model, json: &str) -> (TextCompletion, Vec<TextCompletion>) {
+    let request = CompletionRequest::from_json(json).unwrap();
+    let mut parts = Vec::new();
+    let whole = pollster::block_on(model.complete(&request, &Cancel::default(), &mut |part| parts.push(part))).unwrap();
+    (whole, parts)
+}
+
+#[test]
+fn ids_are_continued_as_the_engine_continues_them() {
+    let request = engine::Request {
+        prompt: &[5, 80, 200],
+        max_tokens: 24,
+        sampling: SamplingOptions { n_logprobs: 2, ..SamplingOptions::greedy() },
+        stops: &[],
+    };
+    let mut expected = (Vec::new(), Vec::new());
+    let mut on_event = |event: engine::Event<'_>| {
+        if let engine::Event::Token(token) = event {
+            expected.0.push(token.id);
+            expected.1.push(token.logprob);
+        }
+        ControlFlow::Continue(())
+    };
+    let mut engine = engine(&open(&vector("nano/nano.gguf")), options());
+    pollster::block_on(engine.generate(&request, &Cancel::default(), &mut on_event)).unwrap();
+
+    let mut model = model();
+    // Ids that end a text would end the completion; the engine alone goes on.
+    let end = expected.0.iter().position(|id| api::ends(&model.tokenizer).contains(id)).unwrap_or(expected.0.len());
+    assert!(end > 3, "{:?}", expected.0);
+    let json = r#"{"prompt": [5, 80, 200], "max_tokens": 24, "temperature": 0, "logprobs": 2, "stream_options": {"include_usage": true}}"#;
+    let (whole, parts) = complete(&mut model, json);
+    let choice = &whole.choices[0];
+    let logprobs = choice.logprobs.as_ref().unwrap();
+    assert_eq!(logprobs.ids, expected.0[..end]);
+    assert_eq!(logprobs.token_logprobs, expected.1[..end]);
+    assert!(logprobs.top_logprobs.iter().all(|top| (1..=2).contains(&top.len())));
+    let streamed: String = parts.iter().flat_map(|part| &part.choices).map(|choice| choice.text.as_str()).collect();
+    assert_eq!(streamed, choice.text);
+    let ids: Vec<u32> = parts.iter().flat_map(|part| &part.choices).flat_map(|c| c.logprobs.iter().flat_map(|l| l.ids.clone())).collect();
+    assert_eq!(ids, logprobs.ids);
+    assert_eq!(parts.last().unwrap().usage, whole.usage);
+}
+
+#[test]
+fn several_completions_of_a_text_each_have_their_index_and_seed() {
+    let (whole, _) = complete(&mut model(), r#"{"prompt": "hello", "max_tokens": 12, "n": 3, "seed": 7}"#);
+    assert_eq!(whole.choices.iter().map(|choice| choice.index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(whole.choices[0].text != whole.choices[1].text, "{whole:?}");
+    assert!(whole.choices.iter().all(|choice| choice.logprobs.is_none() && choice.finish_reason.is_some()));
+}
+
+#[test]
+fn requests_of_another_shape_are_refused_in_words() {
+    for (json, words) in [
+        (r#"{"max_tokens": 3}"#, "prompt"),
+        (r#"{"prompt": {"a": 1}}"#, "prompt must be a string or an array of token ids"),
+        (r#"{"prompt": "a", "logprobs": 21}"#, "logprobs is 21, must be 0 to 20"),
+        (r#"{"prompt": "a", "n": 17}"#, "n must be 1 to 16"),
+        ("once upon", "expected"),
+    ] {
+        let said = CompletionRequest::from_json(json).unwrap_err().to_string();
+        assert!(said.contains(words), "{json}: {said}");
+    }
+}
