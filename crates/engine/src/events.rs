@@ -16,7 +16,7 @@ pub enum PagingEvent {
     Arrive { layer: u32, expert: u32, bytes: u64 },
     /// The reading ended before all of it had come.
     Abandon { layer: u32, expert: u32 },
-    /// It left the GPU to make room.
+    /// It left the GPU: to make room, or with a device that was lost.
     Leave { layer: u32, expert: u32 },
     /// A decoded token used these experts of a layer, or a chunk of the prompt did; `missed` were not on the GPU when it came.
     Use { layer: u32, experts: Vec<u32>, missed: Vec<u32> },

@@ -167,6 +167,14 @@ impl Experts {
         count(&mut self.0.paging.borrow_mut());
     }
 
+    /// The GPU holds none of them any more.
+    pub(crate) fn vacate(&self) {
+        let left: Vec<Vec<u32>> = self.0.layers.borrow_mut().iter_mut().map(Residency::vacate).collect();
+        for (layer, expert) in (0u32..).zip(left).flat_map(|(layer, left)| left.into_iter().map(move |expert| (layer, expert))) {
+            self.tell(|| PagingEvent::Leave { layer, expert });
+        }
+    }
+
     pub(crate) fn has(&self, layer: usize, expert: u32) -> bool {
         self.0.layers.borrow()[layer].has(expert)
     }

@@ -87,11 +87,14 @@ pub struct Generated {
 /// Seconds of work that may lie before the GPU: more only delays a stop.
 const AHEAD_SECONDS: f64 = 0.2;
 pub(crate) const MOST_AHEAD: usize = 16;
+/// Devices that one answer may wear out.
+const MOST_LOSSES: usize = 4;
 /// Seconds that a prefill chunk should take: drivers give up on longer ones.
 const CHUNK_SECONDS: f64 = 0.4;
 
 impl Engine {
-    /// Generates after `request.prompt`, keeping what the KV cache already holds of it.
+    /// Generates after `request.prompt`, keeping what the KV cache already holds of it. If the device is lost on the
+    /// way, the answer goes on on another one.
     ///
     /// # Errors
     /// A prompt that does not fit, options out of range, or what the GPU reports.
@@ -105,15 +108,49 @@ impl Engine {
         if request.max_tokens == 0 {
             return Err(Error::Option { name: "max_tokens", expected: "1 or more", got: "0".into() });
         }
+        let mut said = Vec::new();
+        for _ in 0..MOST_LOSSES {
+            // Said before: what is generated after it goes on from there, draws and penalties too.
+            let before = said.clone();
+            let mut keep = |event: Event<'_>| {
+                if let Event::Token(token) = event {
+                    said.push(token.id);
+                }
+                on_event(event)
+            };
+            match self.go_on(request, &before, cancel, &mut keep).await {
+                Err(Error::DeviceLost { why }) => log::warn!("the GPU was lost after {} tokens of an answer: {why}", said.len()),
+                done => return done.map(|generated| Generated { ids: said, ..generated }),
+            }
+            if !self.revive(cancel).await? {
+                return Ok(Generated { ids: said, finish: Finish::Cancelled, n_reused: 0, prefill_seconds: 0.0, decode_seconds: 0.0 });
+            }
+        }
+        Err(Error::DeviceLost { why: format!("{MOST_LOSSES} times during one answer") })
+    }
+
+    /// Generates what is still to come after `request.prompt` and `said`.
+    async fn go_on(
+        &mut self,
+        request: &Request<'_>,
+        said: &[u32],
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Generated, Error> {
+        self.gpu.check()?;
+        let prompt = [request.prompt, said].concat();
+        let max_tokens = request.max_tokens - said.len() as u32;
+        let request = &Request { prompt: &prompt, max_tokens, sampling: request.sampling.clone(), stops: request.stops };
+        let n_said = said.len() as u32;
         let sampling = request.sampling.layout(request.stops, self.model.config.n_vocab)?;
         self.write(self.model.state.sampler.sampling, bytemuck::bytes_of(&sampling));
         self.write_logit_bias(&request.sampling.logit_bias);
-        self.write_counts(request);
+        self.write_counts(request, said);
 
         let began = Instant::now();
         // If anything fails from here on, the cache holds nothing that can be relied on.
         let history = std::mem::take(&mut self.history);
-        let mut run = Run { history, ids: Vec::new(), n_submitted: 0 };
+        let mut run = Run { history, n_said, ids: Vec::new(), n_submitted: 0 };
         let n_reused = self.prefill(request, cancel, on_event, &mut run).await?;
         let mut generated = Generated { ids: Vec::new(), finish: Finish::Cancelled, n_reused, prefill_seconds: 0.0, decode_seconds: 0.0 };
         if !cancel.is_cancelled() {
@@ -126,8 +163,15 @@ impl Engine {
             run.history.tokens = request.prompt.iter().chain(&run.ids).copied().take(kept).collect();
         }
         // What was computed past the end is dropped by position.
-        while self.ring.next(&self.gpu).await?.is_some() {}
-        self.history = run.history;
+        loop {
+            match self.ring.next(&self.gpu).await {
+                Ok(Some(_)) => {}
+                Ok(None) => break self.history = run.history,
+                // The answer is whole; the next one begins on another device.
+                Err(Error::DeviceLost { .. }) if generated.finish != Finish::Cancelled => break,
+                Err(error) => return Err(error),
+            }
+        }
         generated.ids = run.ids;
         Ok(generated)
     }
@@ -152,7 +196,7 @@ impl Engine {
             let chunk = (self.pace.chunk as usize).min(prompt.len() - done);
             let last = done + chunk == prompt.len();
             let began = Instant::now();
-            self.place(&prompt[done..done + chunk], done as u32, request.sampling.seed);
+            self.place(&prompt[done..done + chunk], done as u32, run.n_said, request.sampling.seed);
             run.history.written = run.history.written.max((done + chunk) as u32);
             // Layer by layer, each layer is a submission of its own.
             let by_layer = self.needs_routes();
@@ -244,12 +288,16 @@ impl Engine {
         Ok(finish)
     }
 
-    fn write_counts(&self, request: &Request<'_>) {
+    /// `said`: the end of the prompt that was sampled for this answer.
+    fn write_counts(&self, request: &Request<'_>, said: &[u32]) {
         let mut counts = vec![0u32; self.model.config.n_vocab as usize];
         if request.sampling.looks_at_prompt() {
             for id in request.prompt {
                 counts[*id as usize] = IN_PROMPT;
             }
+        }
+        for id in said {
+            counts[*id as usize] += 1;
         }
         self.write(self.model.state.sampler.counts, bytemuck::cast_slice(&counts));
     }
@@ -258,6 +306,8 @@ impl Engine {
 /// An answer under way.
 struct Run {
     history: History,
+    /// Tokens of this answer that the prompt ends with.
+    n_said: u32,
     /// Tokens accepted so far.
     ids: Vec<u32>,
     /// Steps submitted that draw a token.

@@ -53,6 +53,18 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::NoDevice`].
     pub async fn open() -> Result<Self, Error> {
+        Self::open_with(Rc::default()).await
+    }
+
+    /// A new device in this one's place, which was lost; it goes on with its counters.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub async fn reopen(&self) -> Result<Self, Error> {
+        Self::open_with(self.counters.clone()).await
+    }
+
+    async fn open_with(counters: Rc<Cell<Counters>>) -> Result<Self, Error> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = platform::BACKENDS;
         let instance = wgpu::Instance::new(descriptor);
@@ -71,7 +83,11 @@ impl Gpu {
         let note = |trouble: &Arc<Mutex<Option<Error>>>, error: Error| {
             log::error!("{error}");
             if let Ok(mut first) = trouble.lock() {
-                first.get_or_insert(error);
+                match error {
+                    // What failed before it was its herald.
+                    Error::DeviceLost { .. } => *first = Some(error),
+                    _ => drop(first.get_or_insert(error)),
+                }
             }
         };
         let on_error = trouble.clone();
@@ -82,7 +98,15 @@ impl Gpu {
                 note(&on_lost, Error::DeviceLost { why });
             }
         });
-        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters: Rc::default() })
+        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters })
+    }
+
+    /// Loses the device, as a driver does that is reset: for tests.
+    pub fn lose(&self) {
+        if let Ok(mut trouble) = self.trouble.lock() {
+            *trouble = Some(Error::DeviceLost { why: "it was given up".into() });
+        }
+        self.device.destroy();
     }
 
     /// The adapter, as its driver names it.
@@ -181,8 +205,9 @@ impl Gpu {
         self.queue.on_submitted_work_done(move || {
             let _ = sender.send(());
         });
-        platform::wait(&self.device, &submission, receiver).await;
-        self.check()
+        let done = platform::wait(&self.device, &submission, receiver).await;
+        self.check()?;
+        done.ok_or_else(|| Error::DeviceLost { why: "it answers no more".into() })
     }
 
     /// # Errors

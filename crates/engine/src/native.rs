@@ -4,11 +4,16 @@ use futures_channel::oneshot::Receiver;
 
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
-/// What `receiver` gets once `submission` is done.
-pub(crate) async fn wait<T>(device: &wgpu::Device, submission: &wgpu::SubmissionIndex, receiver: Receiver<T>) -> Option<T> {
-    let done = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None };
-    if let Err(error) = device.poll(done) {
-        log::warn!("waiting for the GPU: {error}");
+/// What `receiver` gets once `submission` is done; `None` if it gets nothing, as of a device that was lost.
+pub(crate) async fn wait<T>(device: &wgpu::Device, submission: &wgpu::SubmissionIndex, mut receiver: Receiver<T>) -> Option<T> {
+    // What was submitted to a lost device is never done: its callbacks come, if at all, with all that is left.
+    for submission_index in [Some(submission.clone()), None] {
+        if let Err(error) = device.poll(wgpu::PollType::Wait { submission_index, timeout: None }) {
+            log::warn!("waiting for the GPU: {error}");
+        }
+        if let Ok(Some(got)) = receiver.try_recv() {
+            return Some(got);
+        }
     }
-    receiver.await.ok()
+    None
 }

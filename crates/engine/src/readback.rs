@@ -40,7 +40,8 @@ impl Pending {
         gpu.check()?;
         match mapped {
             Some(Ok(())) => {}
-            Some(Err(error)) => return Err(Error::Gpu { why: error.to_string() }),
+            // A browser says this before it says that the device is gone.
+            Some(Err(error)) => return Err(Error::DeviceLost { why: error.to_string() }),
             None => return Err(Error::DeviceLost { why: "a readback was dropped".into() }),
         }
         let data = match self.staging.slice(0..self.bytes).get_mapped_range() {

@@ -106,6 +106,20 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Begins anew on another device after this one was lost: buffers are made again and dense weights read again, experts
+    /// come when they are asked for. False if `cancel` ended it.
+    ///
+    /// # Errors
+    /// No device, [`Error::OutOfMemory`], or what the feed or the GPU reports.
+    pub async fn revive(&mut self, cancel: &Cancel) -> Result<bool, Error> {
+        let gpu = self.gpu.reopen().await?;
+        let mut fresh = Self::new(gpu, self.model.clone(), self.feed.clone(), self.unusable.clone()).await?;
+        self.experts.vacate();
+        (fresh.experts, fresh.watched) = (self.experts.clone(), self.watched.take());
+        *self = fresh;
+        self.load(cancel, &mut |_| {}).await
+    }
+
     /// Reads the dense weights; `on_bytes` gets how many came. False if `cancel` ended it.
     ///
     /// # Errors
@@ -183,10 +197,10 @@ impl Engine {
         Ok(Some(encoder))
     }
 
-    /// Puts `tokens` where the next step reads them, at `position`.
-    pub(crate) fn place(&self, tokens: &[u32], position: u32, seed: u32) {
+    /// Puts `tokens` where the next step reads them, at `position`, `n_sampled` tokens into an answer.
+    pub(crate) fn place(&self, tokens: &[u32], position: u32, n_sampled: u32, seed: u32) {
         self.write(self.model.state.tokens, bytemuck::cast_slice(tokens));
-        self.write(self.model.state.step, bytemuck::bytes_of(&kernels::ops::Step { position, n_sampled: 0, halt: 0, seed }));
+        self.write(self.model.state.step, bytemuck::bytes_of(&kernels::ops::Step { position, n_sampled, halt: 0, seed }));
     }
 
     /// Logits after `tokens` as a sequence of its own: of the last position, or of `all`, row after row of
@@ -202,7 +216,7 @@ impl Engine {
         let mut out = Vec::new();
         let mut position = 0;
         for tokens_of_chunk in tokens.chunks(chunk) {
-            self.place(tokens_of_chunk, position, 0);
+            self.place(tokens_of_chunk, position, 0, 0);
             let n_tokens = tokens_of_chunk.len() as u32;
             position += n_tokens;
             let kind = StepKind { n_tokens, tail: Tail::Logits, stand_ins: false };

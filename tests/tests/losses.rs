@@ -1,0 +1,83 @@
+//! Devices that are lost: answers go on on another one.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::ops::ControlFlow;
+
+use engine::{Cancel, Engine, Error, Event, Generated, Request, SamplingOptions, Urgency};
+use model::{Model, Options};
+use tests::{gpu, lazy_engine_of, open, vector};
+
+const PROMPT: [u32; 7] = [5, 80, 200, 17, 9, 33, 140];
+const N_TOKENS: u32 = 24;
+
+/// 16 experts, of which 5 have a slot.
+fn engine() -> Engine {
+    let files = open(&vector("nano-moe16/nano-moe16.gguf"));
+    let options = Options { context: 128, slots: Some(5), ..Options::default() };
+    lazy_engine_of(gpu(), &files, Model::new(&files.directory, options).unwrap())
+}
+
+/// An answer during which the device is lost after each of the tokens numbered `losses`.
+fn answer(engine: &mut Engine, sampling: &SamplingOptions, losses: &[usize]) -> Result<Generated, Error> {
+    let request = Request { prompt: &PROMPT, max_tokens: N_TOKENS, sampling: sampling.clone(), stops: &[] };
+    // The device of the moment is out of reach while the engine works with it.
+    let first = engine.gpu().clone();
+    let mut n_tokens = 0;
+    pollster::block_on(engine.generate(&request, &Cancel::default(), &mut |event| {
+        if let Event::Token(_) = event {
+            n_tokens += 1;
+            if losses.contains(&n_tokens) {
+                first.lose();
+            }
+        }
+        ControlFlow::Continue(())
+    }))
+}
+
+#[test]
+fn an_answer_whose_device_is_lost_goes_on_with_the_same_words() {
+    let drawn =
+        SamplingOptions { temperature: 0.8, seed: 11, frequency_penalty: 0.4, repetition_penalty: 1.1, ..SamplingOptions::default() };
+    for sampling in [SamplingOptions::greedy(), drawn] {
+        let whole = answer(&mut engine(), &sampling, &[]).unwrap();
+        assert_eq!(whole.ids.len(), N_TOKENS as usize);
+        for lost_after in [1, 9, 24] {
+            let mut engine = engine();
+            let got = answer(&mut engine, &sampling, &[lost_after]).unwrap();
+            assert_eq!((got.ids, got.finish), (whole.ids.clone(), whole.finish), "lost after {lost_after} tokens");
+            // And so does the next one.
+            assert_eq!(answer(&mut engine, &sampling, &[]).unwrap().ids, whole.ids, "after a loss");
+        }
+    }
+}
+
+#[test]
+fn a_device_lost_between_two_answers_is_replaced_when_the_next_one_begins() {
+    let mut engine = engine();
+    let whole = answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    engine.gpu().lose();
+    let again = answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    assert_eq!((again.ids, again.n_reused), (whole.ids, 0));
+    assert!(engine.experts().n_placed() > 0);
+}
+
+#[test]
+fn what_was_counted_before_a_loss_still_counts() {
+    let mut engine = engine();
+    answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    let (paging, counters) = (engine.experts().paging(), engine.gpu().counters());
+    engine.gpu().lose();
+    answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    let after = engine.experts().paging();
+    assert!(after.misses > paging.misses && after.dense_bytes == 2 * paging.dense_bytes, "{paging:?}, then {after:?}");
+    assert!(engine.gpu().counters().dispatches > counters.dispatches);
+}
+
+#[test]
+fn on_a_lost_device_nothing_is_fetched_in_the_background() {
+    let mut engine = engine();
+    engine.gpu().lose();
+    let said = pollster::block_on(engine.fill(Urgency::Background, &Cancel::default())).unwrap_err().to_string();
+    assert!(said.contains("the GPU was lost"), "{said}");
+    assert_eq!(engine.experts().n_placed(), 0);
+}
