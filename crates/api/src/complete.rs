@@ -140,7 +140,7 @@ impl Model {
         total: &mut Total,
         emit: &mut dyn FnMut(TextChoice),
     ) -> Result<TextChoice, Error> {
-        let Self { engine, tokenizer, .. } = self;
+        let Self { engine, tokenizer, fill, .. } = self;
         let parameters = &request.parameters;
         let stops = ends(tokenizer);
         let mut reader = Reader::plain(parameters.stops());
@@ -155,8 +155,13 @@ impl Model {
 
         let sampling = parameters.sampling(index)?;
         let generate = engine::Request { prompt, max_tokens: parameters.max_tokens(), sampling, stops: &stops };
+        let mut is_first = true;
         let mut on_event = |event: Event<'_>| {
             if let Event::Token(token) = event {
+                if std::mem::take(&mut is_first) {
+                    // It may fetch from now on.
+                    fill.wake();
+                }
                 let text: String = reader.push(token.id, tokenizer).into_iter().filter_map(|delta| delta.content).collect();
                 if let Some(waiting) = waiting.as_mut().filter(|_| !stops.contains(&token.id)) {
                     waiting.push(token, tokenizer);
@@ -168,6 +173,7 @@ impl Model {
             if reader.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let generated = engine.generate(&generate, cancel, &mut on_event).await?;
+        self.settle().await;
         if generated.finish == Finish::Cancelled {
             return Err(Error::Cancelled);
         }
