@@ -103,6 +103,8 @@ async function checkGreedy(tab, name, maxTokens) {
     if (isWhole) assert.equal(got.text, whole);
     else assert.ok(got.text.length > maxTokens && whole.startsWith(got.text), `${prompt}: ${got.text}, not ${whole}`);
     answers.push(got);
+    // The first answer was paged; from here on every expert is there, which is all that a slow adapter has time for.
+    await tab.until("all experts to come", () => window.engine.stats().then(({ places }) => places.flat().every((place) => place === "gpu")), undefined, 300);
   }
   const sum = (number) => answers.reduce((total, got) => total + number(got), 0);
   // The first prompt alone finds nothing to reuse.
@@ -172,11 +174,6 @@ export const tests = {
     return checkGreedy(tab, "smollm2-moe", maxTokens);
   },
 
-  async "greedy answers of smollm2 to five prompts are those of the golden run"(tab, { url, maxTokens }) {
-    assert.equal(await tab.evaluate(load, { url: `${url}models/smollm2.gguf` }), undefined);
-    return checkGreedy(tab, "smollm2", maxTokens);
-  },
-
   async "with half or the fewest slots a model of 16 experts says the same"(tab, { browser }) {
     const bytes = (await read("nano-moe16/nano-moe16.gguf")).toString("base64");
     const prompt = (await numbers("nano-moe16/tokens-40.txt")).slice(0, 7);
@@ -199,5 +196,14 @@ export const tests = {
       return { first: await first.catch((error) => error.name), second, third: (await third).usage.completion_tokens };
     });
     assert.deepEqual(found, { first: "AbortError", second: "busy", third: 3 });
+  },
+};
+
+/** Where the software adapter has time for a second model. */
+export const dense = {
+  async "greedy answers of smollm2 to five prompts are those of the golden run"(tab, { url, maxTokens }) {
+    await openBlank(tab, url);
+    assert.equal(await tab.evaluate(load, { url: `${url}models/smollm2.gguf` }), undefined);
+    return checkGreedy(tab, "smollm2", maxTokens);
   },
 };
