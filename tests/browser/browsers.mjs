@@ -110,6 +110,6 @@ async function openFirefox({ webgpu }) {
 
 /** `maxTokens`: of each golden answer, as many as its software adapter makes in reasonable time. */
 export const browsers = {
-  Chromium: { open: openChromium, maxTokens: 8 },
+  Chromium: { open: openChromium, maxTokens: 5 },
   Firefox: { open: openFirefox, maxTokens: 24 },
 };

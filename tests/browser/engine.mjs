@@ -180,10 +180,6 @@ export const tests = {
     return checkSlots(tab, { bytes }, prompt, browser === "Chromium" ? 40 : 200, 4, [8, 5]);
   },
 
-  async "with the fewest slots smollm2-moe says the same"(tab, { url, maxTokens }) {
-    return checkSlots(tab, { url: `${url}models/smollm2-moe.gguf` }, "Once upon a time", maxTokens, 30, [3]);
-  },
-
   async "a second request meanwhile is refused as busy, and a stopped one makes way"(tab) {
     const found = await tab.evaluate(async () => {
       const { completions } = window.engine.chat;
@@ -199,11 +195,15 @@ export const tests = {
   },
 };
 
-/** Where the software adapter has time for a second model. */
-export const dense = {
+/** Where the software adapter has time for more. */
+export const longer = {
   async "greedy answers of smollm2 to five prompts are those of the golden run"(tab, { url, maxTokens }) {
     await openBlank(tab, url);
     assert.equal(await tab.evaluate(load, { url: `${url}models/smollm2.gguf` }), undefined);
     return checkGreedy(tab, "smollm2", maxTokens);
+  },
+
+  async "with the fewest slots smollm2-moe says the same"(tab, { url, maxTokens }) {
+    return checkSlots(tab, { url: `${url}models/smollm2-moe.gguf` }, "Once upon a time", maxTokens, 30, [3]);
   },
 };

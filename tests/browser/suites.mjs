@@ -13,7 +13,7 @@ export const suites = [
   { name: "the experts", tests: experts.tests },
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
-  { name: "a dense model", only: "Firefox", tests: engine.dense },
+  { name: "the engine at length", only: "Firefox", tests: engine.longer },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

@@ -47,13 +47,13 @@ fn agreement(name: &str, engine: &mut Engine) -> Agreement {
     Agreement { same_top: n_same as f64 / tokens.len() as f64, mean_kl: kl / tokens.len() as f64 }
 }
 
-/// The golden answers, each up to the end of its turn, come out token for token.
-fn check_answers(name: &str, engine: &mut Engine) {
+/// The first `n` of five golden answers, each up to the end of its turn, come out token for token.
+fn check_answers(name: &str, engine: &mut Engine, n: usize) {
     let golden = std::fs::read_to_string(vector(&format!("smollm2/{name}.greedy.json"))).unwrap();
     let golden: Vec<Value> = serde_json::from_str(&golden).unwrap();
     assert_eq!(golden.len(), 5);
     let ids = |value: &Value| -> Vec<u32> { value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect() };
-    for answer in &golden {
+    for answer in &golden[..n] {
         let prompt = ids(&answer["prompt_ids"]);
         let mut expected = ids(&answer["ids"]);
         if let Some(end) = expected.iter().position(|id| *id == END_OF_TURN) {
@@ -76,13 +76,13 @@ fn check(name: &str) {
     println!("{name}: same top token {:.2} %, mean KL divergence {mean_kl:.2e}", same_top * 100.0);
     assert!(same_top >= 0.98, "{name}: same top token in {:.2} % of positions", same_top * 100.0);
     assert!(mean_kl < 2e-3, "{name}: mean KL divergence {mean_kl:.2e}");
-    check_answers(name, &mut engine);
+    check_answers(name, &mut engine, 5);
 }
 
 #[test]
 fn a_model_in_three_shards_speaks_like_the_one_file() {
     let shards = open(&made_model("smollm2-moe-00001-of-00003"));
-    check_answers("smollm2-moe", &mut engine(&shards, Options { context: 256, ..Options::default() }));
+    check_answers("smollm2-moe", &mut engine(&shards, Options { context: 256, ..Options::default() }), 1);
 }
 
 #[test]
