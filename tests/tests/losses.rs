@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use engine::{Cancel, Engine, Error, Event, Generated, Request, SamplingOptions, Urgency};
+use engine::{Cancel, Engine, Error, Event, Finish, Generated, Request, SamplingOptions, Urgency};
 use model::{Model, Options};
 use tests::{gpu, lazy_engine_of, open, vector};
 
@@ -80,4 +80,21 @@ fn on_a_lost_device_nothing_is_fetched_in_the_background() {
     let said = pollster::block_on(engine.fill(Urgency::Background, &Cancel::default())).unwrap_err().to_string();
     assert!(said.contains("the GPU was lost"), "{said}");
     assert_eq!(engine.experts().n_placed(), 0);
+}
+
+#[test]
+fn an_answer_stopped_while_its_device_is_replaced_spoils_nothing() {
+    let whole = answer(&mut engine(), &SamplingOptions::greedy(), &[]).unwrap();
+    let mut engine = engine();
+    let (gpu, cancel) = (engine.gpu().clone(), Cancel::default());
+    let request = Request { prompt: &PROMPT, max_tokens: N_TOKENS, sampling: SamplingOptions::greedy(), stops: &[] };
+    let stopped = pollster::block_on(engine.generate(&request, &cancel, &mut |event| {
+        if let Event::Token(_) = event {
+            gpu.lose();
+            cancel.cancel();
+        }
+        ControlFlow::Continue(())
+    }));
+    assert_eq!(stopped.unwrap().finish, Finish::Cancelled);
+    assert_eq!(answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap().ids, whole.ids);
 }

@@ -77,6 +77,7 @@ impl Engine {
     /// Reads what is missing of `wants` into slots, all of it as urgently as the most urgent. False if `cancel` ended it.
     async fn bring(&mut self, wants: &[Want], cancel: &Cancel) -> Result<bool, Error> {
         let Some(urgency) = wants.iter().map(|want| want.why).min() else { return Ok(true) };
+        self.gpu.check()?;
         let began = Instant::now();
         let mut uploads = Vec::new();
         let mut placed = Vec::new();

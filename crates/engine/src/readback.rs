@@ -37,9 +37,8 @@ impl Pending {
     /// The bytes, and the staging buffer to use again.
     async fn take(self, gpu: &Gpu) -> Result<(Vec<u8>, wgpu::Buffer), Error> {
         let mapped = platform::wait(&gpu.device, &self.submission, self.mapped).await;
-        gpu.check()?;
         match mapped {
-            Some(Ok(())) => {}
+            Some(Ok(())) => gpu.check()?,
             // A browser says this before it says that the device is gone.
             Some(Err(error)) => return Err(Error::DeviceLost { why: error.to_string() }),
             None => return Err(Error::DeviceLost { why: "a readback was dropped".into() }),

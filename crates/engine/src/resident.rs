@@ -115,9 +115,14 @@ impl Engine {
         let gpu = self.gpu.reopen().await?;
         let mut fresh = Self::new(gpu, self.model.clone(), self.feed.clone(), self.unusable.clone()).await?;
         self.experts.vacate();
-        (fresh.experts, fresh.watched) = (self.experts.clone(), self.watched.take());
+        fresh.experts = self.experts.clone();
+        // Until all of it is read the lost one stays, which nobody can mistake for a whole one.
+        if !fresh.load(cancel, &mut |_| {}).await? {
+            return Ok(false);
+        }
+        fresh.watched = self.watched.take();
         *self = fresh;
-        self.load(cancel, &mut |_| {}).await
+        Ok(true)
     }
 
     /// Reads the dense weights; `on_bytes` gets how many came. False if `cancel` ended it.

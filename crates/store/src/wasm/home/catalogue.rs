@@ -16,7 +16,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{IdbCursorDirection, IdbDatabase, IdbObjectStoreParameters};
 
 use super::idb::{Closed, Database, Step, Transaction, done, is_full, key, keys_of};
-use crate::cache::{Change, Chunk, Identity};
+use crate::cache::{CHUNK_BYTES, Change, Chunk, Identity};
 use crate::{Error, platform::words};
 
 const NAME: &str = "quire";
@@ -103,7 +103,7 @@ impl What {
             let (len, sum) = rest.split_first_chunk::<4>()?;
             let (start, len) = (u64::from_le_bytes(*start), u32::from_le_bytes(*len));
             let follows = chunks.last().is_none_or(|last| last.range().end == start);
-            if !follows || len == 0 || start > (1 << 53) {
+            if !follows || len == 0 || len as usize > CHUNK_BYTES || start > (1 << 53) {
                 return None;
             }
             chunks.push(Chunk { start, len, sum: u64::from_le_bytes(sum.try_into().ok()?) });
