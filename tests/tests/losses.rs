@@ -17,17 +17,16 @@ fn engine() -> Engine {
     lazy_engine_of(gpu(), &files, Model::new(&files.directory, options).unwrap())
 }
 
-/// An answer during which the device is lost after each of the tokens numbered `losses`.
-fn answer(engine: &mut Engine, sampling: &SamplingOptions, losses: &[usize]) -> Result<Generated, Error> {
+/// An answer during which the device is lost after so many tokens.
+fn answer(engine: &mut Engine, sampling: &SamplingOptions, lost_after: Option<usize>) -> Result<Generated, Error> {
     let request = Request { prompt: &PROMPT, max_tokens: N_TOKENS, sampling: sampling.clone(), stops: &[] };
-    // The device of the moment is out of reach while the engine works with it.
-    let first = engine.gpu().clone();
+    let gpu = engine.gpu().clone();
     let mut n_tokens = 0;
     pollster::block_on(engine.generate(&request, &Cancel::default(), &mut |event| {
         if let Event::Token(_) = event {
             n_tokens += 1;
-            if losses.contains(&n_tokens) {
-                first.lose();
+            if lost_after == Some(n_tokens) {
+                gpu.lose();
             }
         }
         ControlFlow::Continue(())
@@ -39,14 +38,14 @@ fn an_answer_whose_device_is_lost_goes_on_with_the_same_words() {
     let drawn =
         SamplingOptions { temperature: 0.8, seed: 11, frequency_penalty: 0.4, repetition_penalty: 1.1, ..SamplingOptions::default() };
     for sampling in [SamplingOptions::greedy(), drawn] {
-        let whole = answer(&mut engine(), &sampling, &[]).unwrap();
+        let whole = answer(&mut engine(), &sampling, None).unwrap();
         assert_eq!(whole.ids.len(), N_TOKENS as usize);
         for lost_after in [1, 9, 24] {
             let mut engine = engine();
-            let got = answer(&mut engine, &sampling, &[lost_after]).unwrap();
+            let got = answer(&mut engine, &sampling, Some(lost_after)).unwrap();
             assert_eq!((got.ids, got.finish), (whole.ids.clone(), whole.finish), "lost after {lost_after} tokens");
             // And so does the next one.
-            assert_eq!(answer(&mut engine, &sampling, &[]).unwrap().ids, whole.ids, "after a loss");
+            assert_eq!(answer(&mut engine, &sampling, None).unwrap().ids, whole.ids, "after a loss");
         }
     }
 }
@@ -54,9 +53,9 @@ fn an_answer_whose_device_is_lost_goes_on_with_the_same_words() {
 #[test]
 fn a_device_lost_between_two_answers_is_replaced_when_the_next_one_begins() {
     let mut engine = engine();
-    let whole = answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    let whole = answer(&mut engine, &SamplingOptions::greedy(), None).unwrap();
     engine.gpu().lose();
-    let again = answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    let again = answer(&mut engine, &SamplingOptions::greedy(), None).unwrap();
     assert_eq!((again.ids, again.n_reused), (whole.ids, 0));
     assert!(engine.experts().n_placed() > 0);
 }
@@ -64,10 +63,10 @@ fn a_device_lost_between_two_answers_is_replaced_when_the_next_one_begins() {
 #[test]
 fn what_was_counted_before_a_loss_still_counts() {
     let mut engine = engine();
-    answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    answer(&mut engine, &SamplingOptions::greedy(), None).unwrap();
     let (paging, counters) = (engine.experts().paging(), engine.gpu().counters());
     engine.gpu().lose();
-    answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap();
+    answer(&mut engine, &SamplingOptions::greedy(), None).unwrap();
     let after = engine.experts().paging();
     assert!(after.misses > paging.misses && after.dense_bytes == 2 * paging.dense_bytes, "{paging:?}, then {after:?}");
     assert!(engine.gpu().counters().dispatches > counters.dispatches);
@@ -84,7 +83,7 @@ fn on_a_lost_device_nothing_is_fetched_in_the_background() {
 
 #[test]
 fn an_answer_stopped_while_its_device_is_replaced_spoils_nothing() {
-    let whole = answer(&mut engine(), &SamplingOptions::greedy(), &[]).unwrap();
+    let whole = answer(&mut engine(), &SamplingOptions::greedy(), None).unwrap();
     let mut engine = engine();
     let (gpu, cancel) = (engine.gpu().clone(), Cancel::default());
     let request = Request { prompt: &PROMPT, max_tokens: N_TOKENS, sampling: SamplingOptions::greedy(), stops: &[] };
@@ -96,5 +95,5 @@ fn an_answer_stopped_while_its_device_is_replaced_spoils_nothing() {
         ControlFlow::Continue(())
     }));
     assert_eq!(stopped.unwrap().finish, Finish::Cancelled);
-    assert_eq!(answer(&mut engine, &SamplingOptions::greedy(), &[]).unwrap().ids, whole.ids);
+    assert_eq!(answer(&mut engine, &SamplingOptions::greedy(), None).unwrap().ids, whole.ids);
 }

@@ -1,15 +1,12 @@
 //! A chat request answered.
 
-use std::ops::ControlFlow;
-
-use engine::{Cancel, Event, Finish, Generated, Token};
+use engine::{Cancel, Token};
+use text::Tokenizer;
 
 use crate::reader::Reader;
-use crate::reply::{
-    Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason, Logprobs, LoneLogprob, Message, PromptDetails, Timings, TokenLogprob,
-    Usage,
-};
+use crate::reply::{Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason, Logprobs, LoneLogprob, Message, TokenLogprob};
 use crate::request::{Request, entropy, now};
+use crate::speak::{Answer, Part, Total};
 use crate::{Error, Model};
 
 impl Model {
@@ -53,11 +50,10 @@ impl Model {
         total: &mut Total,
         emit: &mut dyn FnMut(ChunkChoice),
     ) -> Result<Choice, Error> {
-        let Self { engine, tokenizer, dialect, fill, .. } = self;
-        let dialect = dialect.as_ref().ok_or(Error::NoDialect)?;
+        let dialect = self.dialect.as_ref().ok_or(Error::NoDialect)?;
         let parameters = &request.parameters;
-        let stops = dialect.stops(tokenizer);
-        let mut reader = Reader::new(dialect, parameters.stops());
+        let answer =
+            Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader: Reader::new(dialect, parameters.stops()) };
         let mut message = Message { role: "assistant", ..Message::default() };
         let mut logprobs = parameters.wants_logprobs().then(Logprobs::default);
         // Those of tokens whose text is held back wait for it.
@@ -71,44 +67,13 @@ impl Model {
             emit(ChunkChoice { index, delta, logprobs: (!of.is_empty()).then_some(Logprobs { content: of }), finish_reason });
         };
         say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
-
-        let sampling = parameters.sampling(index)?;
-        let generate = engine::Request { prompt, max_tokens: parameters.max_tokens(), sampling, stops: &stops };
-        let mut is_first = true;
-        let mut on_event = |event: Event<'_>| {
-            if let Event::Token(token) = event {
-                if std::mem::take(&mut is_first) {
-                    // It may fetch from now on.
-                    fill.wake();
-                }
-                let deltas = reader.push(token.id, tokenizer);
-                if parameters.wants_logprobs() && reader.is_content(token.id, tokenizer) {
-                    waiting.push(token_logprob(token, tokenizer));
-                }
-                for delta in deltas {
-                    say(delta, &mut waiting, None);
-                }
-                if reader.stopped {
-                    return ControlFlow::Break(());
-                }
-            }
-            ControlFlow::Continue(())
+        let mut on_part = |Part { deltas, token, is_content, tokenizer }: Part<'_>| {
+            let token = token.filter(|_| is_content && parameters.wants_logprobs());
+            waiting.extend(token.map(|token| token_logprob(token, tokenizer)));
+            deltas.into_iter().for_each(|delta| say(delta, &mut waiting, None));
         };
-        let generated = engine.generate(&generate, cancel, &mut on_event).await?;
-        self.settle().await;
-        if generated.finish == Finish::Cancelled {
-            return Err(Error::Cancelled);
-        }
-        for delta in reader.finish() {
-            say(delta, &mut waiting, None);
-        }
-        let finish_reason = match generated.finish {
-            _ if reader.calls => FinishReason::ToolCalls,
-            Finish::Length | Finish::Context => FinishReason::Length,
-            Finish::Stop(_) | Finish::Break | Finish::Cancelled => FinishReason::Stop,
-        };
+        let finish_reason = self.speak(answer, cancel, total, &mut on_part).await?;
         say(Delta::default(), &mut waiting, Some(finish_reason));
-        total.add(&generated, prompt.len());
         if message.content.is_none() && message.tool_calls.is_empty() {
             message.content = Some(String::new());
         }
@@ -116,57 +81,10 @@ impl Model {
     }
 }
 
-fn token_logprob(token: &Token, tokenizer: &text::Tokenizer) -> TokenLogprob {
+fn token_logprob(token: &Token, tokenizer: &Tokenizer) -> TokenLogprob {
     let lone = |id: u32, logprob: f32| {
         let bytes = tokenizer.token_bytes(id).unwrap_or_default().to_vec();
         LoneLogprob { token: String::from_utf8_lossy(&bytes).into_owned(), logprob, bytes }
     };
     TokenLogprob { token: lone(token.id, token.logprob), top_logprobs: token.top.iter().map(|(id, logprob)| lone(*id, *logprob)).collect() }
-}
-
-/// Of all answers to one request.
-#[derive(Debug, Default)]
-pub(crate) struct Total {
-    prompt_tokens: usize,
-    cached_tokens: usize,
-    prefilled_tokens: usize,
-    completion_tokens: usize,
-    n_answers: usize,
-    prefill_seconds: f64,
-    decode_seconds: f64,
-}
-
-impl Total {
-    pub(crate) fn new(prompt_tokens: usize) -> Self {
-        Self { prompt_tokens, ..Self::default() }
-    }
-
-    pub(crate) fn add(&mut self, generated: &Generated, n_prompt: usize) {
-        if self.n_answers == 0 {
-            self.cached_tokens = generated.n_reused;
-        }
-        self.n_answers += 1;
-        self.prefilled_tokens += n_prompt - generated.n_reused;
-        self.completion_tokens += generated.ids.len();
-        self.prefill_seconds += generated.prefill_seconds;
-        self.decode_seconds += generated.decode_seconds;
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        Usage {
-            prompt_tokens: self.prompt_tokens,
-            completion_tokens: self.completion_tokens,
-            total_tokens: self.prompt_tokens + self.completion_tokens,
-            prompt_tokens_details: PromptDetails { cached_tokens: self.cached_tokens },
-        }
-    }
-
-    pub(crate) fn timings(&self) -> Timings {
-        let rate = |n: usize, seconds: f64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
-        Timings {
-            prefill_seconds: self.prefill_seconds,
-            prefill_tps: rate(self.prefilled_tokens, self.prefill_seconds),
-            decode_tps: rate(self.completion_tokens.saturating_sub(self.n_answers), self.decode_seconds),
-        }
-    }
 }

@@ -1,16 +1,14 @@
 //! A raw completion: the model goes on with a text, no chat format around it. The shape is OpenAI's `/v1/completions`.
 
-use std::ops::ControlFlow;
-
-use engine::{Cancel, Event, Finish, Token};
+use engine::{Cancel, Token};
 use serde::{Deserialize, Serialize};
 use text::Tokenizer;
 use text::harmony::Specials;
 
-use crate::chat::Total;
 use crate::reader::Reader;
 use crate::reply::{FinishReason, Timings, Usage};
 use crate::request::{Parameters, entropy, now};
+use crate::speak::{Answer, Part, Total};
 use crate::{Error, Model};
 
 /// A request, read and checked.
@@ -121,7 +119,7 @@ impl Model {
         let mut total = Total::new(prompt.len());
         for index in 0..request.parameters.n() {
             let mut emit = |choice: TextChoice| on_part(TextCompletion { choices: vec![choice], ..blank.clone() });
-            choices.push(self.go_on(request, index, &prompt, cancel, &mut total, &mut emit).await?);
+            choices.push(self.continuation(request, index, &prompt, cancel, &mut total, &mut emit).await?);
         }
         let (usage, timings) = (Some(total.usage()), Some(total.timings()));
         if request.parameters.stream_options.unwrap_or_default().include_usage {
@@ -131,7 +129,7 @@ impl Model {
     }
 
     /// Text `index` of those that the request asks for.
-    async fn go_on(
+    async fn continuation(
         &mut self,
         request: &CompletionRequest,
         index: u32,
@@ -140,10 +138,9 @@ impl Model {
         total: &mut Total,
         emit: &mut dyn FnMut(TextChoice),
     ) -> Result<TextChoice, Error> {
-        let Self { engine, tokenizer, fill, .. } = self;
         let parameters = &request.parameters;
-        let stops = ends(tokenizer);
-        let mut reader = Reader::plain(parameters.stops());
+        let ends = ends(&self.tokenizer);
+        let answer = Answer { parameters, index, prompt, stops: ends.clone(), reader: Reader::plain(parameters.stops()) };
         let mut whole = TextChoice { index, logprobs: parameters.wants_logprobs().then(TextLogprobs::default), ..TextChoice::default() };
         // Those of tokens whose text is held back wait for it.
         let mut waiting = whole.logprobs.clone();
@@ -152,38 +149,17 @@ impl Model {
             whole.add(&text, logprobs.as_ref(), finish_reason);
             emit(TextChoice { index, text, logprobs, finish_reason });
         };
-
-        let sampling = parameters.sampling(index)?;
-        let generate = engine::Request { prompt, max_tokens: parameters.max_tokens(), sampling, stops: &stops };
-        let mut is_first = true;
-        let mut on_event = |event: Event<'_>| {
-            if let Event::Token(token) = event {
-                if std::mem::take(&mut is_first) {
-                    // It may fetch from now on.
-                    fill.wake();
-                }
-                let text: String = reader.push(token.id, tokenizer).into_iter().filter_map(|delta| delta.content).collect();
-                if let Some(waiting) = waiting.as_mut().filter(|_| !stops.contains(&token.id)) {
-                    waiting.push(token, tokenizer);
-                }
-                if !text.is_empty() {
-                    say(text, &mut waiting, None);
-                }
+        let mut on_part = |Part { deltas, token, tokenizer, .. }: Part<'_>| {
+            if let (Some(waiting), Some(token)) = (&mut waiting, token.filter(|token| !ends.contains(&token.id))) {
+                waiting.push(token, tokenizer);
             }
-            if reader.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let text: String = deltas.into_iter().filter_map(|delta| delta.content).collect();
+            if !text.is_empty() {
+                say(text, &mut waiting, None);
+            }
         };
-        let generated = engine.generate(&generate, cancel, &mut on_event).await?;
-        self.settle().await;
-        if generated.finish == Finish::Cancelled {
-            return Err(Error::Cancelled);
-        }
-        let finish_reason = match generated.finish {
-            Finish::Length | Finish::Context => FinishReason::Length,
-            Finish::Stop(_) | Finish::Break | Finish::Cancelled => FinishReason::Stop,
-        };
-        let rest = reader.finish().into_iter().filter_map(|delta| delta.content).collect();
-        say(rest, &mut waiting, Some(finish_reason));
-        total.add(&generated, prompt.len());
+        let finish_reason = self.speak(answer, cancel, total, &mut on_part).await?;
+        say(String::new(), &mut waiting, Some(finish_reason));
         Ok(whole)
     }
 }

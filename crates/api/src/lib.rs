@@ -15,6 +15,7 @@ mod plan;
 mod reader;
 mod reply;
 mod request;
+mod speak;
 mod stats;
 mod stop;
 

@@ -108,35 +108,44 @@ impl Engine {
         if request.max_tokens == 0 {
             return Err(Error::Option { name: "max_tokens", expected: "1 or more", got: "0".into() });
         }
+        let began = Instant::now();
+        let mut first = None;
         let mut said = Vec::new();
         for _ in 0..MOST_LOSSES {
             // Said before: what is generated after it goes on from there, draws and penalties too.
             let before = said.clone();
             let mut keep = |event: Event<'_>| {
                 if let Event::Token(token) = event {
+                    first.get_or_insert_with(Instant::now);
                     said.push(token.id);
                 }
                 on_event(event)
             };
-            match self.go_on(request, &before, cancel, &mut keep).await {
-                Err(Error::DeviceLost { why }) => log::warn!("the GPU was lost after {} tokens of an answer: {why}", said.len()),
-                done => return done.map(|generated| Generated { ids: said, ..generated }),
-            }
-            if !self.revive(cancel).await? {
-                return Ok(Generated { ids: said, finish: Finish::Cancelled, n_reused: 0, prefill_seconds: 0.0, decode_seconds: 0.0 });
-            }
+            let (finish, n_reused) = match self.go_on(request, &before, cancel, &mut keep).await {
+                Err(Error::DeviceLost { why }) => {
+                    log::warn!("the GPU was lost after {} tokens of an answer: {why}", said.len());
+                    if self.revive(cancel).await? {
+                        continue;
+                    }
+                    (Finish::Cancelled, 0)
+                }
+                done => done?,
+            };
+            let first = first.unwrap_or_else(Instant::now);
+            let (prefill_seconds, decode_seconds) = ((first - began).as_secs_f64(), first.elapsed().as_secs_f64());
+            return Ok(Generated { ids: said, finish, n_reused, prefill_seconds, decode_seconds });
         }
         Err(Error::DeviceLost { why: format!("{MOST_LOSSES} times during one answer") })
     }
 
-    /// Generates what is still to come after `request.prompt` and `said`.
+    /// Generates what is still to come after `request.prompt` and `said`. Why it ended, and the tokens kept from before.
     async fn go_on(
         &mut self,
         request: &Request<'_>,
         said: &[u32],
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Generated, Error> {
+    ) -> Result<(Finish, usize), Error> {
         self.gpu.check()?;
         let prompt = [request.prompt, said].concat();
         let max_tokens = request.max_tokens - said.len() as u32;
@@ -147,18 +156,13 @@ impl Engine {
         self.write_logit_bias(&request.sampling.logit_bias);
         self.write_counts(request, said);
 
-        let began = Instant::now();
         // If anything fails from here on, the cache holds nothing that can be relied on.
         let history = std::mem::take(&mut self.history);
         let mut run = Run { history, n_said, ids: Vec::new(), n_submitted: 0 };
         let n_reused = self.prefill(request, cancel, on_event, &mut run).await?;
-        let mut generated = Generated { ids: Vec::new(), finish: Finish::Cancelled, n_reused, prefill_seconds: 0.0, decode_seconds: 0.0 };
+        let mut finish = Finish::Cancelled;
         if !cancel.is_cancelled() {
-            let mut first = None;
-            generated.finish = self.decode(request, cancel, on_event, &mut run, &mut first).await?;
-            let first = first.unwrap_or_else(Instant::now);
-            generated.prefill_seconds = (first - began).as_secs_f64();
-            generated.decode_seconds = first.elapsed().as_secs_f64();
+            finish = self.decode(request, cancel, on_event, &mut run).await?;
             let kept = (request.prompt.len() + run.ids.len()).min(run.history.written as usize);
             run.history.tokens = request.prompt.iter().chain(&run.ids).copied().take(kept).collect();
         }
@@ -168,12 +172,11 @@ impl Engine {
                 Ok(Some(_)) => {}
                 Ok(None) => break self.history = run.history,
                 // The answer is whole; the next one begins on another device.
-                Err(Error::DeviceLost { .. }) if generated.finish != Finish::Cancelled => break,
+                Err(Error::DeviceLost { .. }) if finish != Finish::Cancelled => break,
                 Err(error) => return Err(error),
             }
         }
-        generated.ids = run.ids;
-        Ok(generated)
+        Ok((finish, n_reused))
     }
 
     /// Runs the prompt through the model; its last chunk also draws the first token. Returns how many tokens
@@ -230,7 +233,6 @@ impl Engine {
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
         run: &mut Run,
-        first: &mut Option<Instant>,
     ) -> Result<Finish, Error> {
         // A token is drawn at every position from the prompt's end to the context's.
         let room = self.model.options.context - request.prompt.len() as u32 + 1;
@@ -263,9 +265,8 @@ impl Engine {
                 self.pace.hit();
             }
             let now = Instant::now();
-            match first {
-                None => *first = Some(now),
-                Some(_) => self.pace.learn_step((now - last).as_secs_f64()),
+            if !run.ids.is_empty() {
+                self.pace.learn_step((now - last).as_secs_f64());
             }
             last = now;
             let token = read_token(&report.sampled, request.sampling.n_logprobs);

@@ -112,6 +112,8 @@ impl Engine {
     /// # Errors
     /// No device, [`Error::OutOfMemory`], or what the feed or the GPU reports.
     pub async fn revive(&mut self, cancel: &Cancel) -> Result<bool, Error> {
+        // A driver may count them as long as they are held.
+        self.free();
         let gpu = self.gpu.reopen().await?;
         let mut fresh = Self::new(gpu, self.model.clone(), self.feed.clone(), self.unusable.clone()).await?;
         self.experts.vacate();
@@ -123,6 +125,13 @@ impl Engine {
         fresh.watched = self.watched.take();
         *self = fresh;
         Ok(true)
+    }
+
+    /// Gives back all memory at once: a browser would wait for its garbage collector.
+    fn free(&self) {
+        for buffer in self.buffers.iter().chain(&self.staging) {
+            buffer.destroy();
+        }
     }
 
     /// Reads the dense weights; `on_bytes` gets how many came. False if `cancel` ended it.
@@ -314,10 +323,7 @@ impl Step {
 }
 
 impl Drop for Engine {
-    /// At once: a browser would wait for its garbage collector.
     fn drop(&mut self) {
-        for buffer in self.buffers.iter().chain(&self.staging) {
-            buffer.destroy();
-        }
+        self.free();
     }
 }

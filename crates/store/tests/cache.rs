@@ -21,6 +21,8 @@ struct Remote {
     asked: RefCell<Vec<Range<u64>>>,
     fails_after: Cell<Option<u64>>,
     tag: RefCell<String>,
+    /// What is said once instead.
+    odd_tag: Cell<Option<String>>,
 }
 
 impl Remote {
@@ -30,7 +32,13 @@ impl Remote {
 
     fn of(bytes: Vec<u8>) -> Rc<Self> {
         let memory = Memory::new("https://example.com/m.gguf", bytes);
-        Rc::new(Self { memory, asked: RefCell::default(), fails_after: Cell::new(None), tag: RefCell::new("1".to_owned()) })
+        Rc::new(Self {
+            memory,
+            asked: RefCell::default(),
+            fails_after: Cell::new(None),
+            tag: RefCell::new("1".to_owned()),
+            odd_tag: Cell::default(),
+        })
     }
 
     fn asked_bytes(&self) -> u64 {
@@ -65,7 +73,7 @@ impl Source for Remote {
         true
     }
     fn tag(&self) -> Option<String> {
-        Some(self.tag.borrow().clone())
+        self.odd_tag.take().or_else(|| Some(self.tag.borrow().clone()))
     }
     fn traffic(&self) -> Traffic {
         Traffic { bytes: self.asked_bytes(), ..Traffic::default() }
@@ -230,6 +238,10 @@ fn another_version_retires_what_is_kept() {
     let (source, home, library) = setup(1_000_000);
     check(&library, &bytes(1_000_000), &[0..1_000_000]);
     block_on(library.revalidate()).unwrap();
+    // A page of somebody else in between is no other version.
+    source.odd_tag.set(Some("sorry".to_owned()));
+    block_on(library.revalidate()).unwrap();
+    assert_eq!(library.bytes_here(&Run { shard: 0, range: 0..1_000_000 }), 1_000_000);
     *source.tag.borrow_mut() = "2".to_owned();
     let got = block_on(library.revalidate());
     assert!(matches!(got, Err(Error::Changed { .. })), "{got:?}");

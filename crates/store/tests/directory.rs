@@ -139,7 +139,7 @@ fn two_users_of_a_folder_see_each_others_chunks_and_wait_for_each_others_claims(
     let chunk = store::Chunk { start: 500, len: 3, sum: store::checksum(b"abc") };
     let mut extent = a.extent(500);
     extent.push(b"abc");
-    block_on(extent.keep(vec![chunk])).unwrap();
+    block_on(extent.keep(vec![chunk], None)).unwrap();
     assert_eq!(block_on(b.news()).unwrap(), [Change::Kept(chunk)]);
     block_on(b.forget(501..502)).unwrap();
     assert!(block_on(a.news()).unwrap().contains(&Change::Lost(501..502)));
@@ -177,4 +177,25 @@ fn a_note_is_written_whole() {
     block_on(shelf.set_note("heat", &[2; 10])).unwrap();
     assert_eq!(block_on(shelf.note("heat")).unwrap(), Some(vec![2; 10]));
     assert_eq!(std::fs::read_dir(folder.file("notes")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_claim_ends_with_the_write_though_nobody_asks_after_it() {
+    let folder = Folder::new("ends");
+    let (first, second) = (Directory::new(&folder.0), Directory::new(&folder.0));
+    let identity = identity(1_000_000, "1");
+    let (a, b) = (block_on(first.open(&identity)).unwrap(), block_on(second.open(&identity)).unwrap());
+    let claim = block_on(a.claim(0..10)).unwrap();
+    let mut extent = a.extent(0);
+    extent.push(b"abc");
+    // Never polled.
+    let _done = extent.keep(vec![store::Chunk { start: 0, len: 3, sum: store::checksum(b"abc") }], claim);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let mut other = b.claim(0..10);
+    block_on(std::future::poll_fn(|cx| {
+        assert!(std::time::Instant::now() < deadline, "it waits for somebody to look");
+        cx.waker().wake_by_ref();
+        other.as_mut().poll(cx)
+    }))
+    .unwrap();
 }

@@ -253,12 +253,20 @@ pub async fn import_file(
     let work = async |home: &Rc<BrowserHome>| {
         let source = BlobFile::new("the file", file);
         let size = source.size().await?;
-        let identity = Identity { location: url.clone(), size, tag: None };
+        // What is kept of the same file is completed rather than shadowed.
+        let kept = home.list().await?.into_iter().rfind(|kept| kept.identity.location == url && kept.identity.size == size);
+        let is_new = kept.is_none();
+        let identity = kept.map_or_else(|| Identity { location: url.clone(), size, tag: None }, |kept| kept.identity);
         let mut progress = |loaded| {
             tell(&on_progress, &JsProgress { loaded, total: size });
             if abort.cancel().is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        import(&**home, &identity, &source, &mut progress).await?;
+        if let Err(error) = import(&**home, &identity, &source, &mut progress).await {
+            if is_new {
+                home.remove(&identity).await?;
+            }
+            return Err(error.into());
+        }
         for other in home.list().await? {
             if other.identity.location == url && other.identity != identity {
                 home.remove(&other.identity).await?;

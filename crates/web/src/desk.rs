@@ -47,8 +47,16 @@ impl Desk {
         desk
     }
 
+    /// Lends the model to `work`, which nobody else may have meanwhile.
+    pub(crate) async fn lend<T>(&self, work: impl AsyncFnOnce(&mut Model) -> Result<T, api::Error>) -> Result<T, Failure> {
+        let mut model = self.take().await?;
+        let done = work(&mut model).await;
+        self.give_back(model).await;
+        Ok(done?)
+    }
+
     /// The model, which the fill gives up for it.
-    pub(crate) async fn take(&self) -> Result<Model, Failure> {
+    async fn take(&self) -> Result<Model, Failure> {
         if let Some(model) = self.model.take() {
             return Ok(model);
         }
@@ -64,7 +72,7 @@ impl Desk {
         given.await.map_err(|_| Failure::Busy)
     }
 
-    pub(crate) async fn give_back(&self, model: Model) {
+    async fn give_back(&self, model: Model) {
         self.model.set(Some(model));
         self.fill.wake();
         self.warnings.check(&self.library, self.home.as_deref()).await;

@@ -110,10 +110,8 @@ impl Quire {
         let abort = Abort::new(signal);
         let work = async {
             let request = Request::from_json(&request)?;
-            let mut model = self.desk.take().await?;
-            let answer = model.chat(&request, abort.cancel(), &mut |chunk| tell(&on_chunk, &chunk)).await;
-            self.desk.give_back(model).await;
-            Ok::<_, Failure>(json(&answer?))
+            let mut say = |chunk| tell(&on_chunk, &chunk);
+            self.desk.lend(async |model| Ok(json(&model.chat(&request, abort.cancel(), &mut say).await?))).await
         };
         work.await.map_err(JsValue::from)
     }
@@ -123,10 +121,8 @@ impl Quire {
         let abort = Abort::new(signal);
         let work = async {
             let request = CompletionRequest::from_json(&request)?;
-            let mut model = self.desk.take().await?;
-            let answer = model.complete(&request, abort.cancel(), &mut |part| tell(&on_part, &part)).await;
-            self.desk.give_back(model).await;
-            Ok::<_, Failure>(json(&answer?))
+            let mut say = |part| tell(&on_part, &part);
+            self.desk.lend(async |model| Ok(json(&model.complete(&request, abort.cancel(), &mut say).await?))).await
         };
         work.await.map_err(JsValue::from)
     }

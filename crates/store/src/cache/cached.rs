@@ -56,13 +56,15 @@ impl Cached {
         Ok(Self { source, identity, home, link, store, flights: Flights::default(), served: Cell::new(0) })
     }
 
-    /// Asks the server which version it has; another one retires what is kept.
+    /// Asks the server which version it has; another one, said twice alike, retires what is kept.
     pub(crate) async fn revalidate(&self) -> Result<(), Error> {
         let now = self.source.identify().await?;
+        if !self.identity.differs(&now) || self.source.identify().await? != now {
+            return Ok(());
+        }
         let (expected, got) = match (&self.identity.tag, &now.tag) {
             _ if self.identity.size != now.size => (self.identity.size.to_string(), now.size.to_string()),
-            (Some(expected), Some(got)) if expected != got => (expected.clone(), got.clone()),
-            _ => return Ok(()),
+            (expected, got) => (expected.clone().unwrap_or_default(), got.clone().unwrap_or_default()),
         };
         let what = if self.identity.size == now.size { "the tag" } else { "the size" };
         self.retire().await;
@@ -189,10 +191,14 @@ impl Cached {
             self.lose(chunk.range()).await;
         } else if *at < last.range().end.min(end) {
             // The medium itself fails, or ends early.
-            if let Err(error) = read {
-                log::warn!("{}: {error}", self.identity.location);
+            match read {
+                Ok(()) => self.lose(*at..last.range().end).await,
+                // What cannot be read today may be good tomorrow.
+                Err(error) => {
+                    log::warn!("{}: {error}; fetching it again", self.identity.location);
+                    self.store.index.borrow_mut().apply(&Change::Lost(*at..last.range().end));
+                }
             }
-            self.lose(*at..last.range().end).await;
         }
         Ok(())
     }
@@ -215,7 +221,7 @@ impl Cached {
         let flying = self.flights.begin(range.clone(), priority);
         // Before it asks for its turn: who waits for another process must not pause those whom that one waits for.
         let claim = match self.store.shelf.claim(range.clone()).await {
-            Ok(claim) => Some(claim),
+            Ok(claim) => claim,
             Err(error) => {
                 self.store.suffer(error);
                 None

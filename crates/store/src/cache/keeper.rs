@@ -114,12 +114,11 @@ impl Store {
             return;
         };
         let range = first.start..last.range().end;
-        let work = extent.keep(chunks.clone());
+        let work = extent.keep(chunks.clone(), claim);
         // The store holds its writes, so they must not hold it: a shelf that nobody uses any more should end.
         let (store, key) = (Rc::downgrade(self), range.clone());
         let done: LocalFuture<'static, ()> = Box::pin(async move {
             let done = work.await;
-            drop(claim);
             let Some(store) = store.upgrade() else {
                 return;
             };

@@ -164,8 +164,8 @@ impl Shelf for MemoryShelf {
         })
     }
 
-    fn claim(&self, _: Range<u64>) -> LocalFuture<'_, Result<Claim, Error>> {
-        Box::pin(async { Ok(Rc::new(()) as Claim) })
+    fn claim(&self, _: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
@@ -193,7 +193,7 @@ impl Extent for Growing {
         self.bytes.extend_from_slice(piece);
     }
 
-    fn keep(self: Box<Self>, chunks: Vec<Chunk>) -> LocalFuture<'static, Result<(), Error>> {
+    fn keep(self: Box<Self>, chunks: Vec<Chunk>, _: Option<Claim>) -> LocalFuture<'static, Result<(), Error>> {
         Box::pin(async move {
             let needed = self.bytes.len() as u64;
             let free = self.room.budget_bytes.get().saturating_sub(self.room.held_bytes.get());

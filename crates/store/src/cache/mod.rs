@@ -20,10 +20,11 @@ mod keeper;
 mod memory;
 mod tools;
 
-use std::any::Any;
 use std::ops::Range;
 use std::rc::Rc;
 
+use crate::http::tags_differ;
+pub use crate::platform::Claim;
 use crate::{Error, LocalFuture, Sink};
 
 pub(crate) use cached::Cached;
@@ -44,6 +45,13 @@ pub struct Identity {
     pub size: u64,
     /// ETag or date, if the server tells one.
     pub tag: Option<String>,
+}
+
+impl Identity {
+    /// Whether `now`, of the same place, is another version.
+    pub(crate) fn differs(&self, now: &Self) -> bool {
+        self.size != now.size || tags_differ(self.tag.as_deref(), now.tag.as_deref())
+    }
 }
 
 /// Bytes that are kept, and what they must sum to.
@@ -134,11 +142,12 @@ pub trait Shelf {
     /// What the medium reports.
     fn forget(&self, range: Range<u64>) -> LocalFuture<'_, Result<(), Error>>;
 
-    /// Waits until no other process or tab fetches bytes near `range`, and keeps others waiting until the result is dropped.
+    /// Waits until no other process or tab fetches bytes near `range`, and keeps others waiting until the result is dropped;
+    /// `None` where there can be no other.
     ///
     /// # Errors
     /// What the medium reports.
-    fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Claim, Error>>;
+    fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>>;
 
     /// A small piece of data that belongs to the file, such as how often its experts were used.
     ///
@@ -153,19 +162,17 @@ pub trait Shelf {
     fn set_note<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> LocalFuture<'a, Result<(), Error>>;
 }
 
-/// Whatever keeps others away while it lives.
-pub type Claim = Rc<dyn Any>;
-
 /// Bytes on their way to a shelf; they need not be in wasm memory.
 pub trait Extent {
     /// Takes the next bytes.
     fn push(&mut self, piece: &[u8]);
 
-    /// Writes what was pushed, first the bytes, then the chunks that they are. Work begins now; the future tells when it is done.
+    /// Writes what was pushed, first the bytes, then the chunks that they are, and then drops `claim`: others need not wait
+    /// for anybody here to look. Work begins now; the future tells when it is done.
     ///
     /// # Errors
     /// What the medium reports; [`Error::Full`] if there is no room, after which nothing of it is kept.
-    fn keep(self: Box<Self>, chunks: Vec<Chunk>) -> LocalFuture<'static, Result<(), Error>>;
+    fn keep(self: Box<Self>, chunks: Vec<Chunk>, claim: Option<Claim>) -> LocalFuture<'static, Result<(), Error>>;
 }
 
 /// XXH3, 64 bits.

@@ -97,7 +97,7 @@ pub async fn import(
         let end = size.min(at + STEP);
         let claim = store.shelf.claim(at..end).await?;
         let range = at..end;
-        let mut keeper = Keeper::new(&store, at, Some(claim));
+        let mut keeper = Keeper::new(&store, at, claim);
         let mut take = |piece: &[u8]| {
             keeper.push(piece);
             at += piece.len() as u64;

@@ -63,9 +63,22 @@ impl Headers {
     }
 }
 
+/// Whether two tags are of two versions. An ETag, which is quoted, says nothing of a date: some answers have only one of them.
+pub(crate) fn tags_differ(a: Option<&str>, b: Option<&str>) -> bool {
+    let is_etag = |tag: &str| tag.starts_with('"');
+    matches!((a, b), (Some(a), Some(b)) if is_etag(a) == is_etag(b) && a != b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_are_compared_with_their_like() {
+        let (one, other, date) = (Some("\"1\""), Some("\"2\""), Some("Tue, 24 Nov 2026 12:00:00 GMT"));
+        assert!(tags_differ(one, other) && tags_differ(date, Some("Wed, 25 Nov 2026 12:00:00 GMT")));
+        assert!(!tags_differ(one, one) && !tags_differ(one, date) && !tags_differ(one, None));
+    }
 
     #[test]
     fn content_range_is_read_in_all_its_forms() {

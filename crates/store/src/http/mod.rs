@@ -21,7 +21,7 @@ use crate::platform::{self, Answer};
 use crate::source::{WINDOW_BYTES, check_range, give};
 use crate::{Cause, Error, Identity, LocalFuture, Sink, Source, Traffic};
 
-pub(crate) use headers::{Ask, Headers};
+pub(crate) use headers::{Ask, Headers, tags_differ};
 pub use retry::Retry;
 use single::{Loan, Single, Stream};
 
@@ -165,7 +165,7 @@ impl Http {
             return Err(Cause::OtherFile { what: "the size", expected: expected.to_string(), got: got.to_string() });
         }
         if let (Some(expected), Some(got)) = (known.tag.as_deref(), tag)
-            && expected != got
+            && tags_differ(Some(expected), Some(got))
         {
             return Err(Cause::OtherFile { what: "the tag", expected: expected.to_owned(), got: got.to_owned() });
         }

@@ -101,7 +101,8 @@ impl Request {
 fn resolve(base: &str, place: &str) -> String {
     let scheme = base.find("://").map_or("", |at| &base[..=at]);
     let path = base.split(['?', '#']).next().unwrap_or(base);
-    if place.contains("://") {
+    let is_absolute = place.split_once("://").is_some_and(|(scheme, _)| scheme.chars().all(|c| c.is_ascii_alphanumeric()));
+    if is_absolute {
         place.to_owned()
     } else if place.starts_with("//") {
         format!("{scheme}{place}")
@@ -207,9 +208,13 @@ mod tests {
     #[test]
     fn a_redirect_may_be_relative() {
         let base = "https://a.b:1/c/d.gguf?e=/f";
-        for (place, expected) in
-            [("http://x/y", "http://x/y"), ("//x/y", "https://x/y"), ("/x/y", "https://a.b:1/x/y"), ("x?y", "https://a.b:1/c/x?y")]
-        {
+        for (place, expected) in [
+            ("http://x/y", "http://x/y"),
+            ("//x/y", "https://x/y"),
+            ("/x/y", "https://a.b:1/x/y"),
+            ("x?y", "https://a.b:1/c/x?y"),
+            ("/x?u=https://y", "https://a.b:1/x?u=https://y"),
+        ] {
             assert_eq!(resolve(base, place), expected);
         }
         assert_eq!(resolve("https://a.b", "x"), "https://a.b/x");

@@ -16,6 +16,10 @@ use crate::{Error, Http, Source};
 
 pub(crate) use agent::{Agent, Answer};
 pub use directory::Directory;
+
+/// Whatever keeps others away while it lives; the thread that writes ends it.
+pub type Claim = std::sync::Arc<dyn std::any::Any + Send + Sync>;
+
 pub use file::LocalFile;
 
 /// Opens a URL (`http://`, `https://`) or else a path.

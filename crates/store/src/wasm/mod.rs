@@ -16,6 +16,9 @@ pub(crate) use agent::{Agent, Answer};
 pub use blob::BlobFile;
 pub use home::{BrowserHome, Measured, Place, Quota, quota};
 
+/// Whatever keeps others away while it lives.
+pub type Claim = Rc<dyn std::any::Any>;
+
 /// Opens a URL; a relative one is resolved against the worker's own.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, TryLockError};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::rc::{Rc, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::journal::without_locks;
@@ -41,10 +41,10 @@ impl Claims {
         for lock in locks {
             files.push(self.lock(lock).await?);
         }
-        Ok(Rc::new(files))
+        Ok(Arc::new(files))
     }
 
-    async fn lock(&self, lock: u64) -> Result<Rc<File>, Error> {
+    async fn lock(&self, lock: u64) -> Result<Arc<File>, Error> {
         let path = self.folder.join(lock.to_string());
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| cannot_read(&path, &e))?;
         loop {
@@ -60,8 +60,8 @@ impl Claims {
                 Ok(()) => break,
             }
         }
-        let file = Rc::new(file);
-        self.held.borrow_mut().insert(lock, Rc::downgrade(&file));
+        let file = Arc::new(file);
+        self.held.borrow_mut().insert(lock, Arc::downgrade(&file));
         Ok(file)
     }
 }

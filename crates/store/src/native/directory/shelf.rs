@@ -125,8 +125,8 @@ impl Shelf for DirectoryShelf {
         })
     }
 
-    fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Claim, Error>> {
-        Box::pin(self.claims.claim(range))
+    fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
+        Box::pin(async move { self.claims.claim(range).await.map(Some) })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
@@ -158,9 +158,9 @@ impl Extent for Growing {
         self.bytes.extend_from_slice(piece);
     }
 
-    fn keep(self: Box<Self>, chunks: Vec<Chunk>) -> LocalFuture<'static, Result<(), Error>> {
+    fn keep(self: Box<Self>, chunks: Vec<Chunk>, claim: Option<Claim>) -> LocalFuture<'static, Result<(), Error>> {
         let (done, is_done) = oneshot::channel();
-        let job = Job { start: self.start, bytes: self.bytes, chunks, done };
+        let job = Job { start: self.start, bytes: self.bytes, chunks, done, _claim: claim };
         let is_sent = self.jobs.is_some_and(|jobs| jobs.send(job).is_ok());
         let location = self.location;
         Box::pin(async move {

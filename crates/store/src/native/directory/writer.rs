@@ -14,7 +14,7 @@ use futures_channel::oneshot;
 use super::journal::Journal;
 use super::{Room, cannot_write};
 use crate::Error;
-use crate::cache::{Change, Chunk};
+use crate::cache::{Change, Chunk, Claim};
 
 /// One extent.
 pub(super) struct Job {
@@ -22,6 +22,8 @@ pub(super) struct Job {
     pub(super) bytes: Vec<u8>,
     pub(super) chunks: Vec<Chunk>,
     pub(super) done: oneshot::Sender<Result<(), Error>>,
+    /// Until the job is done.
+    pub(super) _claim: Option<Claim>,
 }
 
 /// What the thread and the shelf share.

@@ -207,8 +207,8 @@ impl Shelf for BrowserShelf {
         })
     }
 
-    fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Claim, Error>> {
-        Box::pin(async move { Ok(self.0.claims.claim(range).await) })
+    fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
+        Box::pin(async move { Ok(Some(self.0.claims.claim(range).await)) })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
@@ -244,10 +244,10 @@ impl Extent for Growing {
         self.bytes += piece.len() as u64;
     }
 
-    fn keep(self: Box<Self>, chunks: Vec<Chunk>) -> LocalFuture<'static, Result<(), Error>> {
+    fn keep(self: Box<Self>, chunks: Vec<Chunk>, claim: Option<Claim>) -> LocalFuture<'static, Result<(), Error>> {
         let (done, is_done) = oneshot::channel();
         let Self { shelf, pieces, bytes } = *self;
-        shelf.queue.borrow_mut().push(Job { pieces, bytes, chunks, done });
+        shelf.queue.borrow_mut().push(Job { pieces, bytes, chunks, done, _claim: claim });
         if !shelf.is_writing.replace(true) {
             wasm_bindgen_futures::spawn_local(super::writer::run(shelf));
         }

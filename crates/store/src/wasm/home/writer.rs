@@ -11,7 +11,7 @@ use super::catalogue::What;
 use super::opfs::write_at;
 use super::shelf::Inner;
 use crate::Error;
-use crate::cache::Chunk;
+use crate::cache::{Chunk, Claim};
 
 /// One extent.
 pub(super) struct Job {
@@ -20,6 +20,8 @@ pub(super) struct Job {
     pub(super) bytes: u64,
     pub(super) chunks: Vec<Chunk>,
     pub(super) done: oneshot::Sender<Result<(), Error>>,
+    /// Until the job is done.
+    pub(super) _claim: Option<Claim>,
 }
 
 /// Works until nothing waits.
