@@ -11,6 +11,9 @@ pub enum Error {
     Text(#[from] text::Error),
     #[error(transparent)]
     Engine(#[from] engine::Error),
+    /// `needed` bytes of GPU memory is the least that the model can do with.
+    #[error("the model needs {needed} B of GPU memory at least, and {refused}")]
+    OutOfMemory { needed: u64, refused: engine::Error },
     #[error("metadata: {0}")]
     Metadata(#[from] gguf::Error),
     #[error("the model's vocabulary is missing: no {key} in the metadata")]
@@ -31,7 +34,7 @@ impl Error {
             Self::Store(error) => store_code(error),
             Self::Header { .. } | Self::Metadata(_) | Self::NoVocabulary { .. } => "format",
             Self::Model(model::Error::Context { .. }) => "context_length",
-            Self::Model(model::Error::Budget { .. }) => "out_of_memory",
+            Self::OutOfMemory { .. } | Self::Model(model::Error::Budget { .. }) => "out_of_memory",
             Self::Text(_) | Self::Request { .. } | Self::Model(model::Error::Option { .. } | model::Error::Slots { .. }) => {
                 "invalid_request"
             }

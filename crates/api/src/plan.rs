@@ -8,7 +8,7 @@ use crate::{Error, Files, LoadOptions};
 /// Makes the buffers of a model with as many slots for experts as the budget and the GPU allow.
 ///
 /// # Errors
-/// [`model::Error::Budget`] if not even the fewest fit; [`engine::Error::OutOfMemory`] if the GPU says so.
+/// [`model::Error::Budget`] if not even the fewest fit; [`Error::OutOfMemory`] if the GPU says so.
 pub(crate) async fn place(files: &Files, gpu: Gpu, options: LoadOptions, unusable: &[u32]) -> Result<Engine, Error> {
     let mut wanted = options.model;
     wanted.max_binding = wanted.max_binding.min(gpu.max_binding());
@@ -17,17 +17,18 @@ pub(crate) async fn place(files: &Files, gpu: Gpu, options: LoadOptions, unusabl
         None => Model::new(&files.directory, wanted.clone())?,
     };
     loop {
-        let n_slots = model.n_slots;
+        let (n_slots, needed) = (model.n_slots, model.gpu_bytes());
+        // A quarter less, down to the fewest.
+        let fewer = (n_slots - n_slots.div_ceil(4)).max(model.least_slots());
         let refused = match Engine::new(gpu.clone(), model, files.feed(), unusable.to_vec()).await {
             Ok(engine) => return Ok(engine),
-            Err(error) => error,
+            Err(refused @ engine::Error::OutOfMemory { .. }) => refused,
+            Err(error) => return Err(error.into()),
         };
-        // A quarter less, down to the fewest, which the model itself refuses to go below.
-        let fewer = Options { slots: Some(n_slots - n_slots.div_ceil(4)), ..wanted.clone() };
-        let (engine::Error::OutOfMemory { .. }, None, Ok(smaller)) = (&refused, wanted.slots, Model::new(&files.directory, fewer)) else {
-            return Err(refused.into());
-        };
-        log::warn!("{refused}; trying with {} slots a layer instead of {n_slots}", smaller.n_slots);
-        model = smaller;
+        if wanted.slots.is_some() || fewer >= n_slots {
+            return Err(Error::OutOfMemory { needed, refused });
+        }
+        log::warn!("{refused}; trying with {fewer} slots a layer instead of {n_slots}");
+        model = Model::new(&files.directory, Options { slots: Some(fewer), ..wanted.clone() })?;
     }
 }

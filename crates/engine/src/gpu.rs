@@ -19,6 +19,8 @@ pub struct Gpu {
     limits: wgpu::Limits,
     trouble: Arc<Mutex<Option<Error>>>,
     counters: Rc<Cell<Counters>>,
+    /// Bytes that [`Gpu::buffer`] may still give; more than there are, unless [`Gpu::confine`] says less.
+    room: Rc<Cell<u64>>,
 }
 
 /// Work given to the GPU since [`Gpu::open`].
@@ -98,7 +100,7 @@ impl Gpu {
                 note(&on_lost, Error::DeviceLost { why });
             }
         });
-        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters })
+        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters, room: Rc::new(Cell::new(u64::MAX)) })
     }
 
     /// Loses the device, as a driver does that is reset: for tests.
@@ -107,6 +109,11 @@ impl Gpu {
             *trouble = Some(Error::DeviceLost { why: "it was given up".into() });
         }
         self.device.destroy();
+    }
+
+    /// Gives no more than `bytes` to buffers from now on, as a device with less memory would: for tests.
+    pub fn confine(&self, bytes: u64) {
+        self.room.set(bytes);
     }
 
     /// The adapter, as its driver names it.
@@ -146,20 +153,34 @@ impl Gpu {
         self.count(|c| c.bytes_written += bytes.len() as u64);
     }
 
-    /// Makes a buffer.
+    /// Makes a buffer, which [`Gpu::free`] gives back.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] with its label and size.
     pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+        let out_of_memory = |why| Error::OutOfMemory { label: label.into(), bytes, why };
+        let room = self.room.get();
+        if bytes > room {
+            return Err(out_of_memory(format!("{room} B are left")));
+        }
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let valid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let buffer =
             self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
         let (invalid, out) = (valid.pop(), memory.pop());
         match invalid.await.or(out.await) {
-            None => Ok(buffer),
-            Some(error) => Err(Error::OutOfMemory { label: label.into(), bytes, why: error.to_string() }),
+            None => {
+                self.room.set(self.room.get().saturating_sub(bytes));
+                Ok(buffer)
+            }
+            Some(error) => Err(out_of_memory(error.to_string())),
         }
+    }
+
+    /// Gives a buffer's memory back at once: a browser would wait for its garbage collector.
+    pub(crate) fn free(&self, buffer: &wgpu::Buffer) {
+        buffer.destroy();
+        self.room.set(self.room.get().saturating_add(buffer.size()));
     }
 
     pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
@@ -190,8 +211,8 @@ impl Gpu {
             self.idle().await?;
             took = began.elapsed();
         }
-        first.destroy();
-        second.destroy();
+        self.free(&first);
+        self.free(&second);
         Ok(took)
     }
 

@@ -15,7 +15,9 @@ pub(crate) async fn read(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u
     let mut encoder = gpu.encoder();
     encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
     let submission = gpu.queue.submit([encoder.finish()]);
-    Pending::map(staging, submission, bytes).take(gpu).await.map(|(data, _)| data)
+    let (data, staging) = Pending::map(staging, submission, bytes).take(gpu).await?;
+    gpu.free(&staging);
+    Ok(data)
 }
 
 /// A staging buffer on its way to the host.

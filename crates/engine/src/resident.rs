@@ -74,26 +74,14 @@ impl Engine {
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub async fn new(gpu: Gpu, model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
-        let mut buffers = Vec::with_capacity(model.buffers.len());
-        for wanted in model.buffers.iter() {
-            use wgpu::BufferUsages as Use;
-            let usage = match wanted.usage {
-                Usage::Weights => Use::STORAGE | Use::COPY_DST,
-                Usage::State => Use::STORAGE | Use::UNIFORM | Use::COPY_DST | Use::COPY_SRC,
-                Usage::Uniform => Use::UNIFORM | Use::COPY_DST,
-            };
-            let buffer = gpu.buffer(&wanted.label, wanted.bytes, usage).await?;
-            gpu.write(&buffer, 0, &wanted.contents);
-            buffers.push(buffer);
-        }
         let unusable = unusable.into_iter().filter(|id| *id < model.config.n_vocab).collect();
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
             pace: Pace { chunk: model.options.chunk.min(16), step: 0.1, since_miss: MOST_AHEAD },
             experts: Experts::new(&model),
             gpu,
+            buffers: Vec::with_capacity(model.buffers.len()),
             model,
-            buffers,
             feed,
             steps: HashMap::new(),
             staging: Vec::new(),
@@ -102,6 +90,18 @@ impl Engine {
             history: History::default(),
             unusable,
         };
+        for wanted in engine.model.buffers.iter() {
+            use wgpu::BufferUsages as Use;
+            let usage = match wanted.usage {
+                Usage::Weights => Use::STORAGE | Use::COPY_DST,
+                Usage::State => Use::STORAGE | Use::UNIFORM | Use::COPY_DST | Use::COPY_SRC,
+                Usage::Uniform => Use::UNIFORM | Use::COPY_DST,
+            };
+            // If there is no room for it, those before it are given back: somebody may try with fewer slots.
+            let buffer = engine.gpu.buffer(&wanted.label, wanted.bytes, usage).await?;
+            engine.gpu.write(&buffer, 0, &wanted.contents);
+            engine.buffers.push(buffer);
+        }
         engine.write_logit_bias(&[]);
         Ok(engine)
     }
@@ -127,11 +127,10 @@ impl Engine {
         Ok(true)
     }
 
-    /// Gives back all memory at once: a browser would wait for its garbage collector.
+    /// Gives back all memory.
     fn free(&self) {
-        for buffer in self.buffers.iter().chain(&self.staging) {
-            buffer.destroy();
-        }
+        self.buffers.iter().for_each(|buffer| self.gpu.free(buffer));
+        self.staging.iter().for_each(wgpu::Buffer::destroy);
     }
 
     /// Reads the dense weights; `on_bytes` gets how many came. False if `cancel` ended it.
