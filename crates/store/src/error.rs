@@ -40,7 +40,10 @@ pub enum Error {
     Network { url: String, start: u64, end: u64, attempts: u32, cause: Cause },
 
     /// The server says nowhere how long the file is.
-    #[error("{url} does not say its size: neither Content-Range nor Content-Length can be read from its answers")]
+    #[error(
+        "{url} does not say its size: neither Content-Range nor Content-Length can be read from its answers; to pages of other origins \
+         a server shows the former with Access-Control-Expose-Headers: Content-Range"
+    )]
     UnknownSize { url: String },
 
     /// Another file is served now than when reading began; bytes of both must not be mixed.

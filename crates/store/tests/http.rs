@@ -297,6 +297,21 @@ fn a_size_that_is_nowhere_is_an_error() {
 }
 
 #[test]
+fn where_the_size_is_hidden_and_head_refused_the_error_says_what_to_show() {
+    let hidden = || Turn { hides_range: true, ..Turn::default() };
+    for refusal in [403, 405, 501] {
+        let server = Server::start(file(10), vec![hidden(), status(refusal), status(refusal), hidden()]);
+        let http = Http::with_retry(&server.url, fast());
+        let words = block_on(http.size()).unwrap_err().to_string();
+        assert!(words.contains("Access-Control-Expose-Headers: Content-Range"), "{words}");
+        // The other way round nobody goes in circles either.
+        assert!(matches!(block_on(Source::identify(&http)), Err(Error::UnknownSize { .. })));
+        let methods: Vec<_> = server.seen().into_iter().map(|seen| seen.method).collect();
+        assert_eq!(methods, ["GET", "HEAD", "HEAD", "GET"]);
+    }
+}
+
+#[test]
 fn a_file_that_changes_on_the_server_is_not_mixed() {
     let etag = |tag, cut| Turn { etag: Some(tag), cut_after: cut, ..Turn::default() };
     let (got, seen) = read(1000, vec![etag("\"a\"", Some(10)), etag("\"b\"", None), etag("\"b\"", None)], 0..100);

@@ -355,27 +355,27 @@ impl Http {
         Ok(())
     }
 
-    /// Asks for the first byte, whose answer names the total; where CORS hides that, asks for the headers alone.
+    /// Asks for the first byte, whose answer names the total, or for the headers alone; if that says nothing, for the other.
     async fn ask_size(&self, mut ask: Ask) -> Result<u64, Error> {
         let (mut failures, mut last) = (0, None);
-        let was_range = matches!(ask, Ask::Range(_));
+        let mut other = Some(if matches!(ask, Ask::Head) { Ask::Range(0..1) } else { Ask::Head });
         loop {
             if let Some(size) = self.known_size() {
                 return Ok(size);
             }
-            match self.request(&ask).await {
+            let answer = self.request(&ask).await;
+            let says_nothing = match (&ask, &answer) {
+                // CORS hides the total.
+                (_, Ok(_)) => true,
+                // Some servers do not know `HEAD`, or have signed the address for `GET` alone.
+                (Ask::Head, Err(Cause::Status { status: 403 | 405 | 501, .. })) => true,
+                // An empty file has no first byte.
+                (Ask::Range(_), Err(Cause::Status { status: 416, .. })) => true,
+                _ => false,
+            };
+            match answer {
                 _ if self.known_size().is_some() => {}
-                Ok(_) if matches!(ask, Ask::Range(_)) => ask = Ask::Head,
-                // Some servers do not know `HEAD`.
-                Err(Cause::Status { status: 403 | 405 | 501, .. }) if matches!(ask, Ask::Head) && !was_range => ask = Ask::Range(0..1),
-                Ok(_) => {
-                    return Err(Error::UnknownSize { url: self.url.clone() });
-                }
-                // An empty file has no first byte; its headers may still say so.
-                Err(Cause::Status { status: 416, .. }) if matches!(ask, Ask::Range(_)) => {
-                    ask = Ask::Head;
-                }
-                Err(cause) => {
+                Err(cause) if !says_nothing => {
                     if let Some(error) = self.changed(last.as_ref(), &cause) {
                         return Err(error);
                     }
@@ -383,6 +383,7 @@ impl Http {
                     last = Some(cause.clone());
                     self.wait_or_fail(failures, cause, &(0..1)).await?;
                 }
+                _ => ask = other.take().ok_or_else(|| Error::UnknownSize { url: self.url.clone() })?,
             }
         }
     }
