@@ -230,6 +230,28 @@ fn bench_counts_what_a_token_costs() {
     assert!(report["adapter"].as_str().is_some_and(|adapter| !adapter.is_empty()));
 }
 
+#[test]
+fn bench_kernels_times_every_kernel_of_a_step() {
+    let step = |tokens: &str| json_of(&["bench", "kernels", &nano(), "--ms", "0", "--tokens", tokens, "--json"], "");
+    let report = step("1");
+    let kernels = report["kernels"].as_array().unwrap();
+    let number = |row: &Value, field: &str| row[field].as_f64().unwrap_or(f64::NAN);
+    // As many as a decoded token takes.
+    let bench = json_of(&["bench", &nano(), "--prefill", "2", "--decode", "6", "--json"], "");
+    assert_eq!(kernels.iter().map(|row| number(row, "dispatches")).sum::<f64>(), number(&bench, "dispatches"));
+    let shares: f64 = kernels.iter().map(|row| number(row, "share_of_step")).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{report}");
+    let copy = number(&report, "copy_gb_per_second");
+    for row in kernels {
+        assert!(number(row, "ms") > 0.0, "{row}");
+        let name = row["kernel"].as_str().unwrap();
+        let reads_weights = ["matvec", "moe_gate_up", "moe_down"].iter().any(|part| name.contains(part));
+        assert_eq!(row["gb_per_second"].is_number(), reads_weights, "{row}");
+        assert!(!reads_weights || (number(row, "gb_per_second") / number(row, "share_of_copy") / copy - 1.0).abs() < 1e-9, "{row}");
+    }
+    assert!(step("20")["kernels"].as_array().unwrap().iter().any(|row| row["kernel"].as_str().unwrap().ends_with("_tile")));
+}
+
 /// A trace of one layer with four experts, of which the prompt's token uses 0, and decode's 1, 2 and 0.
 const TRACE: &str = "# route_trace v1\n# model=m arch=a n_layer=1 n_expert=4 n_expert_used=1\n\
     turn,phase,step,layer,slot,expert,weight,residency,expert_bytes\n\

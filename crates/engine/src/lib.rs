@@ -17,6 +17,7 @@ mod residency;
 mod resident;
 mod routes;
 mod sampling;
+mod timing;
 
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "native.rs"]
@@ -35,3 +36,4 @@ pub use gpu::{Counters, Gpu};
 pub use resident::Engine;
 pub use routes::Routed;
 pub use sampling::SamplingOptions;
+pub use timing::{KernelTime, Timings};

@@ -23,6 +23,8 @@ pub struct Command {
     /// In the order of the kernel's bindings, without `args`.
     pub bindings: Vec<Slice>,
     pub workgroups: [u32; 3],
+    /// Bytes of weights that it must read, at most; 0 for kernels that read none.
+    pub weight_bytes: u64,
 }
 
 /// Every uniform binding begins at a multiple of this, as WebGPU wants it.
@@ -47,6 +49,22 @@ impl Recording {
         let args_offset = self.args.len() as u32;
         self.args.extend_from_slice(args);
         self.args.resize(self.args.len().next_multiple_of(ARGS_ALIGNMENT), 0);
-        self.commands.push(Command { kernel, args_offset, bindings: bindings.to_vec(), workgroups });
+        self.commands.push(Command { kernel, args_offset, bindings: bindings.to_vec(), workgroups, weight_bytes: 0 });
+    }
+
+    /// The same for a kernel that reads `weight_bytes` of weights.
+    pub(crate) fn dispatch_over(
+        &mut self,
+        weight_bytes: u64,
+        kernel: &'static Kernel,
+        args: &impl bytemuck::NoUninit,
+        bindings: &[Slice],
+        workgroups: [u32; 3],
+    ) {
+        let before = self.commands.len();
+        self.dispatch(kernel, args, bindings, workgroups);
+        for command in &mut self.commands[before..] {
+            command.weight_bytes = weight_bytes;
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! `quire bench`: how fast a model runs, what a missing expert costs, and how well a policy keeps experts.
+//! `quire bench`: how fast a model and each of its kernels run, what a missing expert costs, and how well a policy keeps experts.
 
 mod cache;
+mod kernels;
 mod misses;
 mod model;
 mod plain;
@@ -28,12 +29,14 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Cache(cache::CacheArgs),
+    Kernels(kernels::KernelArgs),
     Misses(misses::MissArgs),
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     match (args.command, args.model) {
         (Some(Command::Cache(args)), _) => cache::run(&args),
+        (Some(Command::Kernels(args)), _) => kernels::run(&args).await,
         (Some(Command::Misses(args)), _) => misses::run(&args).await,
         (None, Some(model)) => model::run(&model, &args.options).await,
         (None, None) => bail!("a MODEL or a command is needed"),

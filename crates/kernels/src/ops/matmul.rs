@@ -72,7 +72,8 @@ impl Recording {
                 eps,
             };
             let bindings: Vec<Slice> = [x, part.quants, part.scales, y.y].into_iter().chain(rest.iter().copied()).collect();
-            self.dispatch(kernel, &args, &bindings, [part.n_rows.div_ceil(rows), n_tokens.div_ceil(cols), 1]);
+            let bytes = part.quants.bytes + part.scales.bytes;
+            self.dispatch_over(bytes, kernel, &args, &bindings, [part.n_rows.div_ceil(rows), n_tokens.div_ceil(cols), 1]);
         }
     }
 }

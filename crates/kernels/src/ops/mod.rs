@@ -83,6 +83,12 @@ impl ExpertWeight {
     fn blocks(&self) -> u32 {
         self.format.blocks(u64::from(self.n_cols) * u64::from(self.n_rows)) as u32
     }
+
+    /// Of this matrix in `n` choices.
+    fn chosen_bytes(&self, n: u32) -> u64 {
+        let n_blocks = self.blocks().into();
+        u64::from(n) * (self.format.quants_bytes(n_blocks) + self.format.scales_bytes(n_blocks))
+    }
 }
 
 /// Where keys and values are kept: `[capacity, n_kv_heads, head_dim]` each.

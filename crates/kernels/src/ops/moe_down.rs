@@ -27,7 +27,7 @@ impl Recording {
                 n_slots: part.n_slots,
             };
             let bindings = [chosen, act, part.quants, part.scales, bias, y];
-            self.dispatch(kernel, &args, &bindings, [down.n_rows.div_ceil(rows), n, 1]);
+            self.dispatch_over(down.chosen_bytes(n), kernel, &args, &bindings, [down.n_rows.div_ceil(rows), n, 1]);
         }
     }
 }

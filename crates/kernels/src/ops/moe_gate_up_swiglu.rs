@@ -72,7 +72,7 @@ impl Recording {
                 shift: swiglu.shift,
             };
             let bindings = [chosen, h, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
-            self.dispatch(kernel, &args, &bindings, [gate.n_rows.div_ceil(rows), n, 1]);
+            self.dispatch_over(2 * gate.chosen_bytes(n), kernel, &args, &bindings, [gate.n_rows.div_ceil(rows), n, 1]);
         }
     }
 }

@@ -1,0 +1,127 @@
+//! How long each kernel of a step takes, beside what the adapter could do at best.
+
+use std::time::Duration;
+
+use kernels::{Command, Recording};
+use web_time::Instant;
+
+use crate::resident::Engine;
+use crate::{Error, Gpu};
+
+/// The dispatches of a step that run one kernel over one shape.
+#[derive(Clone, Debug)]
+pub struct KernelTime {
+    pub kernel: &'static str,
+    pub workgroups: [u32; 3],
+    /// Of them in a step.
+    pub dispatches: usize,
+    /// Seconds of one dispatch.
+    pub seconds: f64,
+    /// Bytes of weights that one dispatch reads, at most.
+    pub weight_bytes: u64,
+}
+
+/// What [`Engine::time_kernels`] found.
+#[derive(Clone, Debug)]
+pub struct Timings {
+    /// In the order of their first dispatch.
+    pub kernels: Vec<KernelTime>,
+    /// Bytes a second that a large copy reads, and writes as many.
+    pub copy_bytes_per_second: f64,
+}
+
+/// Bytes of the copy that is the ceiling: more than caches hold.
+const COPY_BYTES: u64 = 64 << 20;
+/// Dispatches of one submission, so that no driver's watchdog is woken.
+const MOST_AT_ONCE: usize = 256;
+
+impl Engine {
+    /// Runs the kernels of a step of `n_tokens` one kind after the other, each for `at_least` so long, after a run of the whole
+    /// step. Its dispatches follow each other through all layers, so that weights come from memory as in a step.
+    ///
+    /// # Errors
+    /// What the GPU reports.
+    pub async fn time_kernels(&mut self, n_tokens: u32, at_least: Duration) -> Result<Timings, Error> {
+        let mut all = self.model.forward(n_tokens);
+        self.model.head(&mut all, n_tokens - 1, 1);
+        self.model.sample(&mut all, n_tokens);
+        let ids: Vec<u32> = (0..n_tokens).map(|i| i * 31 % self.model.config.n_vocab).collect();
+        self.place(&ids, 0, 0, 0);
+        self.time(&all, Duration::ZERO).await?;
+
+        let mut kinds: Vec<Recording> = Vec::new();
+        for command in all.commands {
+            match kinds.iter_mut().find(|kind| is_alike(&kind.commands[0], &command)) {
+                Some(kind) => kind.commands.push(command),
+                None => kinds.push(Recording { commands: vec![command], args: all.args.clone() }),
+            }
+        }
+        let mut kernels = Vec::new();
+        for kind in kinds {
+            let first = kind.commands[0].clone();
+            // Where sampling did not lead away from.
+            self.place(&ids, 0, 0, 0);
+            let took = self.time(&kind, at_least).await?;
+            kernels.push(KernelTime {
+                kernel: first.kernel.name,
+                workgroups: first.workgroups,
+                dispatches: kind.commands.len(),
+                seconds: took / kind.commands.len() as f64,
+                weight_bytes: first.weight_bytes,
+            });
+        }
+        self.history = Default::default();
+        Ok(Timings { kernels, copy_bytes_per_second: self.gpu.time_copy(at_least).await? })
+    }
+
+    /// Seconds that `recording` takes, of many runs in a row, which together take `at_least` so long.
+    async fn time(&mut self, recording: &Recording, at_least: Duration) -> Result<f64, Error> {
+        let prepared = self.executor.prepare(recording, &self.buffers)?;
+        let n = recording.commands.len();
+        let gpu = self.gpu.clone();
+        gpu.time(at_least, (MOST_AT_ONCE / n).max(1), |encoder| prepared.encode(encoder, &gpu)).await
+    }
+}
+
+impl Gpu {
+    async fn time_copy(&self, at_least: Duration) -> Result<f64, Error> {
+        let bytes = COPY_BYTES.min(self.max_binding());
+        let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let (from, to) = (self.buffer("copied", bytes, usage).await?, self.buffer("copy", bytes, usage).await?);
+        let took = self.time(at_least, 1, |encoder| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes)).await;
+        from.destroy();
+        to.destroy();
+        took.map(|took| bytes as f64 / took)
+    }
+
+    /// Seconds of one `encode`, from submissions of `n` of them that take `at_least` so long in all.
+    async fn time(&self, at_least: Duration, n: usize, encode: impl Fn(&mut wgpu::CommandEncoder)) -> Result<f64, Error> {
+        let mut spent = Duration::ZERO;
+        let mut runs = 0;
+        // The first is a warm-up: pipelines, pages of memory.
+        for nth in 0.. {
+            let n = if nth == 0 { 1 } else { n };
+            self.idle().await?;
+            let began = Instant::now();
+            let mut encoder = self.encoder();
+            for _ in 0..n {
+                encode(&mut encoder);
+            }
+            self.queue.submit([encoder.finish()]);
+            self.idle().await?;
+            if nth > 0 {
+                spent += began.elapsed();
+                runs += n;
+            }
+            if spent >= at_least && runs > 0 {
+                break;
+            }
+        }
+        Ok(spent.as_secs_f64() / runs as f64)
+    }
+}
+
+fn is_alike(a: &Command, b: &Command) -> bool {
+    let sizes = |c: &Command| c.bindings.iter().map(|slice| slice.bytes).collect::<Vec<_>>();
+    (a.kernel.name, a.workgroups) == (b.kernel.name, b.workgroups) && sizes(a) == sizes(b)
+}
