@@ -203,6 +203,23 @@ export const tests = {
     });
   },
 
+  async "a server that shows no header of its own to other origins is done without them, or told what to show"(visit, { url }) {
+    return served(makeUp(6 * MB), async (server, model) => {
+      server.showsHeaders = false;
+      const page = await visit.open(url);
+      assert.deepEqual(await value(page, "add", model), { size: 6 * MB, fetched: 6 * MB });
+      assert.deepEqual(await value(page, "add", model), { size: 6 * MB, fetched: 0 });
+      assert.equal(await exported(page, model), sha256(server.file));
+      assert.equal(server.sent, 6 * MB);
+
+      server.knowsHead = false;
+      const { code, message } = await call(page, "add", `${server.url}other.gguf`);
+      assert.equal(code, "network");
+      assert.match(message, /other\.gguf does not say its size.* Access-Control-Expose-Headers: Content-Range/);
+      await page.close();
+    });
+  },
+
   async "a file that not everybody may read is fetched with a token, which is kept nowhere"(visit, { url }) {
     return served(makeUp(1 * MB), async (server, model) => {
       server.token = "hf_secret";

@@ -26,6 +26,10 @@ export class Server {
   bandwidth = Infinity;
   /** Who has not got it is answered 401. */
   token;
+  /** Whether a page may see `Content-Range` and `ETag`. */
+  showsHeaders = true;
+  /** Whether `HEAD` is answered. */
+  knowsHead = true;
   #http;
   #free = 0;
   #progress = new EventEmitter();
@@ -57,10 +61,14 @@ export class Server {
   async #answer(request, answer) {
     answer.setHeader("Access-Control-Allow-Origin", "*");
     answer.setHeader("Access-Control-Allow-Headers", "Range, Authorization");
-    answer.setHeader("Access-Control-Expose-Headers", "Content-Range, ETag");
+    if (this.showsHeaders) answer.setHeader("Access-Control-Expose-Headers", "Content-Range, ETag");
     answer.setHeader("ETag", this.tag);
     if (request.method === "OPTIONS") {
       answer.writeHead(204).end();
+      return;
+    }
+    if (request.method === "HEAD" && !this.knowsHead) {
+      answer.writeHead(405).end();
       return;
     }
     if (this.token && request.headers.authorization !== `Bearer ${this.token}`) {
