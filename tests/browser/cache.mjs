@@ -220,6 +220,27 @@ export const tests = {
     });
   },
 
+  async "a manifest's sum is held against what came, and knows the file at another address"(visit, { url }) {
+    return served(makeUp(6 * MB), async (server, model) => {
+      const page = await visit.open(url);
+      const manifest = (sum) => ({ files: [{ url: "model.gguf", size: 6 * MB, sha256: sum }] });
+      const right = manifest(sha256(server.file));
+      const wrong = await call(page, "add", model, { manifest: manifest(sha256(Buffer.from("another"))) });
+      assert.equal(wrong.code, "integrity", JSON.stringify(wrong));
+      assert.match(wrong.message, /SHA-256/);
+      assert.equal(await keptOf(page, model), 0);
+      assert.equal((await value(page, "add", model, { manifest: right })).fetched, 6 * MB);
+      const { announced, sha256: sum } = await value(page, "verify", model);
+      assert.deepEqual({ announced, sum }, { announced: true, sum: sha256(server.file) });
+
+      server.tag = '"renewed"';
+      const moved = model.replace("model.gguf", "elsewhere/model.gguf");
+      assert.deepEqual(await value(page, "add", moved, { manifest: right }), { size: 6 * MB, fetched: 0 });
+      assert.equal((await call(page, "add", model, { manifest: { files: [] } })).code, "invalid_request");
+      await page.close();
+    });
+  },
+
   async "a file that not everybody may read is fetched with a token, which is kept nowhere"(visit, { url }) {
     return served(makeUp(1 * MB), async (server, model) => {
       server.token = "hf_secret";
@@ -312,6 +333,20 @@ async function loadEach({ url, homes }) {
   return told;
 }
 
+/** In the page: answers with a model until the fill has checked it; resolves to what it says then. */
+async function checked({ model, manifest }) {
+  const { createEngine } = await import(new URL("index.js", document.baseURI).href);
+  let tell;
+  const told = new Promise((resolve) => (tell = resolve));
+  const onWarning = ({ code, message }) => tell({ code, message });
+  const engine = await createEngine({ model, manifest, onWarning });
+  engine.on("fill", ({ verified }) => verified && tell({ verified }));
+  await engine.completions.create({ prompt: [1, 2, 3], max_tokens: 2 });
+  const what = await told;
+  await engine.unload();
+  return what;
+}
+
 export const withEngine = {
   async "a cached model opens and answers with no network at all"(_, { url, browser }) {
     const nano = await readFile(new URL("../vectors/nano/nano.gguf", import.meta.url));
@@ -334,6 +369,24 @@ export const withEngine = {
       return `${was.indexeddb.fetched} bytes of ${nano.length} at the first visit, 0 at the second`;
     };
     return withProfile(browser, (profile) => served(nano, (server) => test(profile, server)));
+  },
+
+  async "what the fill has fetched is held against a manifest, and a wrong file is said to be one"(_, { url, browser }) {
+    const nano = await readFile(new URL("../vectors/nano/nano.gguf", import.meta.url));
+    const test = async (profile, server, model) => {
+      const visit = await profile.visit({ webgpu: true });
+      const page = await visit.open(url);
+      const told = async (sum) => {
+        const manifest = { files: [{ url: model, size: nano.length, sha256: sum }] };
+        return await page.evaluate(checked, { model, manifest });
+      };
+      assert.deepEqual(await told(sha256(nano)), { verified: true });
+      const wrong = await told(sha256(Buffer.from("another")));
+      await visit.close();
+      assert.equal(wrong.code, "integrity");
+      return wrong.message;
+    };
+    return withProfile(browser, (profile) => served(nano, (server, model) => test(profile, server, model)));
   },
 
   async "a model opens and answers where there is no room to keep it, which is said"(_, { url, browser }) {

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use api::{Files, Fill, FillState, LiveEvent, LoadOptions, Model, Place};
 use engine::{Cancel, Finish, Gpu, PagingEvent, Request, SamplingOptions, Urgency};
 use model::Options;
-use store::{Home, Library, LocalFuture, Memory, MemoryHome, Sink, Source, Traffic};
+use sha2::{Digest, Sha256};
+use store::{Home, Library, LocalFuture, Memory, MemoryHome, Sink, Source, Sum, Traffic};
 use tests::{gpu, open, read_ids, vector};
 
 /// Memory that passes for a server.
@@ -19,6 +20,8 @@ struct Remote {
     size: u64,
     asked: RefCell<Vec<Range<u64>>>,
     traffic: Cell<Traffic>,
+    /// What is said of all of it.
+    sum: Cell<Option<Sum>>,
     is_down: Cell<bool>,
     /// Is paused as soon as a byte comes.
     fill: RefCell<Option<Fill>>,
@@ -34,6 +37,7 @@ impl Remote {
             size,
             asked: RefCell::default(),
             traffic: Cell::default(),
+            sum: Cell::default(),
             is_down: Cell::default(),
             fill: RefCell::default(),
         })
@@ -85,6 +89,10 @@ impl Source for Remote {
 
     fn is_remote(&self) -> bool {
         true
+    }
+
+    fn sum(&self) -> Option<Sum> {
+        self.sum.get()
     }
 
     fn traffic(&self) -> Traffic {
@@ -255,6 +263,29 @@ fn the_fill_waits_for_the_first_token_then_keeps_all_of_the_model_and_no_byte_co
     assert!(places.iter().flatten().all(|p| *p != Place::Network));
     answer(&mut model, 60, 20);
     assert_eq!(remote.bytes(), remote.size);
+}
+
+#[test]
+fn what_is_filled_is_checked_by_its_sum_which_is_told_and_a_wrong_file_comes_anew() {
+    let (gpu, remote, home) = (gpu(), Remote::new(), home());
+    let bytes = std::fs::read(vector("nano-moe16/nano-moe16.gguf")).unwrap();
+    let sum = Sum(Sha256::digest(bytes).into());
+    for (said, is_good) in [(Sum([7; 32]), false), (sum, true)] {
+        remote.sum.set(Some(said));
+        let mut model = visit(&gpu, &remote, Some(&home), Some(5));
+        answer(&mut model, 5, 1);
+        let check = |model: &Model| pollster::block_on(model.fill().check());
+        assert!(!check(&model).unwrap());
+        fill(&mut model);
+        let heard = heard(&model);
+        let checked = (0..).map(|_| check(&model)).find(|checked| !matches!(checked, Ok(true))).unwrap();
+        let progress = model.fill().progress();
+        assert_eq!(heard.borrow().last(), Some(&LiveEvent::Fill(progress)));
+        assert_eq!((checked.is_ok(), progress.verified), (is_good, is_good));
+        if let Err(error) = checked {
+            assert_eq!((error.code(), progress.state, progress.loaded), ("integrity", FillState::Running, 0));
+        }
+    }
 }
 
 #[test]

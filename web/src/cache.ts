@@ -2,7 +2,7 @@
 
 import { Client } from "./client.ts";
 import type { Calls, Op } from "./messages.ts";
-import type { CachedFile, CacheEstimate, CacheHome, CacheOptions, Verified } from "./types.ts";
+import type { CachedFile, CacheEstimate, CacheHome, CacheOptions, Manifest, Verified } from "./types.ts";
 
 /** A URL may be that of any shard of a set; but for `export` and `import`, all of them are meant. */
 export interface Cache {
@@ -19,11 +19,13 @@ export interface Cache {
       home?: Exclude<CacheHome, "none">;
       /** As for an engine. */
       token?: string;
+      /** What has come whole is held against it before this resolves. */
+      manifest?: Manifest;
     },
   ): Promise<{ size: number; fetched: number }>;
   /** Removes a model; resolves to the bytes that were kept of it. */
   remove(url: string): Promise<number>;
-  /** Reads all that is kept of a model and holds it against its checksums. */
+  /** Reads all that is kept of a model and holds it against its checksums, and whole files against a manifest's sums. */
   verify(url: string, options?: CacheOptions): Promise<Verified>;
   /** A file that is kept whole, checked as it is read; `new Response(stream).blob()` makes it a Blob. */
   export(url: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
@@ -37,9 +39,9 @@ export const cache: Cache = {
   list,
   size: async () => (await list()).reduce((sum, file) => sum + file.kept, 0),
   has: (url) => call("cacheHas", { url: absolute(url) }),
-  async add(url, { home = "auto", token, ...options } = {}) {
+  async add(url, { home = "auto", token, manifest, ...options } = {}) {
     askToPersist();
-    const added = await call("cacheAdd", { url: absolute(url), home, token }, options);
+    const added = await call("cacheAdd", { url: absolute(url), home, token, manifest: manifest && JSON.stringify(manifest) }, options);
     return JSON.parse(added) as { size: number; fetched: number };
   },
   remove: (url) => call("cacheRemove", { url: absolute(url) }),

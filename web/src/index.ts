@@ -21,6 +21,7 @@ import type {
   CompletionRequest,
   EngineEvents,
   EngineInfo,
+  Manifest,
   Progress,
   Stats,
   TextCompletion,
@@ -50,9 +51,12 @@ export interface EngineOptions {
   fill?: boolean;
   /** Bearer token for a model that not everybody may read: sent to the URL's own origin alone, and kept nowhere. */
   token?: string;
+  /** What the files must be, if that is known. */
+  manifest?: Manifest;
   /**
    * Told of what does not stop the work, now and later: that nothing can be kept here (`unsupported`), that the
-   * storage is full (`quota`), that another version is on the server (`integrity`).
+   * storage is full (`quota`), that another version is on the server, or that a file is not
+   * what its manifest says (`integrity`).
    */
   onWarning?: (warning: QuireError) => void;
 }
@@ -98,7 +102,7 @@ export interface Engine extends AsyncDisposable {
  * Rejects with a {@link QuireError}, or with an `AbortError` if `signal` fires.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache, token } = options;
+  const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache, token, manifest } = options;
   const fill = options.fill ?? !savesData();
   const support = await isSupported();
   if (!support.ok) throw new QuireError("no_webgpu", support.reason);
@@ -116,6 +120,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           ...(maxGpuBytes !== undefined && { maxGpuBytes }),
           ...(cache !== undefined && { cache }),
           ...(token !== undefined && { token }),
+          ...(manifest !== undefined && { manifest }),
         },
       },
       (json) => onProgress?.(JSON.parse(json) as Progress),

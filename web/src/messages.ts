@@ -17,7 +17,10 @@ export interface Calls {
   cacheList: { args: object; result: string };
   cacheHas: { args: { url: string }; result: boolean };
   cacheRemove: { args: { url: string }; result: number };
-  cacheAdd: { args: { url: string; home: Exclude<CacheHome, "none">; token?: string | undefined }; result: string };
+  cacheAdd: {
+    args: { url: string; home: Exclude<CacheHome, "none">; token?: string | undefined; manifest?: string | undefined };
+    result: string;
+  };
   cacheVerify: { args: { url: string }; result: string };
   cacheImport: { args: { file: Blob; url: string }; result: undefined };
   cacheEstimate: { args: object; result: string };

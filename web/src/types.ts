@@ -221,6 +221,8 @@ export interface FillProgress {
   loaded: number;
   /** All of the model; where nothing is kept, what the GPU has room for. */
   total: number;
+  /** Whether all of the model is kept and was held against the SHA-256 of a {@link Manifest}. */
+  verified: boolean;
 }
 
 /** Events by the names that `on` knows. */
@@ -255,6 +257,16 @@ export interface Verified {
   badChunks: number;
   /** Of the whole file, if all of it is kept and good; of a set of shards, none. */
   sha256: string | null;
+  /** Whether a {@link Manifest} has said the sums of all files, and they are these. */
+  announced: boolean;
+}
+
+/**
+ * What the files of a model must be. What is kept of such a file is used whatever its address and its ETag are now, and
+ * held against its sum in the background once all of it is here. A file is meant by the last part of its URL's path.
+ */
+export interface Manifest {
+  files: { url: string; size: number; /** 64 hexadecimal digits. */ sha256: string }[];
 }
 
 /** What the browser allows this page's origin, in bytes, as far as it says. */

@@ -70,7 +70,7 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
     case "cacheRemove":
       return await wasm.cacheRemove(call.url);
     case "cacheAdd":
-      return await wasm.cacheAdd(call.url, call.home, call.token, part, signal);
+      return await wasm.cacheAdd(call.url, call.home, call.token, call.manifest, part, signal);
     case "cacheVerify":
       return await wasm.cacheVerify(call.url, part, signal);
     case "cacheImport":

@@ -29,7 +29,7 @@ test("the address sets how the model answers, and nonsense sets nothing", () => 
 });
 
 test("the fill tells how far it is, how fast, and how long it will take", () => {
-  const fill = { type: "fill", state: "running", loaded: 3_100_000_000, total: 12_100_000_000 } as const;
+  const fill = { type: "fill", state: "running", loaded: 3_100_000_000, total: 12_100_000_000, verified: false } as const;
   assert.equal(words(fill, true, 30e6), "25 % of the model is here, 3.1 GB of 12.1 GB · 30.0 MB/s · 5 min left");
   assert.equal(words({ ...fill, state: "paused" }, true, 30e6), "25 % of the model is here, 3.1 GB of 12.1 GB · paused");
   assert.equal(words({ ...fill, state: "done", loaded: fill.total }, true), "All of the model is here, 12.1 GB");

@@ -57,8 +57,8 @@ fn store_code(error: &store::Error) -> &'static str {
     match error {
         store::Error::Cancelled { .. } => "aborted",
         store::Error::Full { .. } => "quota",
-        store::Error::Changed { .. } => "integrity",
-        store::Error::Incomplete { .. } => "invalid_request",
+        store::Error::Changed { .. } | store::Error::Unlike { .. } => "integrity",
+        store::Error::Incomplete { .. } | store::Error::Manifest { .. } => "invalid_request",
         store::Error::Format { .. } => "unsupported",
         _ => "network",
     }

@@ -1,5 +1,5 @@
 //! The background fill: what nobody has asked for yet is brought in hot order, first into free slots of the GPU, then to disk,
-//! until all of the model is kept.
+//! until all of the model is kept; and what is kept is held against the sums that it should have.
 //!
 //! Before the first token nothing is fetched for it, so that an answer begins after the fewest bytes; but what an earlier
 //! visit has kept goes to the GPU at once. Demand comes first: the store pauses what is fetched meanwhile, and whoever wants
@@ -48,6 +48,8 @@ pub struct FillProgress {
     pub loaded: u64,
     /// All of the files; where nothing is kept, what the GPU has room for.
     pub total: u64,
+    /// Whether all of the files were held against the SHA-256 that a manifest or the server says.
+    pub verified: bool,
 }
 
 /// The fill of one model. Clones are the same one.
@@ -144,7 +146,7 @@ impl Fill {
             () if !self.may_fetch() && !is_warming && self.to_warm().is_empty() => FillState::Waiting,
             () => FillState::Running,
         };
-        FillProgress { state, loaded, total }
+        FillProgress { state, loaded, total, verified: library.is_checked() }
     }
 
     /// Brings some experts into free slots. False if there is nothing to bring now, or if `cancel` ended it, which
@@ -193,6 +195,22 @@ impl Fill {
         self.tell(true);
         read?;
         Ok(is_kept)
+    }
+
+    /// Holds some of what is kept whole against the SHA-256 that a manifest or the server says, for some milliseconds. False if there is
+    /// nothing to check now.
+    ///
+    /// # Errors
+    /// [`store::Error::Unlike`] if a file is another one.
+    pub async fn check(&self) -> Result<bool, Error> {
+        if self.0.is_paused.get() {
+            return Ok(false);
+        }
+        let library = self.0.monitor.library();
+        let was_checked = library.is_checked();
+        let checked = library.check_some().await;
+        self.tell(checked.is_err() || library.is_checked() != was_checked);
+        Ok(checked?)
     }
 
     fn is_idle(&self) -> bool {

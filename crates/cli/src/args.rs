@@ -14,6 +14,11 @@ pub(crate) struct Model {
     /// A path, a URL, or a name from `cargo xtask models`
     #[arg(value_name = "MODEL")]
     pub(crate) location: String,
+    /// JSON that says size and SHA-256 of each file of a model by URL: a path or a URL
+    ///
+    /// {"files": [{"url": NAME, "size": BYTES, "sha256": HEX}]}. What is kept of such a file is used wherever it came from.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<String>,
     #[command(flatten)]
     pub(crate) cache: Cache,
 }

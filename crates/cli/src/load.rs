@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use api::{Files, LoadOptions};
 use engine::{Cancel, Gpu};
 use model::{Config, Options};
-use store::{Directory, Home, Library, OpenOptions};
+use store::{Directory, Home, Library, Manifest, OpenOptions};
 
 use crate::args::{self, Limits};
 use crate::locate::locate;
@@ -15,17 +15,36 @@ use crate::{hub, output};
 
 /// Context where none is asked for.
 const DEFAULT_CONTEXT: u32 = 4096;
+const MOST_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// Reads the headers of `model`'s files.
 pub(crate) async fn open(model: &args::Model) -> Result<Files> {
-    open_in(model.cache.home(), &model.location).await
+    let manifest = match &model.manifest {
+        Some(location) => Some(manifest(location).await.with_context(|| location.clone())?),
+        None => None,
+    };
+    open_with(&model.location, OpenOptions { manifest, ..options_in(model.cache.home()) }).await
 }
 
 /// The same, with what comes over the network kept in `home`.
 pub(crate) async fn open_in(home: Option<Directory>, model: &str) -> Result<Files> {
+    open_with(model, options_in(home)).await
+}
+
+fn options_in(home: Option<Directory>) -> OpenOptions {
+    OpenOptions { home: home.map(|home| Rc::new(home) as Rc<dyn Home>), ..OpenOptions::default() }
+}
+
+async fn open_with(model: &str, options: OpenOptions) -> Result<Files> {
     let location = locate(model)?;
-    let home = home.map(|home| Rc::new(home) as Rc<dyn Home>);
-    Ok(Files::open_with(&location, &OpenOptions { home, token: hub::token(&location), ..OpenOptions::default() }).await?)
+    Ok(Files::open_with(&location, &OpenOptions { token: hub::token(&location), ..options }).await?)
+}
+
+async fn manifest(location: &str) -> Result<Manifest> {
+    let source = store::open(location)?;
+    let size = source.size().await?;
+    ensure!(size <= MOST_MANIFEST_BYTES, "{size} bytes are too many for a manifest");
+    Ok(Manifest::from_json(&store::read_vec(&*source, 0..size).await?)?)
 }
 
 /// Says why some of what came is not kept, if so.

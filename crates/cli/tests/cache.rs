@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tests::cdn::{Cdn, Files, Spec};
 use tests::vector;
 
@@ -225,6 +226,40 @@ fn a_flipped_byte_is_noticed_fetched_again_and_never_used() {
     cdn.reset_counts();
     assert_eq!(kept.generate(&url, &[])["ids"], ids);
     assert!(cdn.counts().bytes > 0);
+}
+
+#[test]
+fn a_manifest_knows_a_file_wherever_it_is_and_a_wrong_one_is_a_failure_that_forgets_it() {
+    let kept = Kept::new("manifest");
+    let (cdn, url) = serve_nano();
+    let (moved, elsewhere) = serve_nano();
+    let bytes = std::fs::read(nano()).unwrap();
+    let path = kept.0.with_extension("json");
+    let write = |size: usize, sum: &str| {
+        let json = serde_json::json!({ "files": [{ "url": "nano.gguf", "size": size, "sha256": sum }] });
+        std::fs::write(&path, json.to_string()).unwrap();
+    };
+    let manifest = ["--manifest", path.to_str().unwrap()];
+    let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    write(bytes.len(), &sum);
+    kept.stdout(&["cache", "import", &url, &nano()]);
+    moved.reset_counts();
+    // The name alone says which file it is; the sum was not said before.
+    let ids = kept.generate(&url, &manifest)["ids"].clone();
+    assert_eq!(kept.generate(&elsewhere, &manifest)["ids"], ids);
+    assert_eq!((cdn.counts().bytes, moved.counts().requests), (0, 0));
+    let found = &kept.json(&["cache", "verify", &url, "--json"])[0];
+    assert_eq!((&found["sha256"], &found["announced"]), (&Value::from(sum.as_str()), &Value::from(true)));
+
+    write(bytes.len(), &"ab".repeat(32));
+    kept.generate(&url, &manifest);
+    assert!(kept.failure(&["cache", "verify"]).contains(&sum));
+    assert_eq!(kept.json(&["cache", "size", &url, "--json"])["bytes"], 0);
+    write(bytes.len() + 1, &sum);
+    assert!(kept.failure(&["inspect", &url, manifest[0], manifest[1]]).contains("size"));
+    std::fs::write(&path, "{}").unwrap();
+    assert!(kept.failure(&["inspect", &url, manifest[0], manifest[1]]).contains("files"));
+    let _ = std::fs::remove_file(&path);
 }
 
 #[test]

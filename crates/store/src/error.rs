@@ -50,6 +50,14 @@ pub enum Error {
     #[error("{url} changed while it was read: {what} was {expected}, is {got}")]
     Changed { url: String, what: &'static str, expected: String, got: String },
 
+    /// It is not the file that a manifest, or the server itself, has announced.
+    #[error("{location} is not the file that it should be: {what} is {got}, {expected} was expected")]
+    Unlike { location: String, what: &'static str, expected: String, got: String },
+
+    /// What should say which files there are does not.
+    #[error("the manifest cannot be used: {cause}")]
+    Manifest { cause: String },
+
     /// A server that ignores `Range` would have to send everything once more.
     #[error("{url} ignores Range: to go back to byte {start}, {again} bytes would have to be downloaded again")]
     NoRanges { url: String, start: u64, again: u64 },

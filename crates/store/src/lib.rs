@@ -17,10 +17,12 @@ mod error;
 mod http;
 mod library;
 mod link;
+mod manifest;
 mod memory;
 mod ram;
 mod runs;
 mod source;
+mod sum;
 
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "native/mod.rs"]
@@ -37,7 +39,9 @@ pub use error::{Cause, Error};
 pub use http::{Http, Retry};
 pub use library::{Library, OpenOptions, RunSink};
 pub use link::Priority;
+pub use manifest::Manifest;
 pub use memory::Memory;
 pub use platform::*;
 pub use runs::Run;
 pub use source::{LocalFuture, Sink, Source, Traffic, read_vec};
+pub use sum::{KnownSum, Sum};

@@ -13,7 +13,7 @@ use crate::link::{Link, MOST};
 use crate::ram::Ram;
 use crate::runs::{Group, group, merge};
 use crate::source::{WINDOW_BYTES, check_range};
-use crate::{Error, Http, Priority, Retry, Run, Source, Traffic, platform};
+use crate::{Error, Http, Manifest, Priority, Retry, Run, Source, Traffic, platform};
 
 /// How often a reader is asked whether to go on while nothing comes.
 const TICK: Duration = Duration::from_millis(200);
@@ -29,6 +29,8 @@ pub struct OpenOptions {
     /// A bearer token for gated repositories, which goes to the URLs' own hosts alone.
     pub token: Option<String>,
     pub retry: Retry,
+    /// What the files must be; without it, what the server says if it does.
+    pub manifest: Option<Manifest>,
 }
 
 impl std::fmt::Debug for OpenOptions {
@@ -84,7 +86,7 @@ impl Library {
                 Some(token) => Rc::new(http.with_token(token)),
                 None => Rc::new(http),
             };
-            library.add(source, options.home.as_ref()).await?;
+            library.add(source, options.home.as_ref(), options.manifest.as_ref()).await?;
         }
         Ok(library)
     }
@@ -96,7 +98,7 @@ impl Library {
     pub async fn with_home(shards: Vec<Rc<dyn Source>>, home: Rc<dyn Home>) -> Result<Self, Error> {
         let mut library = Self::default();
         for shard in shards {
-            library.add(shard, Some(&home)).await?;
+            library.add(shard, Some(&home), None).await?;
         }
         Ok(library)
     }
@@ -106,17 +108,20 @@ impl Library {
         self.cached.push(cached);
     }
 
-    async fn add(&mut self, source: Rc<dyn Source>, home: Option<&Rc<dyn Home>>) -> Result<(), Error> {
+    async fn add(&mut self, source: Rc<dyn Source>, home: Option<&Rc<dyn Home>>, manifest: Option<&Manifest>) -> Result<(), Error> {
+        let said = manifest.map(|manifest| manifest.entry(source.location())).transpose()?;
         let Some(home) = home.filter(|_| source.is_remote()) else {
             self.push(source, None);
             return Ok(());
         };
-        match Cached::open(source.clone(), home.clone(), self.link.clone()).await {
+        match Cached::open(source.clone(), home.clone(), self.link.clone(), said).await {
             Ok(cached) => {
                 let cached = Rc::new(cached);
                 self.push(cached.clone(), Some(cached));
             }
-            Err(error @ (Error::Network { .. } | Error::UnknownSize { .. } | Error::Changed { .. })) => return Err(error),
+            Err(error @ (Error::Network { .. } | Error::UnknownSize { .. } | Error::Changed { .. } | Error::Unlike { .. })) => {
+                return Err(error);
+            }
             Err(error) => {
                 log::warn!("{}: nothing is kept: {error}", home.name());
                 *self.problem.borrow_mut() = Some(Rc::new(error));
@@ -191,6 +196,27 @@ impl Library {
             cached.revalidate().await?;
         }
         Ok(())
+    }
+
+    /// Holds what is kept whole against the SHA-256 that the manifest or the server says: a MiB of it. To be called again and again
+    /// while there is nothing else to do; what was checked once is not checked at the next visit. False if there is nothing to check now.
+    ///
+    /// # Errors
+    /// [`Error::Unlike`] if a file is another one: what was kept of it is forgotten and comes anew, once. After the second time, reading
+    /// it fails so.
+    pub async fn check_some(&self) -> Result<bool, Error> {
+        for cached in self.cached.iter().flatten() {
+            if cached.check_some().await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether all files are kept whole and have the SHA-256 that the manifest or the server says.
+    pub fn is_checked(&self) -> bool {
+        let is_checked = |cached: &Option<Rc<Cached>>| cached.as_ref().is_some_and(|cached| cached.is_checked());
+        !self.cached.is_empty() && self.cached.iter().all(is_checked)
     }
 
     /// Waits until all that came is kept.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
 
-use crate::{Error, Identity};
+use crate::{Error, Identity, Sum};
 
 /// A future that stays on its thread: a tab has only one, and browser handles cannot leave it.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -45,17 +45,25 @@ pub trait Source {
         None
     }
 
+    /// The SHA-256 that the server says the whole file has, if it does.
+    fn sum(&self) -> Option<Sum> {
+        None
+    }
+
     /// Expects the version that an earlier visit found: answers of any other are [`Error::Changed`].
     fn expect(&self, version: &Identity) {
         let _ = version;
     }
 
-    /// Asks anew which version there is, without regard to what is known, and without reading it.
+    /// Asks anew which version there is and what its sum is said to be, without regard to what is known, and without reading it.
     ///
     /// # Errors
     /// What the medium reports.
-    fn identify(&self) -> LocalFuture<'_, Result<Identity, Error>> {
-        Box::pin(async { Ok(Identity { location: self.location().to_owned(), size: self.size().await?, tag: self.tag() }) })
+    fn identify(&self) -> LocalFuture<'_, Result<(Identity, Option<Sum>), Error>> {
+        Box::pin(async {
+            let identity = Identity { location: self.location().to_owned(), size: self.size().await?, tag: self.tag() };
+            Ok((identity, self.sum()))
+        })
     }
 
     /// What went over the network for this source so far.

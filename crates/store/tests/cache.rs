@@ -8,7 +8,7 @@ use std::rc::Rc;
 use futures_util::future::{join, join_all, select};
 use pollster::block_on;
 use store::{
-    Error, Home, Identity, Library, LocalFuture, Memory, MemoryHome, Priority, Run, Sink, Source, Traffic, export, import, verify,
+    Error, Home, Identity, Library, LocalFuture, Memory, MemoryHome, Priority, Run, Sink, Source, Sum, Traffic, export, import, verify,
 };
 
 fn bytes(n: usize) -> Vec<u8> {
@@ -274,7 +274,7 @@ fn a_file_is_verified_taken_out_and_brought_in() {
 
     check(&library, &bytes(n), &[0..n as u64]);
     let found = block_on(verify(&*home, &identity, go_on)).unwrap();
-    assert_eq!(found.sha256, Some(sha2::Sha256::digest(bytes(n)).into()));
+    assert_eq!((found.sha256, found.is_announced), (Some(Sum(sha2::Sha256::digest(bytes(n)).into())), false));
     let mut out = Vec::new();
     let mut take = |piece: &[u8]| {
         out.extend_from_slice(piece);

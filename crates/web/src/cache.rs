@@ -10,8 +10,8 @@ use gloo_timers::future::sleep;
 use js_sys::Function;
 use serde::Serialize;
 use store::{
-    BlobFile, BrowserHome, Error, Home, Identity, Kept, Library, LocalFuture, OpenOptions, Priority, Run, Sink, Source, import, quota,
-    verify,
+    BlobFile, BrowserHome, Error, Home, Identity, Kept, Library, LocalFuture, Manifest, OpenOptions, Priority, Run, Sink, Source, import,
+    quota, verify,
 };
 use wasm_bindgen::prelude::*;
 
@@ -52,6 +52,7 @@ struct JsVerified {
     bytes: u64,
     bad_chunks: u64,
     sha256: Option<String>,
+    announced: bool,
 }
 
 #[derive(Serialize)]
@@ -109,7 +110,7 @@ async fn versions(home: &BrowserHome, url: &str) -> Result<Vec<Kept>, Error> {
 pub async fn list() -> Result<String, JsValue> {
     let list = async |home: &Rc<BrowserHome>| home.list().await;
     let list = with_home(list, &Abort::new(None)).await?;
-    let file = |Kept { identity: Identity { location, size, tag }, bytes }| JsFile { url: location, size, kept: bytes, tag };
+    let file = |Kept { identity: Identity { location, size, tag }, bytes, .. }| JsFile { url: location, size, kept: bytes, tag };
     Ok(json(&list.into_iter().map(file).collect::<Vec<_>>()))
 }
 
@@ -141,24 +142,26 @@ pub async fn remove(url: String) -> Result<f64, JsValue> {
 }
 
 /// Fetches a file and its other shards whole, but for what is kept. JSON of `{ size, fetched }`, bytes. `home` and `token`
-/// are as in the options of an engine.
+/// are as in the options of an engine; `manifest` is JSON, and what has come whole is held against it.
 #[wasm_bindgen(js_name = cacheAdd)]
 pub async fn add(
     url: String,
     home: String,
     token: Option<String>,
+    manifest: Option<String>,
     on_progress: Function,
     signal: Option<web_sys::AbortSignal>,
 ) -> Result<String, JsValue> {
     let abort = Abort::new(signal);
     let work = async {
+        let manifest = manifest.map(|json| Manifest::from_json(json.as_bytes())).transpose().map_err(api::Error::from)?;
         let wanted: Wanted = serde_json::from_value(home.into()).map_err(|e| Failure::Request(format!("cache: {e}")))?;
         let home = match wanted.open().await {
             Ok(Some(home)) => home,
             Ok(None) => return Err(Failure::Request("with \"none\" nothing can be added".into())),
             Err(error) => return Err(failed(&error, None).await),
         };
-        let options = OpenOptions { home: Some(home.clone() as Rc<dyn Home>), token, ..OpenOptions::default() };
+        let options = OpenOptions { home: Some(home.clone() as Rc<dyn Home>), token, manifest, ..OpenOptions::default() };
         let mut added = add_to(&options, &url, &on_progress).await;
         if matches!(added, Err(Error::Changed { .. })) {
             // What was kept of the old version is gone by now.
@@ -202,6 +205,10 @@ async fn add_to(options: &OpenOptions, url: &str, on_progress: &Function) -> Res
         return Err(again(&problem));
     }
     read?;
+    while library.check_some().await? {
+        // Others may work meanwhile.
+        sleep(Duration::ZERO).await;
+    }
     Ok(Added { size: total, fetched: library.traffic().bytes })
 }
 
@@ -220,7 +227,7 @@ pub async fn verify_kept(url: String, on_progress: Function, signal: Option<web_
     let work = async |home: &Rc<BrowserHome>| {
         let kept = versions(home, &url).await?;
         let total = kept.iter().map(|kept| kept.bytes).sum();
-        let mut all = JsVerified { chunks: 0, bytes: 0, bad_chunks: 0, sha256: None };
+        let mut all = JsVerified { chunks: 0, bytes: 0, bad_chunks: 0, sha256: None, announced: !kept.is_empty() };
         let mut before = 0;
         for (i, version) in kept.iter().enumerate() {
             let mut progress = |done| {
@@ -234,7 +241,8 @@ pub async fn verify_kept(url: String, on_progress: Function, signal: Option<web_
             all.bad_chunks += found.bad_chunks;
             // There is one of a file, not of a set.
             let is_only = kept.len() == 1 && i == 0;
-            all.sha256 = found.sha256.filter(|_| is_only).map(|sum| sum.iter().map(|byte| format!("{byte:02x}")).collect());
+            all.sha256 = found.sha256.filter(|_| is_only).map(|sum| sum.to_string());
+            all.announced &= found.is_announced;
         }
         Ok(json(&all))
     };

@@ -17,6 +17,9 @@ use crate::kept::Warnings;
 /// How long the fill waits after a failure before it tries again by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Between checks, for everybody else.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Where the model lies when nobody works with it.
 pub(crate) struct Desk {
     model: Cell<Option<Model>>,
@@ -101,7 +104,7 @@ impl Desk {
         }
     }
 
-    /// Fills slots if the model is here, else the cache. False if there is nothing to do now.
+    /// Fills slots if the model is here, else the cache; then checks what is kept. False if there is nothing to do now.
     async fn fill_some(&self) -> Result<bool, api::Error> {
         if let Some(mut model) = self.model.take() {
             let cancel = Cancel::default();
@@ -117,6 +120,23 @@ impl Desk {
                 return Ok(true);
             }
         }
-        self.fill.keep().await
+        if self.fill.keep().await? {
+            return Ok(true);
+        }
+        self.check_some().await
+    }
+
+    /// Checks sums while nobody works with the model, and no longer at a time than anybody would notice.
+    async fn check_some(&self) -> Result<bool, api::Error> {
+        let model = self.model.take();
+        let is_free = model.is_some();
+        self.model.set(model);
+        let checked = if is_free { self.fill.check().await } else { Ok(false) };
+        if let Err(error) = &checked {
+            let words = "What was kept of it is forgotten; what this visit has loaded of it may be wrong: load the model again.";
+            self.warnings.tell(error.code(), format!("{error}. {words}"));
+        }
+        sleep(PAUSE).await;
+        checked
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use store::{BrowserHome, Home, Library, OpenOptions, Place};
 
 use crate::failure::Failure;
-use crate::tell;
+use crate::{JsLoadOptions, tell};
 
 /// `EngineOptions.cache`
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -89,8 +89,8 @@ pub(crate) async fn describe(error: &store::Error, home: Option<&BrowserHome>) -
             ("quota", format!("The browser's storage is full: {} more are needed{free}; {kept}.", size(*needed)))
         }
         store::Error::Network { .. } | store::Error::UnknownSize { .. } => ("network", error.to_string()),
-        store::Error::Changed { .. } => ("integrity", error.to_string()),
-        store::Error::Incomplete { .. } => ("invalid_request", error.to_string()),
+        store::Error::Changed { .. } | store::Error::Unlike { .. } => ("integrity", error.to_string()),
+        store::Error::Incomplete { .. } | store::Error::Manifest { .. } => ("invalid_request", error.to_string()),
         _ => ("unsupported", error.to_string()),
     }
 }
@@ -112,8 +112,8 @@ pub(crate) struct Opened {
 }
 
 /// Opens a URL; without storage where it cannot be had, which is said.
-pub(crate) async fn open(url: &str, wanted: Wanted, token: Option<String>, warnings: &Warnings) -> Result<Opened, Failure> {
-    let home = match wanted.open().await {
+pub(crate) async fn open(url: &str, wanted: &JsLoadOptions, warnings: &Warnings) -> Result<Opened, Failure> {
+    let home = match wanted.cache.open().await {
         Ok(home) => home,
         Err(error) => {
             let (code, words) = describe(&error, None).await;
@@ -121,7 +121,8 @@ pub(crate) async fn open(url: &str, wanted: Wanted, token: Option<String>, warni
             None
         }
     };
-    let options = OpenOptions { home: home.clone().map(|home| home as Rc<dyn Home>), token, ..OpenOptions::default() };
+    let JsLoadOptions { token, manifest, .. } = wanted.clone();
+    let options = OpenOptions { home: home.clone().map(|home| home as Rc<dyn Home>), token, manifest, ..OpenOptions::default() };
     let files = Files::open_with(url, &options).await?;
     let (tell, changed) = oneshot::channel();
     let (library, warnings) = (files.library.clone(), warnings.clone());

@@ -41,7 +41,7 @@ pub struct Quire {
     info: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct JsLoadOptions {
     context_length: Option<u32>,
@@ -50,6 +50,7 @@ struct JsLoadOptions {
     fill: Option<bool>,
     /// For a gated repository.
     token: Option<String>,
+    manifest: Option<store::Manifest>,
 }
 
 #[derive(Serialize)]
@@ -199,7 +200,7 @@ impl Quire {
         let mut has_changed = false;
         loop {
             let begun = async {
-                let Opened { files, home, changed } = kept::open(&url, wanted.cache, wanted.token.clone(), &warnings).await?;
+                let Opened { files, home, changed } = kept::open(&url, &wanted, &warnings).await?;
                 let starting = Self::start(files, home, gpu.clone(), &wanted, abort, progress, warnings.clone());
                 match select(Box::pin(starting), changed).await {
                     Either::Left((started, _)) => started,

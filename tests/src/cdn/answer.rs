@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
+
 use super::faults::{Fate, Fault, Spec};
 use super::request::Request;
 use super::{Files, State};
@@ -116,6 +118,13 @@ impl Bytes {
         }
     }
 
+    /// The SHA-256 of all of it.
+    fn sum(&mut self) -> io::Result<store::Sum> {
+        let mut bytes = vec![0; self.size() as usize];
+        self.read(0, &mut bytes)?;
+        Ok(store::Sum(Sha256::digest(&bytes).into()))
+    }
+
     fn read(&mut self, at: u64, into: &mut [u8]) -> io::Result<()> {
         match self {
             Self::Held(bytes) => {
@@ -144,16 +153,20 @@ fn answer(stream: &TcpStream, state: &State, request: &Request) -> io::Result<bo
     if request.method == "OPTIONS" {
         return refuse(204);
     }
-    let Some(bytes) = Bytes::open(&state.files, name) else {
+    let Some(mut bytes) = Bytes::open(&state.files, name) else {
         return refuse(404);
     };
+    let mut head_of_redirect = || match spec.is_hub {
+        true => bytes.sum().map(|sum| head(302).field("X-Linked-ETag", format!("\"{sum}\""))),
+        false => Ok(head(302)),
+    };
     if let Some(place) = &spec.moved {
-        return head(302).field("Location", format!("{place}{name}")).field("Content-Length", 0).send(stream, &[]);
+        return head_of_redirect()?.field("Location", format!("{place}{name}")).field("Content-Length", 0).send(stream, &[]);
     }
     match (spec.redirect, signed) {
         (Some(_), None) => {
             let place = format!("/_signed/{number}/{name}");
-            return head(302).field("Location", place).field("Content-Length", 0).send(stream, &[]);
+            return head_of_redirect()?.field("Location", place).field("Content-Length", 0).send(stream, &[]);
         }
         (Some(most), Some((signature, _))) if state.has_expired(signature, most, fate.fault == Some(Fault::Expire)) => return refuse(403),
         _ => {}
@@ -186,8 +199,10 @@ struct File<'a> {
 impl File<'_> {
     fn send(mut self, request: &Request, Fate { fault, luck }: Fate) -> io::Result<bool> {
         let size = self.bytes.size();
-        let tag = if self.has_changed { "\"two\"" } else { "\"one\"" };
-        let head = |status: u16| Head::new(status).cors(self.spec.hides_headers).field("Accept-Ranges", "bytes").field("ETag", tag);
+        let tag = self.spec.tag.as_deref().unwrap_or(if self.has_changed { "two" } else { "one" });
+        let head = |status: u16| {
+            Head::new(status).cors(self.spec.hides_headers).field("Accept-Ranges", "bytes").field("ETag", format!("\"{tag}\""))
+        };
         let Some(mut part) = request.part(size) else {
             return head(416).field("Content-Range", format!("bytes */{size}")).field("Content-Length", 0).send(self.stream, &[]);
         };

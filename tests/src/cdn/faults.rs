@@ -63,8 +63,8 @@ impl Fault {
 /// As text, parts with commas between them: names of faults that happen by chance (`faults` is all of them), `rate=0.1` and `seed=7` of
 /// that chance, `3:reset` for the third request, `rate=1` and one name for always; `bandwidth=5000000` bytes a second over all
 /// connections, `latency=50` and `stall=20000` milliseconds; `hold=9000000`, no byte of a file more than so many; `redirect=5`, to an
-/// address that answers so many requests; `moved=URL`, to the same name below another server; `change=40`, into another file after so many requests; `hide`, headers from
-/// scripts of other origins.
+/// address that answers so many requests; `moved=URL`, to the same name below another server; `change=40`, into another file after so many requests;
+/// `tag=five`, the ETag; `hub`, redirects say what Hugging Face's do; `hide`, headers from scripts of other origins.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// Of each request.
@@ -84,6 +84,10 @@ pub struct Spec {
     pub moved: Option<String>,
     /// Serves another file, of another ETag, after this many requests.
     pub change: Option<u64>,
+    /// The ETag of all files, without its quotes.
+    pub tag: Option<String>,
+    /// Redirects say the SHA-256 of what they lead to, as Hugging Face's do.
+    pub is_hub: bool,
     /// No `Access-Control-Expose-Headers`.
     pub hides_headers: bool,
 }
@@ -102,6 +106,8 @@ impl Default for Spec {
             redirect: None,
             moved: None,
             change: None,
+            tag: None,
+            is_hub: false,
             hides_headers: false,
         }
     }
@@ -172,8 +178,10 @@ impl FromStr for Spec {
                 Some(("hold", value)) => spec.hold = Some(number(value)?),
                 Some(("redirect", value)) => spec.redirect = Some(number(value)?),
                 Some(("moved", value)) => spec.moved = Some(value.to_owned()),
+                Some(("tag", value)) => spec.tag = Some(value.to_owned()),
                 Some(("change", value)) => spec.change = Some(number(value)?),
                 Some((name, _)) => return Err(format!("{name:?} is nothing that can be set")),
+                None if part == "hub" => spec.is_hub = true,
                 None if part == "hide" => spec.hides_headers = true,
                 None if part == "faults" => spec.kinds = Fault::ALL.to_vec(),
                 None => match part.split_once(':') {
@@ -192,11 +200,13 @@ mod tests {
 
     #[test]
     fn a_spec_is_read_from_text() {
-        let spec: Spec =
-            "truncate, 5xx,rate=0.25,seed=9,3:reset,bandwidth=1000,latency=5,hold=7,redirect=2,change=40,hide".parse().unwrap();
+        let spec: Spec = "truncate, 5xx,rate=0.25,seed=9,3:reset,bandwidth=1000,latency=5,hold=7,redirect=2,change=40,tag=five,hub,hide"
+            .parse()
+            .unwrap();
         assert_eq!((spec.kinds, spec.schedule), (vec![Fault::Truncate, Fault::Broken], vec![(3, Fault::Reset)]));
         assert_eq!((spec.rate, spec.seed, spec.bytes_per_second, spec.latency.as_millis()), (0.25, 9, Some(1000), 5));
         assert_eq!((spec.hold, spec.redirect, spec.change, spec.hides_headers), (Some(7), Some(2), Some(40), true));
+        assert_eq!((spec.tag.as_deref(), spec.is_hub), (Some("five"), true));
         for wrong in ["rate=x", "nonsense", "3:nonsense", "what=3"] {
             assert!(wrong.parse::<Spec>().is_err(), "{wrong}");
         }

@@ -1,5 +1,7 @@
 /** The surface of the wasm module, as the worker uses it. */
 
+import type { Manifest } from "../types.ts";
+
 export interface LoadOptions {
   /** Tokens of context to make room for. */
   contextLength?: number;
@@ -11,6 +13,7 @@ export interface LoadOptions {
   cache?: "auto" | "indexeddb" | "opfs" | "none";
   /** Bearer token, for the URL's own origin alone. */
   token?: string;
+  manifest?: Manifest;
 }
 
 /** A loaded model. Methods reject with `{ code, message }`, or with an `AbortError`. */
@@ -52,6 +55,8 @@ export function cacheAdd(
   url: string,
   home: "auto" | "indexeddb" | "opfs",
   token: string | undefined,
+  /** JSON of a `Manifest`. */
+  manifest: string | undefined,
   onProgress: (json: string) => void,
   signal?: AbortSignal,
 ): Promise<string>;

@@ -55,7 +55,8 @@ enum Command {
     },
     /// Read all that is kept, of a model or of all, and hold it against its checksums
     ///
-    /// What is damaged is forgotten, and fetched again when it is needed. Tells the SHA-256 of what is kept whole.
+    /// What is damaged is forgotten, and fetched again when it is needed. Tells the SHA-256 of what is kept whole; a file of which a
+    /// manifest or the server has said another one is forgotten too, and a failure.
     Verify {
         #[arg(value_name = "MODEL")]
         model: Option<String>,
@@ -111,6 +112,8 @@ struct Checked {
     bad_chunks: u64,
     /// Of the whole file; `null` if not all of it is kept and good.
     sha256: Option<String>,
+    /// Whether a manifest or the server has said the same.
+    announced: bool,
 }
 
 struct Cache {
@@ -140,7 +143,7 @@ impl Cache {
     }
 
     async fn list(&self) -> Result<()> {
-        let listed = |Kept { identity: Identity { location, size, tag }, bytes }| Listed { url: location, size, kept: bytes, tag };
+        let listed = |Kept { identity: Identity { location, size, tag }, bytes, .. }| Listed { url: location, size, kept: bytes, tag };
         let all: Vec<Listed> = self.kept(None).await?.into_iter().map(listed).collect();
         self.tell(&all, || {
             let line = |file: &Listed| format!("{:>8} of {:>8}  {}\n", size(file.kept), size(file.size), file.url);
@@ -159,7 +162,7 @@ impl Cache {
         for url in urls(model)? {
             match self.newest(&url).await? {
                 Some(kept) if kept.bytes == kept.identity.size => {}
-                Some(Kept { identity: Identity { location, size, .. }, bytes }) => {
+                Some(Kept { identity: Identity { location, size, .. }, bytes, .. }) => {
                     lack = Some(Error::Incomplete { location, kept: bytes, size }.into())
                 }
                 None => lack = Some(anyhow::anyhow!("nothing is kept of {url}")),
@@ -185,14 +188,21 @@ impl Cache {
         let kept = self.kept(model).await?;
         let bar = output::progress("verifying".to_owned(), kept.iter().map(|kept| kept.bytes).sum());
         let (mut all, mut before, mut wrong) = (Vec::new(), 0, Vec::new());
-        for Kept { identity, bytes } in kept {
+        for Kept { identity, bytes, .. } in kept {
             let mut on_progress = |done| {
                 bar.set_position(before + done);
                 ControlFlow::Continue(())
             };
-            let found = store::verify(&self.home, &identity, &mut on_progress).await?;
+            let found = store::verify(&self.home, &identity, &mut on_progress).await;
             before += bytes;
-            let sha256 = found.sha256.map(|sum| sums::hex(&sum));
+            let found = match found {
+                Err(error @ Error::Unlike { .. }) => {
+                    wrong.push(format!("{error}; it is forgotten"));
+                    continue;
+                }
+                found => found?,
+            };
+            let sha256 = found.sha256.map(|sum| sum.to_string());
             let url = identity.location;
             if let (Some(sums), Some(got)) = (&sums, &sha256) {
                 match sums.get(file_name(&url)) {
@@ -201,12 +211,22 @@ impl Cache {
                     None => wrong.push(format!("there is no sum for {}", file_name(&url))),
                 }
             }
-            all.push(Checked { url, chunks: found.chunks, bytes: found.bytes, bad_chunks: found.bad_chunks, sha256 });
+            all.push(Checked {
+                url,
+                chunks: found.chunks,
+                bytes: found.bytes,
+                bad_chunks: found.bad_chunks,
+                sha256,
+                announced: found.is_announced,
+            });
         }
         bar.finish_and_clear();
         self.tell(&all, || {
             let line = |file: &Checked| {
-                let sum = file.sha256.as_ref().map_or("in part".to_owned(), |sum| format!("SHA-256 {sum}"));
+                let sum = file
+                    .sha256
+                    .as_ref()
+                    .map_or("in part".to_owned(), |sum| format!("SHA-256 {sum}{}", if file.announced { " as announced" } else { "" }));
                 let bad = if file.bad_chunks > 0 { format!(", {} damaged chunks are forgotten", file.bad_chunks) } else { String::new() };
                 format!("{:>8} good{bad}, {sum}  {}\n", size(file.bytes), file.url)
             };
@@ -285,7 +305,7 @@ impl Cache {
             None => http,
         };
         match http.identify().await {
-            Ok(identity) => return Ok(identity),
+            Ok((identity, _)) => return Ok(identity),
             Err(error) => log::info!("{error}; {url} is believed to be the file"),
         }
         let kept = self.newest(url).await?.filter(|kept| kept.identity.size == bytes);

@@ -24,10 +24,6 @@ fn parse(text: &str) -> Result<HashMap<String, String>> {
     Ok(sums)
 }
 
-pub(super) fn hex(sum: &[u8]) -> String {
-    sum.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -40,6 +36,5 @@ mod tests {
         assert_eq!((sums.len(), sums["b.gguf"].as_str(), sums["c.gguf"].as_str()), (2, &*"ab".repeat(32), &*"ab".repeat(32)));
         assert!(parse("abc  d.gguf").unwrap_err().to_string().contains("line 1"));
         assert!(parse(&format!("\n{sum}")).unwrap_err().to_string().contains("line 2"));
-        assert_eq!(hex(&[0, 255]), "00ff");
     }
 }

@@ -4,12 +4,15 @@ use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
+use super::check::{Check, Step};
 use super::flights::Flights;
 use super::keeper::{Keeper, MOST_PENDING, Store};
-use super::{CHUNK_BYTES, Change, Chunk, Claim, Home, Identity, checksum};
+use super::{CHUNK_BYTES, Change, Chunk, Claim, Home, Identity, Kept, checksum};
+use crate::http::TAG;
 use crate::link::Link;
+use crate::manifest::Entry;
 use crate::source::{check_range, give};
-use crate::{Error, LocalFuture, Priority, Sink, Source, Traffic};
+use crate::{Error, KnownSum, LocalFuture, Priority, Sink, Source, Sum, Traffic};
 
 /// The most that one request fetches: between requests, writing may catch up.
 const REQUEST_BYTES: u64 = 32 << 20;
@@ -20,7 +23,11 @@ const SERVED_BYTES: u64 = 4 << 20;
 /// A remote source and its shelf.
 pub(crate) struct Cached {
     source: Rc<dyn Source>,
+    /// Of what is kept. Its location is where it came from first.
     identity: Identity,
+    /// Whether a manifest says which file this is, whatever its address and its tags.
+    is_said: bool,
+    check: Check,
     home: Rc<dyn Home>,
     link: Rc<Link>,
     pub(crate) store: Rc<Store>,
@@ -37,43 +44,109 @@ enum Next {
 }
 
 impl Cached {
-    /// Opens the newest version that is kept, without asking the network; if there is none, asks which there is.
-    pub(crate) async fn open(source: Rc<dyn Source>, home: Rc<dyn Home>, link: Rc<Link>) -> Result<Self, Error> {
+    /// Opens what is kept, without asking the network: what `said` means, wherever it came from, or else the newest version. If there
+    /// is none, asks which there is.
+    pub(crate) async fn open(source: Rc<dyn Source>, home: Rc<dyn Home>, link: Rc<Link>, said: Option<&Entry>) -> Result<Self, Error> {
         let location = source.location().to_owned();
-        let kept = home.list().await?.into_iter().rfind(|kept| kept.identity.location == location);
-        let identity = match kept {
-            Some(kept) => {
-                source.expect(&kept.identity);
-                kept.identity
+        let all = home.list().await?;
+        let identity = match choose(&all, &location, said) {
+            Some(identity) => {
+                source.expect(&Identity { tag: identity.tag.clone().filter(|_| said.is_none()), ..identity.clone() });
+                identity
             }
             None => {
                 let size = source.size().await?;
-                Identity { location, size, tag: source.tag() }
+                if let Some(said) = said.filter(|said| said.size != size) {
+                    let (expected, got) = (said.size.to_string(), size.to_string());
+                    return Err(Error::Unlike { location, what: "its size", expected, got });
+                }
+                Identity { location: location.clone(), size, tag: source.tag() }
             }
         };
         let store = Store::new(home.open(&identity).await?);
         store.learn().await?;
-        Ok(Self { source, identity, home, link, store, flights: Flights::default(), served: Cell::new(0) })
+        let noted = store.shelf.note(KnownSum::NOTE).await?.and_then(|note| KnownSum::from_note(&note));
+        let sum = said.map(|said| said.sum).or_else(|| source.sum());
+        let known = match sum {
+            Some(sum) if noted.is_none_or(|noted| noted.sum != sum) => Some(KnownSum { sum, is_checked: false }),
+            _ => noted,
+        };
+        let check = Check::new(location.clone(), identity.size, known);
+        let (flights, served) = (Flights::default(), Cell::new(0));
+        let cached = Self { source, identity, is_said: said.is_some(), check, home, link, store, flights, served };
+        if known != noted {
+            cached.note_sum().await;
+        }
+        if said.is_some() {
+            // What the same place had before.
+            for old in all.iter().map(|kept| &kept.identity).filter(|old| old.location == location && **old != cached.identity) {
+                cached.remove(old).await;
+            }
+        }
+        Ok(cached)
+    }
+
+    /// Writes down what is known of the sum.
+    async fn note_sum(&self) {
+        if let Some(known) = self.check.known()
+            && let Err(error) = self.store.shelf.set_note(KnownSum::NOTE, &known.to_note()).await
+        {
+            log::warn!("{}: its SHA-256 is not kept: {error}", self.location());
+        }
+    }
+
+    /// Whether all of it is kept and what it should be.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.check.is_good() && self.store.index.borrow().bytes() == self.identity.size
+    }
+
+    /// As [`Library::check_some`](crate::Library::check_some).
+    pub(crate) async fn check_some(&self) -> Result<bool, Error> {
+        match self.check.step(&*self.store.shelf, &self.store.index).await {
+            Step::Idle => return Ok(false),
+            Step::Further => {}
+            Step::Bad(chunk) => self.lose(chunk.range()).await,
+            Step::Good => {
+                self.check.set_checked(true);
+                self.note_sum().await;
+            }
+            Step::Wrong => {
+                self.lose(0..self.identity.size).await;
+                return Err(self.check.unlike());
+            }
+        }
+        Ok(true)
     }
 
     /// Asks the server which version it has; another one, said twice alike, retires what is kept.
     pub(crate) async fn revalidate(&self) -> Result<(), Error> {
-        let now = self.source.identify().await?;
-        if !self.identity.differs(&now) || self.source.identify().await? != now {
+        let said = self.source.identify().await?;
+        let (now, sum) = &said;
+        if !self.differs(now, *sum) || self.source.identify().await? != said {
             return Ok(());
         }
         let (expected, got) = match (&self.identity.tag, &now.tag) {
             _ if self.identity.size != now.size => (self.identity.size.to_string(), now.size.to_string()),
             (expected, got) => (expected.clone().unwrap_or_default(), got.clone().unwrap_or_default()),
         };
-        let what = if self.identity.size == now.size { "the tag" } else { "the size" };
-        self.retire().await;
-        Err(Error::Changed { url: self.identity.location.clone(), what, expected, got })
+        let what = if self.identity.size == now.size { TAG } else { "the size" };
+        self.remove(&self.identity).await;
+        Err(Error::Changed { url: self.location().to_owned(), what, expected, got })
     }
 
-    async fn retire(&self) {
-        if let Err(error) = self.home.remove(&self.identity).await {
-            log::warn!("{}: cannot remove what is kept of an old version: {error}", self.identity.location);
+    /// Whether the server has another file than what is kept.
+    fn differs(&self, now: &Identity, sum: Option<Sum>) -> bool {
+        match (self.check.known(), sum) {
+            (Some(known), Some(sum)) => known.sum != sum,
+            _ if self.is_said => self.identity.size != now.size,
+            _ => self.identity.differs(now),
+        }
+    }
+
+    /// Removes what is kept of an old version.
+    async fn remove(&self, old: &Identity) {
+        if let Err(error) = self.home.remove(old).await {
+            log::warn!("{}: cannot remove what is kept of an old version: {error}", old.location);
         }
     }
 
@@ -85,6 +158,7 @@ impl Cached {
         priority: Priority,
         sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Error> {
+        self.check.refuses()?;
         let Some(end) = wanted.last().map(|range| range.end) else {
             return Ok(());
         };
@@ -184,10 +258,10 @@ impl Cached {
         };
         let read = self.store.shelf.read(first.start..last.range().end, &mut check).await;
         if has_enough {
-            return Err(Error::Cancelled { location: self.identity.location.clone() });
+            return Err(Error::Cancelled { location: self.location().to_owned() });
         }
         if let Some(chunk) = bad {
-            log::warn!("{}: bytes {:?} are damaged in the cache; fetching them again", self.identity.location, chunk.range());
+            log::warn!("{}: bytes {:?} are damaged in the cache; fetching them again", self.location(), chunk.range());
             self.lose(chunk.range()).await;
         } else if *at < last.range().end.min(end) {
             // The medium itself fails, or ends early.
@@ -195,7 +269,7 @@ impl Cached {
                 Ok(()) => self.lose(*at..last.range().end).await,
                 // What cannot be read today may be good tomorrow.
                 Err(error) => {
-                    log::warn!("{}: {error}; fetching it again", self.identity.location);
+                    log::warn!("{}: {error}; fetching it again", self.location());
                     self.store.index.borrow_mut().apply(&Change::Lost(*at..last.range().end));
                 }
             }
@@ -207,6 +281,10 @@ impl Cached {
         self.store.index.borrow_mut().apply(&Change::Lost(range.clone()));
         if let Err(error) = self.store.shelf.forget(range).await {
             self.store.suffer(error);
+        }
+        // What comes in its place was not checked.
+        if self.check.set_checked(false) {
+            self.note_sum().await;
         }
     }
 
@@ -230,10 +308,18 @@ impl Cached {
         let ticket = self.link.ticket(&*self.source, flying.flight.priority.get());
         flying.flight.ticket.set(Some(ticket.id));
         let done = ticket.run(self.fetch_now(range, at, claim, sink)).await;
-        if matches!(done, Err(Error::Changed { .. })) {
-            self.retire().await;
+        match &done {
+            // The same file under another tag, as far as anybody knows before all of it is here.
+            Err(Error::Changed { what: TAG, .. }) if self.is_said => {
+                self.source.expect(&Identity { tag: None, ..self.identity.clone() });
+                Ok(())
+            }
+            Err(Error::Changed { .. }) => {
+                self.remove(&self.identity).await;
+                done
+            }
+            _ => done,
         }
-        done
     }
 
     async fn fetch_now(
@@ -278,9 +364,25 @@ impl Cached {
     }
 }
 
+/// What is kept of the file that `said` means, or which `location` gave last.
+fn choose(all: &[Kept], location: &str, said: Option<&Entry>) -> Option<Identity> {
+    let most = |is_it: &dyn Fn(&Kept) -> bool| all.iter().filter(|kept| is_it(kept)).max_by_key(|kept| kept.bytes);
+    let kept = match said {
+        None => all.iter().rfind(|kept| kept.identity.location == location),
+        Some(said) => {
+            let is_size = |kept: &Kept| kept.identity.size == said.size;
+            let is_sum = |kept: &Kept| is_size(kept) && kept.sum.is_some_and(|known| known.sum == said.sum);
+            // Kept before anybody said what it is.
+            let may_be = |kept: &Kept| is_size(kept) && kept.identity.location == location && kept.sum.is_none();
+            most(&is_sum).or_else(|| most(&may_be))
+        }
+    };
+    kept.map(|kept| kept.identity.clone())
+}
+
 impl Source for Cached {
     fn location(&self) -> &str {
-        &self.identity.location
+        self.source.location()
     }
 
     fn size(&self) -> LocalFuture<'_, Result<u64, Error>> {

@@ -10,6 +10,8 @@ use super::{Change, Chunk};
 pub(crate) struct Index {
     chunks: BTreeMap<u64, Chunk>,
     bytes: u64,
+    /// Times that something was lost.
+    losses: u64,
 }
 
 impl Index {
@@ -20,7 +22,10 @@ impl Index {
                 self.bytes += u64::from(chunk.len);
                 self.chunks.insert(chunk.start, *chunk);
             }
-            Change::Lost(range) => self.remove(range),
+            Change::Lost(range) => {
+                self.losses += 1;
+                self.remove(range);
+            }
         }
     }
 
@@ -82,6 +87,11 @@ impl Index {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// A number that grows whenever something is lost.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses
     }
 
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::{Change, Chunk, Claim, Extent, Home, Identity, Kept, Shelf};
 use crate::source::{WINDOW_BYTES, give};
-use crate::{Error, LocalFuture, Sink};
+use crate::{Error, KnownSum, LocalFuture, Sink};
 
 /// Keeps at most a budget of bytes, for as long as it lives.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ impl Home for MemoryHome {
         let kept = |(identity, inner): &(Identity, Rc<Inner>)| Kept {
             identity: identity.clone(),
             bytes: inner.chunks().iter().map(|chunk| u64::from(chunk.len)).sum(),
+            sum: inner.notes.borrow().get(KnownSum::NOTE).and_then(|note| KnownSum::from_note(note)),
         };
         let list = self.shelves.borrow().iter().map(kept).collect();
         Box::pin(async move { Ok(list) })

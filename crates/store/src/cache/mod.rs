@@ -11,9 +11,11 @@
 //! entries of 20 bytes, and a row of 3 KB is checked by reading no more than a chunk.
 //!
 //! The checksum is XXH3: it runs at memory speed without special instructions, which wasm does not have. It guards
-//! against torn writes and failing disks, not against malice; for that there is [`verify`] with a SHA-256.
+//! against torn writes and failing disks, not against malice; for that there is the SHA-256 of a whole file, which is held against
+//! a [`Manifest`](crate::Manifest) in the background.
 
 mod cached;
+mod check;
 mod flights;
 pub(crate) mod index;
 mod keeper;
@@ -25,7 +27,7 @@ use std::rc::Rc;
 
 use crate::http::tags_differ;
 pub use crate::platform::Claim;
-use crate::{Error, LocalFuture, Sink};
+use crate::{Error, KnownSum, LocalFuture, Sink};
 
 pub(crate) use cached::Cached;
 pub use memory::MemoryHome;
@@ -86,6 +88,8 @@ pub struct Kept {
     pub identity: Identity,
     /// Bytes of the file that are kept.
     pub bytes: u64,
+    /// Of the whole file, if somebody says what it is.
+    pub sum: Option<KnownSum>,
 }
 
 /// A place where bytes stay between visits.

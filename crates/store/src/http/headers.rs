@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::Sum;
+
 /// What a request is for.
 #[derive(Debug, Clone)]
 pub(crate) enum Ask {
@@ -20,9 +22,15 @@ pub(crate) struct Headers {
     pub(crate) etag: Option<String>,
     pub(crate) last_modified: Option<String>,
     pub(crate) retry_after: Option<String>,
+    /// Of a model hub that redirects: the ETag of what it redirects to.
+    pub(crate) linked_etag: Option<String>,
 }
 
 impl Headers {
+    /// What Hugging Face's hub says of a large file beside where it is: an ETag that is its SHA-256. Browsers follow redirects by
+    /// themselves and do not show it.
+    pub(crate) const LINKED_ETAG: &str = "x-linked-etag";
+
     /// Headers as `header` finds them by name.
     pub(crate) fn from_fn(header: impl Fn(&str) -> Option<String>) -> Self {
         Self {
@@ -32,6 +40,7 @@ impl Headers {
             etag: header("etag"),
             last_modified: header("last-modified"),
             retry_after: header("retry-after"),
+            linked_etag: header(Self::LINKED_ETAG),
         }
     }
 
@@ -54,6 +63,11 @@ impl Headers {
             None | Some("identity" | "") => self.content_length,
             Some(_) => None,
         }
+    }
+
+    /// Of the whole file. A plain ETag may be anything.
+    pub(super) fn sum(&self) -> Option<Sum> {
+        self.linked_etag.as_deref().and_then(|tag| Sum::parse(tag.trim_matches('"')))
     }
 
     /// What tells one version of the file from another: the ETag, or the date, which CORS never hides.

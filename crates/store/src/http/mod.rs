@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use crate::platform::{self, Answer};
 use crate::source::{WINDOW_BYTES, check_range, give};
-use crate::{Cause, Error, Identity, LocalFuture, Sink, Source, Traffic};
+use crate::{Cause, Error, Identity, LocalFuture, Sink, Source, Sum, Traffic};
 
 pub(crate) use headers::{Ask, Headers, tags_differ};
 pub use retry::Retry;
@@ -29,6 +29,8 @@ use single::{Loan, Single, Stream};
 const SKIP_BYTES: u64 = 1 << 20;
 /// Bytes of a file that comes only whole which may be downloaded again, to go back in it.
 const AGAIN_BYTES: u64 = 64 << 20;
+/// As errors call it.
+pub(crate) const TAG: &str = "the tag";
 /// Fresh redirects in a row to places that refuse.
 const MOST_MISDIRECTED: u32 = 3;
 
@@ -64,6 +66,7 @@ impl std::fmt::Debug for Token {
 struct Known {
     size: Option<u64>,
     tag: Option<String>,
+    sum: Option<Sum>,
 }
 
 /// Whether the server answers `Range` with a part.
@@ -137,7 +140,7 @@ impl Http {
         match answer.status {
             200 | 206 => {
                 let total = if answer.status == 206 { answer.headers.range().1 } else { answer.headers.whole_size() };
-                self.identify(total, answer.headers.tag())?;
+                self.identify(total, answer.headers.tag(), answer.headers.sum())?;
                 if let Some(place) = &answer.redirected {
                     *self.resolved.borrow_mut() = Some(place.clone());
                 }
@@ -146,7 +149,7 @@ impl Http {
             status if is_refused && answer.redirected.is_some() => Err(Cause::Misdirected { status }),
             status => {
                 if let (416, Some(total)) = (status, answer.headers.range().1) {
-                    self.identify(Some(total), None)?;
+                    self.identify(Some(total), None, None)?;
                 }
                 if status == 429 {
                     self.count(|traffic| traffic.throttled += 1);
@@ -157,17 +160,25 @@ impl Http {
     }
 
     /// Holds what an answer says of the file against what is known, or learns it.
-    fn identify(&self, size: Option<u64>, tag: Option<&str>) -> Result<(), Cause> {
+    fn identify(&self, size: Option<u64>, tag: Option<&str>, sum: Option<Sum>) -> Result<(), Cause> {
         let mut known = self.known.borrow_mut();
         if let (Some(expected), Some(got)) = (known.size, size)
             && expected != got
         {
             return Err(Cause::OtherFile { what: "the size", expected: expected.to_string(), got: got.to_string() });
         }
+        match (known.sum, sum) {
+            (Some(expected), Some(got)) if expected != got => {
+                return Err(Cause::OtherFile { what: "its SHA-256", expected: expected.to_string(), got: got.to_string() });
+            }
+            // The same file, whatever its tag is now.
+            (Some(_), Some(_)) => known.tag = None,
+            _ => known.sum = known.sum.or(sum),
+        }
         if let (Some(expected), Some(got)) = (known.tag.as_deref(), tag)
             && tags_differ(Some(expected), Some(got))
         {
-            return Err(Cause::OtherFile { what: "the tag", expected: expected.to_owned(), got: got.to_owned() });
+            return Err(Cause::OtherFile { what: TAG, expected: expected.to_owned(), got: got.to_owned() });
         }
         known.size = known.size.or(size);
         if known.tag.is_none() {
@@ -421,15 +432,19 @@ impl Source for Http {
     }
 
     fn expect(&self, version: &Identity) {
-        *self.known.borrow_mut() = Known { size: Some(version.size), tag: version.tag.clone() };
+        *self.known.borrow_mut() = Known { size: Some(version.size), tag: version.tag.clone(), sum: None };
     }
 
-    fn identify(&self) -> LocalFuture<'_, Result<Identity, Error>> {
+    fn sum(&self) -> Option<Sum> {
+        self.known.borrow().sum
+    }
+
+    fn identify(&self) -> LocalFuture<'_, Result<(Identity, Option<Sum>), Error>> {
         Box::pin(async {
             let mut fresh = Self::with_retry(&self.url, self.retry.clone());
             fresh.token = self.token.as_ref().map(|token| Token(token.0.clone()));
             let size = fresh.ask_size(Ask::Head).await?;
-            Ok(Identity { location: self.url.clone(), size, tag: fresh.tag() })
+            Ok((Identity { location: self.url.clone(), size, tag: fresh.tag() }, fresh.sum()))
         })
     }
 

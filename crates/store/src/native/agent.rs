@@ -49,6 +49,7 @@ impl Agent {
             agent: self.agent.clone(),
             url: url.to_owned(),
             is_redirected: false,
+            linked_etag: None,
             token: token.map(str::to_owned),
             ask: ask.clone(),
             stall: self.stall,
@@ -67,6 +68,8 @@ struct Request {
     agent: ureq::Agent,
     url: String,
     is_redirected: bool,
+    /// What the hub says of the file beside where it is.
+    linked_etag: Option<String>,
     token: Option<String>,
     ask: Ask,
     stall: Duration,
@@ -89,6 +92,8 @@ impl Request {
                 return Ok(response);
             };
             let next = resolve(&self.url, place);
+            let linked = response.headers().get(Headers::LINKED_ETAG).and_then(|tag| tag.to_str().ok());
+            self.linked_etag = linked.map(str::to_owned).or(self.linked_etag.take());
             self.token.take_if(|_| origin(&next) != origin(&self.url));
             self.url = next;
             self.is_redirected = true;
@@ -126,11 +131,13 @@ fn converse(mut request: Request, head: oneshot::Sender<Result<Answer, Cause>>) 
         let value = response.headers().get(name)?;
         Some(value.to_str().ok()?.to_owned())
     };
+    let headers = Headers::from_fn(header);
+    let linked_etag = headers.linked_etag.clone().or(request.linked_etag);
     let (mut pieces, taken) = mpsc::channel(PIECES_AHEAD);
     let answer = Answer {
         status: response.status().as_u16(),
         redirected: request.is_redirected.then_some(request.url),
-        headers: Headers::from_fn(header),
+        headers: Headers { linked_etag, ..headers },
         pieces: taken,
         piece: Vec::new(),
         at: 0,

@@ -25,13 +25,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::index::Index;
 use crate::cache::{Home, Identity, Kept, Shelf, checksum};
-use crate::{Error, LocalFuture};
+use crate::{Error, KnownSum, LocalFuture};
 use journal::Journal;
 use shelf::DirectoryShelf;
 
 /// Of all that is in a folder. A change that older programs would misread takes the next number, and a step in [`read_identity`]
 /// that turns the older form into the newer.
 const FORMAT: u32 = 1;
+
+/// What belongs to a file beside its bytes.
+const NOTES: &str = "notes";
 
 /// Begins the names of folders that are on their way out; no file's name does.
 const REMOVED: &str = "~removed-";
@@ -110,7 +113,8 @@ impl Directory {
                 log::warn!("{error}");
                 0
             });
-            found.push((identity.1, Kept { identity: identity.0, bytes }));
+            let sum = fs::read(folder.join(NOTES).join(KnownSum::NOTE)).ok().and_then(|note| KnownSum::from_note(&note));
+            found.push((identity.1, Kept { identity: identity.0, bytes, sum }));
         }
         found.sort_by(|(a, of_a), (b, of_b)| (&of_a.identity.location, a).cmp(&(&of_b.identity.location, b)));
         Ok(found.into_iter().map(|(_, kept)| kept).collect())
@@ -139,7 +143,7 @@ impl Directory {
             }
             None => {}
         }
-        for part in ["claims", "notes"] {
+        for part in ["claims", NOTES] {
             let part = folder.join(part);
             fs::create_dir_all(&part).map_err(|e| cannot_write(&part, &e, 0))?;
         }

@@ -13,7 +13,7 @@ use futures_channel::oneshot;
 use super::claims::Claims;
 use super::journal::Journal;
 use super::writer::{Job, Shared, Writer};
-use super::{Room, cannot_read, write_whole};
+use super::{NOTES, Room, cannot_read, write_whole};
 use crate::cache::{Change, Chunk, Claim, Extent, Identity, Shelf};
 use crate::source::{WINDOW_BYTES, give};
 use crate::{Error, LocalFuture, Sink};
@@ -61,7 +61,7 @@ impl DirectoryShelf {
 
     fn note_path(&self, name: &str) -> PathBuf {
         let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        self.folder.join("notes").join(plain)
+        self.folder.join(NOTES).join(plain)
     }
 }
 

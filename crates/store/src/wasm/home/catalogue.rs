@@ -246,6 +246,11 @@ impl Catalogue {
         self.get("bytes", &key(id, &n.into())).await?.dyn_into().map_err(|_| JsValue::from_str("its bytes are gone"))
     }
 
+    pub(super) async fn note(&self, id: Id, name: &str) -> Result<Option<Vec<u8>>, JsValue> {
+        let note = self.get("notes", &key(id, &name.into())).await?;
+        Ok(note.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec))
+    }
+
     /// A value, or `undefined`.
     pub(super) async fn get(&self, store: &str, key: &JsValue) -> Result<JsValue, JsValue> {
         let tx = self.db.read(&[store])?;

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use crate::cache::{Home, Identity, Kept, Shelf};
 use crate::platform::words;
-use crate::{Error, LocalFuture};
+use crate::{Error, KnownSum, LocalFuture};
 use catalogue::Catalogue;
 use opfs::{Folder, PrivateFile};
 use places::Places;
@@ -118,7 +118,9 @@ impl Home for BrowserHome {
                 let rows = self.catalogue.rows(id, None).await.map_err(|e| Self::fail(&e))?;
                 let mut places = Places::default();
                 rows.iter().flatten().for_each(|row| _ = places.apply(row));
-                list.push(Kept { identity, bytes: places.bytes() });
+                let note = self.catalogue.note(id, KnownSum::NOTE).await.map_err(|e| Self::fail(&e))?;
+                let sum = note.and_then(|note| KnownSum::from_note(&note));
+                list.push(Kept { identity, bytes: places.bytes(), sum });
             }
             Ok(list)
         })

@@ -213,10 +213,7 @@ impl Shelf for BrowserShelf {
 
     fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
         let shelf = &*self.0;
-        Box::pin(async move {
-            let note = shelf.catalogue.get("notes", &key(shelf.id, &name.into())).await;
-            Ok(note.map_err(|e| shelf.cannot_read(0..0, &e))?.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec))
-        })
+        Box::pin(async move { shelf.catalogue.note(shelf.id, name).await.map_err(|e| shelf.cannot_read(0..0, &e)) })
     }
 
     fn set_note<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> LocalFuture<'a, Result<(), Error>> {
