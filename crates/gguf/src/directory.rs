@@ -7,15 +7,24 @@ use crate::{DType, Error, Header, Metadata};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     pub name: String,
-    /// Elements along each axis, the fastest first.
+    /// Elements along each axis, the fastest first; 1 to 4 axes, none of them empty.
     pub shape: Vec<u64>,
     pub dtype: DType,
-    /// Which file, from 0.
+    /// Which file, from 0; of a header by itself always 0.
     pub shard: usize,
     /// Where the data starts, in bytes from the start of that file.
     pub start: u64,
     /// Bytes of data, without padding.
     pub bytes: u64,
+}
+
+impl Tensor {
+    /// # Errors
+    /// [`Error::PastEnd`]
+    pub(crate) fn check_end(&self, file_bytes: u64) -> Result<(), Error> {
+        let end = self.start.saturating_add(self.bytes);
+        if end <= file_bytes { Ok(()) } else { Err(Error::PastEnd { tensor: self.name.clone(), end, file_bytes }) }
+    }
 }
 
 /// The metadata and tensors of a model. A set of shards gives the same directory as the one file that it was split
@@ -44,20 +53,20 @@ impl Directory {
     /// are no whole set in order, [`Error::DuplicateTensor`], [`Error::PastEnd`].
     pub fn new(shards: Vec<(Header, u64)>) -> Result<Self, Error> {
         check_split(&shards)?;
-        let tensor_count: usize = shards.iter().map(|(header, _)| header.tensors.len()).sum();
         let file_bytes: Vec<u64> = shards.iter().map(|(_, bytes)| *bytes).collect();
-        let mut tensors = Vec::with_capacity(tensor_count);
+        let mut tensors: Vec<Tensor> = Vec::new();
         let mut first_metadata = None;
-        for (shard, (header, file_bytes)) in shards.into_iter().enumerate() {
+        for (shard, (mut header, file_bytes)) in shards.into_iter().enumerate() {
             first_metadata.get_or_insert(header.metadata);
-            for info in header.tensors {
-                let start = header.data_start.saturating_add(info.offset);
-                let end = start.saturating_add(info.bytes);
-                if end > file_bytes {
-                    return Err(Error::PastEnd { tensor: info.name, end, file_bytes });
-                }
-                let (name, shape, dtype, bytes) = (info.name, info.shape, info.dtype, info.bytes);
-                tensors.push(Tensor { name, shape, dtype, shard, start, bytes });
+            for tensor in &mut header.tensors {
+                tensor.shard = shard;
+                tensor.check_end(file_bytes)?;
+            }
+            // Of a single file the list stays where it is: two of them would be more than the file justifies.
+            if tensors.is_empty() {
+                tensors = header.tensors;
+            } else {
+                tensors.append(&mut header.tensors);
             }
         }
         let mut metadata = first_metadata.ok_or(Error::NoShards)?;

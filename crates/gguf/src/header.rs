@@ -1,6 +1,6 @@
 //! What a file's header says, and the rules that it must keep. Reader and writer share them.
 
-use crate::{DType, Error, Metadata};
+use crate::{DType, Error, Metadata, Tensor};
 
 /// The parsed header of one file.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,24 +9,11 @@ pub struct Header {
     pub version: u32,
     pub metadata: Metadata,
     /// In the order of the file, which is also that of the data.
-    pub tensors: Vec<TensorInfo>,
+    pub tensors: Vec<Tensor>,
     /// Where the data section starts, in bytes from the start of the file.
     pub data_start: u64,
     /// Bytes; a power of two.
     pub alignment: u64,
-}
-
-/// One tensor's entry in a header.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TensorInfo {
-    pub name: String,
-    /// Elements along each axis, the fastest first; 1 to 4 axes, none of them empty.
-    pub shape: Vec<u64>,
-    pub dtype: DType,
-    /// Bytes from the start of the data section.
-    pub offset: u64,
-    /// Bytes of data, without padding.
-    pub bytes: u64,
 }
 
 /// Longest tensor name, in bytes; ggml keeps names in 64 with a closing zero.

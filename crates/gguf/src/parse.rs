@@ -5,7 +5,7 @@
 
 use crate::error::quoted;
 use crate::header::{self, MAX_DIMENSIONS};
-use crate::{Array, DType, Error, Header, Metadata, Strings, TensorInfo, Value, sniff};
+use crate::{Array, DType, Error, Header, Metadata, Strings, Tensor, Value, sniff};
 
 /// No header is longer. The largest vocabularies take some 20 MB.
 const MAX_HEADER_BYTES: u64 = 256 << 20;
@@ -73,19 +73,16 @@ fn read_header(reader: &mut Reader) -> Result<Header, Stop> {
     let mut offset = Some(0);
     for index in 0..tensor_count {
         let tensor = read_tensor(reader, index, offset)?;
-        offset = tensor.offset.checked_add(tensor.bytes).and_then(|end| header::align(end, alignment));
+        offset = tensor.start.checked_add(tensor.bytes).and_then(|end| header::align(end, alignment));
         tensors.push(tensor);
     }
     header::order_of_names(tensors.len(), |i| &tensors[i].name)?;
 
     let data_start = reader.at as u64;
     let data_start = data_start.next_multiple_of(alignment);
-    for tensor in &tensors {
-        let end = data_start.saturating_add(tensor.offset).saturating_add(tensor.bytes);
-        if end > reader.file_bytes {
-            let (tensor, file_bytes) = (tensor.name.clone(), reader.file_bytes);
-            return Err(Error::PastEnd { tensor, end, file_bytes }.into());
-        }
+    for tensor in &mut tensors {
+        tensor.start = data_start.saturating_add(tensor.start);
+        tensor.check_end(reader.file_bytes)?;
     }
     Ok(Header { version, metadata, tensors, data_start, alignment })
 }
@@ -154,7 +151,8 @@ fn to_bool(key: &str, byte: u8) -> Result<bool, Error> {
 }
 
 /// `expected` is where the tensor's data must start in the data section, `None` past u64.
-fn read_tensor(reader: &mut Reader, index: usize, expected: Option<u64>) -> Result<TensorInfo, Stop> {
+/// The next tensor, whose data should begin at `expected` in the data section, as it then says itself.
+fn read_tensor(reader: &mut Reader, index: usize, expected: Option<u64>) -> Result<Tensor, Stop> {
     let name = reader.string("a tensor name")?;
     header::check_name(name, index)?;
     let n_dims = reader.u32("a dimension count")?.into();
@@ -174,7 +172,7 @@ fn read_tensor(reader: &mut Reader, index: usize, expected: Option<u64>) -> Resu
         Some(expected) => return Err(Error::Offset { tensor: name.to_owned(), expected, got: offset }.into()),
         None => return Err(Error::TensorTooLarge { tensor: name.to_owned(), shape }.into()),
     }
-    Ok(TensorInfo { name: name.to_owned(), shape, dtype, offset, bytes })
+    Ok(Tensor { name: name.to_owned(), shape, dtype, shard: 0, start: offset, bytes })
 }
 
 /// Why reading cannot go on.

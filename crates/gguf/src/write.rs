@@ -5,7 +5,7 @@ use std::io;
 
 use crate::directory::set_split;
 use crate::header::{align, alignment, check_name, order_of_names, tensor_bytes};
-use crate::{Array, DType, Error, Metadata, TensorInfo, Value, WriteError};
+use crate::{Array, DType, Error, Metadata, Value, WriteError};
 
 /// The metadata and tensors of a file to be.
 ///
@@ -186,6 +186,19 @@ fn push_elements(array: &Array, out: &mut Vec<u8>) {
         Array::I64(v) => out.extend(v.iter().flat_map(|v| v.to_le_bytes())),
         Array::F64(v) => out.extend(v.iter().flat_map(|v| v.to_le_bytes())),
     }
+}
+
+/// One tensor that is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorInfo {
+    pub name: String,
+    /// Elements along each axis, the fastest first; 1 to 4 axes, none of them empty.
+    pub shape: Vec<u64>,
+    pub dtype: DType,
+    /// Bytes from the start of the data section.
+    pub offset: u64,
+    /// Bytes of data, without padding.
+    pub bytes: u64,
 }
 
 /// Takes the data of a file's tensors in order and pads each to the alignment.

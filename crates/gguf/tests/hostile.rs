@@ -8,7 +8,7 @@ mod sample;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use gguf::{Directory, Parsed, parse};
+use gguf::{DType, Directory, Metadata, Parsed, Writer, parse};
 
 /// Counts what each thread holds, and the most that it held.
 struct Counting;
@@ -120,6 +120,17 @@ fn damage(file: &mut Vec<u8>, header_bytes: usize, random: &mut Random) {
             file.drain(at..end);
         }
     }
+}
+
+#[test]
+fn as_many_tensors_as_there_may_be_of_one_element_each_take_less_than_twice_the_file() {
+    let mut writer = Writer::new(Metadata::new()).unwrap();
+    (0..16_384).for_each(|i| writer.add(&format!("t{i}"), &[1], DType::F32).unwrap());
+    let mut file = writer.header().unwrap();
+    file.resize(file.len() + 16_384 * 32, 0);
+    let (outcome, held) = most_held(|| open(&file, file.len()));
+    assert_eq!(outcome, "opened");
+    assert!(held <= 2 * file.len(), "{held} bytes for {}", file.len());
 }
 
 #[test]

@@ -20,7 +20,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use gguf::{DType, Header, Metadata, Parsed, TensorInfo, Writer};
+use gguf::{DType, Header, Metadata, Parsed, Tensor, Writer};
 
 use super::{progress, write_whole};
 
@@ -110,10 +110,10 @@ impl Gguf {
         }
     }
 
-    fn data(&self, name: &str) -> Result<(&TensorInfo, &[u8])> {
+    fn data(&self, name: &str) -> Result<(&Tensor, &[u8])> {
         let tensor = self.header.tensors.iter().find(|tensor| tensor.name == name);
         let tensor = tensor.with_context(|| format!("the model has no tensor {name}"))?;
-        let start = (self.header.data_start + tensor.offset) as usize;
+        let start = tensor.start as usize;
         let bytes = self.bytes.get(start..start + tensor.bytes as usize);
         Ok((tensor, bytes.with_context(|| format!("{name} lies outside the file"))?))
     }
