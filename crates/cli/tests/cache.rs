@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -120,12 +120,8 @@ fn two_runs_at_once_share_what_they_fetch() {
     // Slow enough that the second begins while the first fetches.
     let cdn = Cdn::start(Files::one("nano.gguf", bytes), Spec { bytes_per_second: Some(400_000), ..Spec::default() }, 0).unwrap();
     let url = cdn.url("nano.gguf");
-    let start = || {
-        kept.command(&[&["generate", &url, "--max-tokens", "4"], &GENERATE[..]].concat())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
+    let start =
+        || kept.command(&[&["generate", &url, "--max-tokens", "4"], &GENERATE[..]].concat()).stdout(Stdio::piped()).spawn().unwrap();
     let (first, second) = (start(), start());
     let ids = [first, second].map(|child| {
         let output = child.wait_with_output().unwrap();
@@ -260,6 +256,54 @@ fn a_manifest_knows_a_file_wherever_it_is_and_a_wrong_one_is_a_failure_that_forg
     std::fs::write(&path, "{}").unwrap();
     assert!(kept.failure(&["inspect", &url, manifest[0], manifest[1]]).contains("files"));
     let _ = std::fs::remove_file(&path);
+}
+
+#[test]
+fn what_cannot_be_read_any_more_is_removed_with_all_the_rest() {
+    let kept = Kept::new("damaged");
+    let (_cdn, url) = serve_nano();
+    kept.stdout(&["cache", "import", &url, &nano()]);
+    std::fs::write(kept.data().with_file_name("file.json"), "{ torn").unwrap();
+    let theirs = kept.0.join("somebody-else");
+    std::fs::create_dir(&theirs).unwrap();
+    assert_eq!(kept.json(&["cache", "list", "--json"]), serde_json::json!([]));
+    assert_eq!(kept.json(&["cache", "remove", "--all", "--json"])["bytes"], std::fs::metadata(nano()).unwrap().len());
+    let left: Vec<_> = std::fs::read_dir(&kept.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [theirs]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_stops_no_answer_loses_nothing_and_is_used_again_after_room_is_made() {
+    let kept = Kept::new("full");
+    let (cdn, _) = serve_nano();
+    let (url, path) = (cdn.url("nano-f32.gguf"), vector("nano/nano-f32.gguf"));
+    let ids = kept.generate(path.to_str().unwrap(), &[])["ids"].clone();
+    let args = [&["generate", &url, "--max-tokens", "4"], &GENERATE[..]].concat();
+    // The system lets no file grow past 1.25 MiB, which is more than the header's part and less than the model.
+    let limited = |args: &[&str]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 2560; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_quire")]).args(args);
+        shell.env("QUIRE_CACHE", &kept.0).output().unwrap()
+    };
+    let output = limited(&args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("not kept") && said.contains("is full"), "{said}");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["ids"], ids);
+    assert_eq!(kept.json(&["cache", "verify", &url, "--json"])[0]["bad_chunks"], 0);
+    let size_kept = || kept.json(&["cache", "size", "--json"])["bytes"].as_u64().unwrap();
+    let (size, before) = (std::fs::metadata(&path).unwrap().len(), size_kept());
+    assert!((1 << 20..=1280 << 10).contains(&before), "{before}");
+    let output = limited(&["cache", "import", &url, path.to_str().unwrap()]);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("is full"));
+    let before = size_kept().max(before);
+    assert_eq!((size_kept(), before < size), (before, true));
+    // With room the rest is kept too, and what was kept is of use.
+    let got = kept.generate(&url, &[]);
+    let fetched = got["stats"]["bytes_fetched"].as_u64().unwrap();
+    assert!(got["ids"] == ids && fetched <= size - before, "{fetched} of {size}, {before} were kept");
+    cdn.reset_counts();
+    assert_eq!((&kept.generate(&url, &[])["ids"], cdn.counts().requests), (&ids, 0));
 }
 
 #[test]

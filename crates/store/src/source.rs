@@ -1,8 +1,9 @@
 //! What every place that bytes come from can do.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
+use std::task::Poll;
 
 use crate::{Error, Identity, Sum};
 
@@ -112,6 +113,19 @@ pub async fn read_vec(source: &dyn Source, range: Range<u64>) -> Result<Vec<u8>,
         })
         .await?;
     Ok(bytes)
+}
+
+/// Lets others work, and whoever polls look whether to go on: bytes that are there already come without a pause otherwise.
+pub(crate) async fn take_turns() {
+    let mut has_paused = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// `range` as a range inside a source of `size` bytes.

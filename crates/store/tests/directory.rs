@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use pollster::block_on;
-use store::{Change, Directory, Error, Home, Identity, Memory, export, import, verify};
+use store::{Change, Chunk, Directory, Error, Home, Identity, Memory, Shelf, checksum, export, import, verify};
 
 fn bytes(n: usize) -> Vec<u8> {
     (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
@@ -53,6 +53,29 @@ fn take_out(home: &Directory, identity: &Identity) -> Result<Vec<u8>, Error> {
 }
 
 #[test]
+fn what_another_program_lost_before_does_not_take_what_came_after_it() {
+    let folder = Folder::new("late");
+    let (home, other) = (Directory::new(&folder.0), Directory::new(&folder.0));
+    let identity = identity(1000, "one");
+    block_on(async {
+        let (own, theirs) = (home.open(&identity).await.unwrap(), other.open(&identity).await.unwrap());
+        let chunk = Chunk { start: 0, len: 1000, sum: checksum(&bytes(1000)) };
+        let keep = async |shelf: &dyn Shelf| {
+            let mut extent = shelf.extent(0);
+            extent.push(&bytes(1000));
+            extent.keep(vec![chunk], None).await.unwrap();
+        };
+        keep(&*theirs).await;
+        theirs.forget(0..1000).await.unwrap();
+        keep(&*own).await;
+        assert_eq!(own.news().await.unwrap().last(), Some(&Change::Kept(chunk)));
+        assert_eq!(theirs.news().await.unwrap().last(), Some(&Change::Kept(chunk)));
+        own.forget(0..1000).await.unwrap();
+        assert_eq!(own.news().await.unwrap(), [Change::Lost(0..1000)]);
+    });
+}
+
+#[test]
 fn what_is_kept_is_there_for_another_program_until_it_is_removed() {
     let folder = Folder::new("kept");
     let (old, new) = (identity(300_000, "old"), identity(9_000_001, "new"));
@@ -94,23 +117,6 @@ fn data_that_was_cut_off_is_noticed() {
     std::fs::File::options().write(true).open(folder.file("data")).unwrap().set_len(300_000).unwrap();
     let found = block_on(verify(&home, &identity, &mut |_| ControlFlow::Continue(()))).unwrap();
     assert_eq!(found.bytes, 256 << 10);
-}
-
-#[test]
-fn a_limit_refuses_more_and_loses_nothing() {
-    let folder = Folder::new("limit");
-    let (small, large) = (identity(1_000_000, "small"), identity(9_000_000, "large"));
-    let home = Directory::with_limit(&folder.0, 6_000_000).unwrap();
-    fill(&home, &small).unwrap();
-    let got = fill(&home, &large);
-    assert!(matches!(got, Err(Error::Full { free: Some(_), .. })), "{got:?}");
-    assert!(take_out(&home, &small).unwrap() == bytes(1_000_000));
-    assert!(block_on(home.list()).unwrap().iter().map(|kept| kept.bytes).sum::<u64>() <= 6_000_000);
-    // After room is made it works again, also for a program that starts anew.
-    block_on(home.remove(&large)).unwrap();
-    let home = Directory::with_limit(&folder.0, 10_000_000).unwrap();
-    fill(&home, &large).unwrap();
-    assert!(take_out(&home, &large).unwrap() == bytes(9_000_000));
 }
 
 #[test]

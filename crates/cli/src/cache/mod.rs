@@ -175,11 +175,17 @@ impl Cache {
     }
 
     async fn remove(&self, model: Option<&str>) -> Result<()> {
-        let mut bytes = 0;
-        for kept in self.kept(model).await? {
-            self.home.remove(&kept.identity).await?;
-            bytes += kept.bytes;
-        }
+        let bytes = match model {
+            None => self.home.clear()?,
+            Some(_) => {
+                let mut bytes = 0;
+                for kept in self.kept(model).await? {
+                    self.home.remove(&kept.identity).await?;
+                    bytes += kept.bytes;
+                }
+                bytes
+            }
+        };
         self.tell(&serde_json::json!({ "bytes": bytes }), || format!("{} are free again\n", size(bytes)))
     }
 

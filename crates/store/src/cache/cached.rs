@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::check::{Check, Step};
 use super::flights::Flights;
-use super::keeper::{Keeper, MOST_PENDING, Store};
+use super::keeper::{Keeper, Store};
 use super::{CHUNK_BYTES, Change, Chunk, Claim, Home, Identity, Kept, checksum};
 use crate::http::TAG;
 use crate::link::Link;
@@ -14,7 +14,7 @@ use crate::manifest::Entry;
 use crate::source::{check_range, give};
 use crate::{Error, KnownSum, LocalFuture, Priority, Sink, Source, Sum, Traffic};
 
-/// The most that one request fetches: between requests, writing may catch up.
+/// The most that one request fetches, so that who comes later need not wait for all of it.
 const REQUEST_BYTES: u64 = 32 << 20;
 
 /// The most that is asked of a shelf at once.
@@ -329,7 +329,6 @@ impl Cached {
         claim: Option<Claim>,
         sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        self.store.settle(MOST_PENDING).await;
         // Another process may have brought some of it meanwhile.
         if let Err(error) = self.store.learn().await {
             self.store.suffer(error);
@@ -354,7 +353,7 @@ impl Cached {
             *at = comes_at.max(*at);
             sink(given, &piece[skip..])
         };
-        self.source.read(range, &mut take).await
+        self.store.pace(self.source.read(range, &mut take)).await
     }
 
     /// Where the first part of `range` that is missing ends, if it begins at its start.

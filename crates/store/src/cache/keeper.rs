@@ -1,8 +1,11 @@
 //! Bytes as they come, cut into chunks and extents and put on the shelf.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::ready;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -18,7 +21,7 @@ use crate::{Error, LocalFuture};
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long an extent grows, on a slow link: what came in this time may be lost with the process.
 const GROWTH: Duration = Duration::from_secs(2);
-/// Bytes on their way to the shelf before a reader has to wait.
+/// Bytes on their way to the shelf before readers have to wait; the last piece of each and the extents that grow come on top.
 pub(crate) const MOST_PENDING: u64 = 32 << 20;
 
 /// A shelf, what is on it, and what is on its way there.
@@ -78,14 +81,29 @@ impl Store {
         self.writes.borrow().iter().map(|write| write.range.start).filter(|&start| start >= at).min()
     }
 
+    /// Bytes that are on their way.
+    fn pending_bytes(&self) -> u64 {
+        self.writes.borrow().iter().map(|write| write.range.end - write.range.start).sum()
+    }
+
+    /// `work`, which brings bytes, polled only while not too many are on their way.
+    pub(crate) async fn pace<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let mut settled = pin!(self.settle(MOST_PENDING));
+        poll_fn(|context| {
+            while self.pending_bytes() > MOST_PENDING {
+                ready!(settled.as_mut().poll(context));
+                settled.set(self.settle(MOST_PENDING));
+            }
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+
     /// Waits until at most `bytes` are on their way.
     pub(crate) async fn settle(&self, bytes: u64) {
         loop {
-            let oldest = {
-                let writes = self.writes.borrow();
-                let pending: u64 = writes.iter().map(|write| write.range.end - write.range.start).sum();
-                writes.first().filter(|_| pending > bytes).cloned()
-            };
+            let oldest = self.writes.borrow().first().filter(|_| self.pending_bytes() > bytes).cloned();
             match oldest {
                 Some(write) => write.done.await,
                 None => return,

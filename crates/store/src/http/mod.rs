@@ -18,7 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use crate::platform::{self, Answer};
-use crate::source::{WINDOW_BYTES, check_range, give};
+use crate::source::{WINDOW_BYTES, check_range, give, take_turns};
 use crate::{Cause, Error, Identity, LocalFuture, Sink, Source, Sum, Traffic};
 
 pub(crate) use headers::{Ask, Headers, tags_differ};
@@ -308,6 +308,7 @@ impl Http {
             }
             range.start += (n - skip) as u64;
             give(&self.url, sink, &window[skip..n])?;
+            take_turns().await;
         }
         Ok(Ok(()))
     }

@@ -18,8 +18,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +33,7 @@ const FORMAT: u32 = 1;
 
 /// What belongs to a file beside its bytes.
 const NOTES: &str = "notes";
+const CLAIMS: &str = "claims";
 
 /// Begins the names of folders that are on their way out; no file's name does.
 const REMOVED: &str = "~removed-";
@@ -43,30 +42,12 @@ const REMOVED: &str = "~removed-";
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
-    room: Arc<Room>,
-}
-
-/// What may be kept, over all files.
-#[derive(Debug)]
-struct Room {
-    limit_bytes: u64,
-    used_bytes: AtomicU64,
 }
 
 impl Directory {
     /// Nothing is made before something is kept.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), room: Arc::new(Room { limit_bytes: u64::MAX, used_bytes: AtomicU64::new(0) }) }
-    }
-
-    /// The same, that keeps at most `bytes` of files; more is [`Error::Full`].
-    ///
-    /// # Errors
-    /// What the disk reports.
-    pub fn with_limit(root: impl Into<PathBuf>, bytes: u64) -> Result<Self, Error> {
-        let home = Self::new(root);
-        let used = home.kept()?.iter().map(|kept| kept.bytes).sum();
-        Ok(Self { room: Arc::new(Room { limit_bytes: bytes, used_bytes: AtomicU64::new(used) }), ..home })
+        Self { root: root.into() }
     }
 
     /// `quire` where the system keeps caches: `$XDG_CACHE_HOME`, `~/.cache`, `~/Library/Caches`, `%LOCALAPPDATA%`. `None` if
@@ -120,6 +101,33 @@ impl Directory {
         Ok(found.into_iter().map(|(_, kept)| kept).collect())
     }
 
+    /// Removes all files, also those that cannot be read any more; returns the bytes that were kept of them.
+    ///
+    /// # Errors
+    /// What the disk reports.
+    pub fn clear(&self) -> Result<u64, Error> {
+        let mut bytes = 0;
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let folder = entry.path();
+            // Of what somebody else has put here nothing is taken.
+            if is_ours(&folder) {
+                bytes += kept_bytes(&folder).unwrap_or(0);
+                self.put_away(&folder)?;
+            }
+        }
+        self.sweep()?;
+        Ok(bytes)
+    }
+
+    /// Takes a file's folder away, at once or not at all; the bytes follow with [`Self::sweep`].
+    fn put_away(&self, folder: &Path) -> Result<(), Error> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        match fs::rename(folder, self.root.join(format!("{REMOVED}{}-{name}", std::process::id()))) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot_write(folder, &e, 0)),
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes what was removed, now or by a program that was killed meanwhile.
     fn sweep(&self) -> Result<(), Error> {
         for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
@@ -143,7 +151,7 @@ impl Directory {
             }
             None => {}
         }
-        for part in ["claims", NOTES] {
+        for part in [CLAIMS, NOTES] {
             let part = folder.join(part);
             fs::create_dir_all(&part).map_err(|e| cannot_write(&part, &e, 0))?;
         }
@@ -153,6 +161,13 @@ impl Directory {
         write_whole(&folder.join("file.json"), &text)?;
         Ok(folder)
     }
+}
+
+/// Whether a folder has the name and the parts of a file's.
+fn is_ours(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let hash = name.rsplit_once('-').map_or("", |(_, hash)| hash);
+    hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) && folder.join(CLAIMS).is_dir()
 }
 
 fn kept_bytes(folder: &Path) -> Result<u64, Error> {
@@ -233,22 +248,14 @@ impl Home for Directory {
     fn open<'a>(&'a self, identity: &'a Identity) -> LocalFuture<'a, Result<Rc<dyn Shelf>, Error>> {
         Box::pin(async move {
             let folder = self.make(identity)?;
-            Ok(Rc::new(DirectoryShelf::open(&folder, identity, self.room.clone())?) as Rc<dyn Shelf>)
+            Ok(Rc::new(DirectoryShelf::open(&folder, identity)?) as Rc<dyn Shelf>)
         })
     }
 
     fn remove<'a>(&'a self, identity: &'a Identity) -> LocalFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let folder = self.folder(identity);
-            let bytes = self.kept()?.into_iter().find(|kept| kept.identity == *identity).map_or(0, |kept| kept.bytes);
-            // Gone at once or not at all; the bytes follow.
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            match fs::rename(&folder, self.root.join(format!("{REMOVED}{}-{name}", std::process::id()))) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(cannot_write(&folder, &e, 0)),
-                _ => self.sweep()?,
-            }
-            let _ = self.room.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(bytes)));
-            Ok(())
+            self.put_away(&self.folder(identity))?;
+            self.sweep()
         })
     }
 }

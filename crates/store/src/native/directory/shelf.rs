@@ -13,7 +13,7 @@ use futures_channel::oneshot;
 use super::claims::Claims;
 use super::journal::Journal;
 use super::writer::{Job, Shared, Writer};
-use super::{NOTES, Room, cannot_read, write_whole};
+use super::{CLAIMS, NOTES, cannot_read, write_whole};
 use crate::cache::{Change, Chunk, Claim, Extent, Identity, Shelf};
 use crate::source::{WINDOW_BYTES, give};
 use crate::{Error, LocalFuture, Sink};
@@ -34,14 +34,14 @@ pub(super) struct DirectoryShelf {
 }
 
 impl DirectoryShelf {
-    pub(super) fn open(folder: &Path, identity: &Identity, room: Arc<Room>) -> Result<Self, Error> {
+    pub(super) fn open(folder: &Path, identity: &Identity) -> Result<Self, Error> {
         let path = folder.join("data");
         let fail = |e: io::Error| cannot_read(&path, &e);
         let data = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
         let journal = Journal::open(&folder.join("journal"))?;
         let records = journal.file().map_err(fail)?;
         let shared = Arc::new(Mutex::new(Shared { journal, news: Vec::new() }));
-        let writer = Writer { path: path.clone(), data, journal: records, room, shared: shared.clone() };
+        let writer = Writer { path: path.clone(), data, journal: records, shared: shared.clone() };
         let (jobs, taken) = mpsc::channel();
         let thread = thread::Builder::new().name("cache".to_owned()).spawn(move || writer.run(&taken)).map_err(fail)?;
         Ok(Self {
@@ -49,7 +49,7 @@ impl DirectoryShelf {
             folder: folder.to_owned(),
             data: RefCell::new(File::open(&path).map_err(fail)?),
             shared,
-            claims: Claims::new(folder.join("claims")),
+            claims: Claims::new(folder.join(CLAIMS)),
             jobs: Some(jobs),
             thread: Some(thread),
         })
@@ -117,12 +117,7 @@ impl Shelf for DirectoryShelf {
     }
 
     fn forget(&self, range: Range<u64>) -> LocalFuture<'_, Result<(), Error>> {
-        Box::pin(async move {
-            let mut shared = self.shared();
-            let others = shared.journal.append(&[Change::Lost(range)])?;
-            shared.news.extend(others);
-            Ok(())
-        })
+        Box::pin(async move { self.shared().append(&[Change::Lost(range)]) })
     }
 
     fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>> {

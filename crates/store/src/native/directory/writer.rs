@@ -6,13 +6,12 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use futures_channel::oneshot;
 
+use super::cannot_write;
 use super::journal::Journal;
-use super::{Room, cannot_write};
 use crate::Error;
 use crate::cache::{Change, Chunk, Claim};
 
@@ -30,8 +29,19 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) journal: Journal,
-    /// Of other processes, not told yet.
+    /// Not told yet.
     pub(super) news: Vec<Change>,
+}
+
+impl Shared {
+    /// Appends to the journal. Own changes are news as well: in the order of the journal, what others lost before does not take
+    /// what came after it.
+    pub(super) fn append(&mut self, changes: &[Change]) -> Result<(), Error> {
+        let others = self.journal.append(changes)?;
+        self.news.extend(others);
+        self.news.extend_from_slice(changes);
+        Ok(())
+    }
 }
 
 pub(super) struct Writer {
@@ -39,7 +49,6 @@ pub(super) struct Writer {
     pub(super) data: File,
     /// To make sure of.
     pub(super) journal: File,
-    pub(super) room: Arc<Room>,
     pub(super) shared: Arc<Mutex<Shared>>,
 }
 
@@ -67,9 +76,6 @@ impl Writer {
         let changes: Vec<_> = written.iter().flat_map(|job| &job.chunks).map(|chunk| Change::Kept(*chunk)).collect();
         let total: u64 = written.iter().map(|job| job.bytes.len() as u64).sum();
         let failure = self.commit(&changes, total).err();
-        if failure.is_some() {
-            self.room.used_bytes.fetch_sub(total, Ordering::Relaxed);
-        }
         for job in written {
             let _ = job.done.send(match &failure {
                 None => Ok(()),
@@ -84,27 +90,12 @@ impl Writer {
     /// Makes sure of `total` bytes that were written, and says that they are there. Readers do not wait for the disk.
     fn commit(&mut self, changes: &[Change], total: u64) -> Result<(), Error> {
         self.data.sync_data().map_err(|e| cannot_write(&self.path, &e, total))?;
-        {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            let others = shared.journal.append(changes)?;
-            shared.news.extend(others);
-        }
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).append(changes)?;
         self.journal.sync_data().map_err(|e| cannot_write(&self.path, &e, total))
     }
 
     fn write_bytes(&mut self, job: &Job) -> Result<(), Error> {
-        let needed = job.bytes.len() as u64;
-        let used = self.room.used_bytes.fetch_add(needed, Ordering::Relaxed);
-        let free = self.room.limit_bytes.saturating_sub(used);
-        let done = if needed > free {
-            Err(Error::Full { location: self.path.display().to_string(), needed, free: Some(free) })
-        } else {
-            let written = self.data.seek(SeekFrom::Start(job.start)).and_then(|_| self.data.write_all(&job.bytes));
-            written.map_err(|e| cannot_write(&self.path, &e, needed))
-        };
-        if done.is_err() {
-            self.room.used_bytes.fetch_sub(needed, Ordering::Relaxed);
-        }
-        done
+        let written = self.data.seek(SeekFrom::Start(job.start)).and_then(|_| self.data.write_all(&job.bytes));
+        written.map_err(|e| cannot_write(&self.path, &e, job.bytes.len() as u64))
     }
 }
