@@ -24,6 +24,7 @@ pub use dialect::Dialect;
 pub use error::Error;
 pub use files::{Files, shard_locations};
 pub use fill::{Fill, FillProgress, FillState};
+pub use heat::encode_heat;
 pub use load::{LoadOptions, Model, Progress, tokenizer};
 pub use monitor::{ExpertMap, LiveEvent, LiveListener, Monitor, Place, TierBytes};
 pub use reply::*;

@@ -1,6 +1,7 @@
 //! From files to a model that answers.
 
 use engine::{Cancel, Engine, Gpu};
+use futures_util::future::join;
 use gguf::Directory;
 use model::Options;
 use text::{SpecialIds, Tokenizer};
@@ -64,11 +65,12 @@ impl Model {
             loaded += bytes;
             on_progress(Progress { loaded, total });
         };
-        if !engine.load(cancel, &mut on_bytes).await? {
+        let experts = engine.experts().clone();
+        let (loaded, ()) = join(engine.load(cancel, &mut on_bytes), heat::restore(&files.library, &experts)).await;
+        if !loaded? {
             let location = files.location().to_owned();
             return Err(store::Error::Cancelled { location }.into());
         }
-        heat::restore(&files.library, engine.experts()).await;
         let monitor = Monitor::new(&engine, files).await?;
         let fill = Fill::new(monitor.clone());
         Ok(Self { engine, tokenizer, dialect, monitor, fill })

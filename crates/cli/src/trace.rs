@@ -1,11 +1,12 @@
 //! `quire trace`: which experts each layer chooses while a model answers, as CSV.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufWriter;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use engine::policy::Heat;
 use engine::{Cancel, Request, Routed as Seen};
 use gguf::Directory;
 use model::Model;
@@ -34,6 +35,10 @@ pub(crate) struct Args {
     /// Where the CSV goes
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
+    /// Also write how much each expert was used here, as a heat map: as MODEL.gguf.heat beside a model it says at the first visit which
+    /// experts are worth fetching first
+    #[arg(long, value_name = "FILE")]
+    heat: Option<PathBuf>,
     /// Tokens to generate at most, a turn
     #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: u32,
@@ -71,16 +76,26 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let stops = if args.ignore_eos { Vec::new() } else { api::ends(&tokenizer) };
     let sampling = args.sampling.options(args.temperature);
     let (mut context, mut counts) = (Vec::new(), Counts::default());
+    let mut uses = vec![0_u32; layers.len() * model.config.experts.n as usize];
     for (turn, ids) in (0..).zip(args.turns(&tokenizer)) {
         context.extend(ids);
         let request = Request { prompt: &context, max_tokens: args.max_tokens, sampling: sampling.clone(), stops: &stops };
         let generated = engine.generate(&request, &Cancel::default(), &mut |_| ControlFlow::Continue(())).await?;
         let n_prefill = context.len() - generated.n_reused;
-        counts.add(write_turn(&mut writer, turn, n_prefill, &engine.take_routes(), &layers)?);
+        let seen = engine.take_routes();
+        for Seen { layer, choices, .. } in &seen {
+            choices.iter().for_each(|choice| uses[(layer * model.config.experts.n + choice.expert) as usize] += 1);
+        }
+        counts.add(write_turn(&mut writer, turn, n_prefill, &seen, &layers)?);
         context.extend(generated.ids);
     }
     writer.finish()?;
     let Counts { prefill, decode, hits, choices } = counts;
+    if let Some(path) = &args.heat {
+        let heat: Vec<f32> = uses.iter().map(|&uses| Heat::mean(uses as f32 / (prefill + decode).max(1) as f32)).collect();
+        let map = api::encode_heat(&heat, layers.len(), model.config.experts.n);
+        fs::write(path, map).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     output::bytes(
         format!(
             "{}: {prefill} prompt and {decode} decoded tokens in {} layers; {:.1} % of {choices} choices were on the GPU\n",

@@ -300,14 +300,24 @@ fn a_trace_has_a_row_for_each_choice_and_says_what_was_read() {
     let turns = ["trace", &model, "--tokens", "1,2,3,4,5,6,7", "--tokens", "8,9", "--max-tokens", "10", "--ignore-eos", "-o", out];
     // In two turns of 7 and 2 tokens, 10 are drawn each; all but the last are run.
     let n_tokens = 7 + 2 + 10 + 10 - 1;
+    let heat = scratch("trace-moe16.heat");
     for slots in [&[][..], &["--slots", "5"]] {
-        let told = stdout(&[&turns[..], slots].concat(), "");
+        let told = stdout(&[&turns[..], &["--heat", heat.to_str().unwrap()], slots].concat(), "");
         assert!(told.contains("10 prompt and 18 decoded tokens in 4 layers"), "{told}");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# route_trace v1\n# model="), "{text}");
         let rows: Vec<Vec<&str>> =
             text.lines().skip_while(|line| !line.starts_with("turn,")).skip(1).map(|l| l.split(',').collect()).collect();
         assert_eq!(rows.len(), n_tokens * 4 * 4);
+        // The heat map has the share of tokens that used each expert.
+        let map = std::fs::read(&heat).unwrap();
+        let heats: Vec<f32> = map[16..].chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        assert_eq!((&map[..4], heats.len()), (&b"QHEA"[..], 4 * 16));
+        for (i, heat) in heats.iter().enumerate() {
+            let [layer, expert] = [i / 16, i % 16].map(|n| n.to_string());
+            let uses = rows.iter().filter(|row| row[3] == layer && row[5] == expert).count();
+            assert!((heat / 17.817 - uses as f32 / n_tokens as f32).abs() < 1e-4, "{layer} {expert}: {heat}, {uses} uses");
+        }
         // An expert's first use is a miss and was read; all of them stay where there is room for all.
         let (read, there): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[7] == "0");
         assert!(there.iter().all(|row| row[8] == "0") && read.iter().all(|row| row[8] != "0"));

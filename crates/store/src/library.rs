@@ -1,6 +1,6 @@
 //! The files of one model, read many runs at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::cache::{Cached, Home};
 use crate::link::{Link, MOST};
 use crate::ram::Ram;
 use crate::runs::{Group, group, merge};
-use crate::source::{WINDOW_BYTES, check_range};
+use crate::source::{WINDOW_BYTES, check_range, read_vec};
 use crate::{Error, Http, Manifest, Priority, Retry, Run, Source, Traffic, platform};
 
 /// How often a reader is asked whether to go on while nothing comes.
@@ -33,6 +33,16 @@ pub struct OpenOptions {
     pub manifest: Option<Manifest>,
 }
 
+impl OpenOptions {
+    fn http(&self, url: &str, retry: Retry) -> Http {
+        let http = Http::with_retry(url, retry);
+        match &self.token {
+            Some(token) => http.with_token(token),
+            None => http,
+        }
+    }
+}
+
 impl std::fmt::Debug for OpenOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let home = self.home.as_ref().map(|home| home.name());
@@ -47,6 +57,10 @@ pub struct Library {
     shards: Vec<Rc<dyn Source>>,
     /// Of the shards, those that have a shelf.
     cached: Vec<Option<Rc<Cached>>>,
+    /// Where the first of them is and how it is read, if it was opened by its location.
+    first: Option<(String, OpenOptions)>,
+    /// Of what lies beside it.
+    beside: Cell<Traffic>,
     link: Rc<Link>,
     ram: Ram,
     problem: RefCell<Option<Rc<Error>>>,
@@ -75,18 +89,14 @@ impl Library {
     /// # Errors
     /// A file that cannot be opened; a URL that nothing is kept of and that does not answer.
     pub async fn open(locations: &[String], options: &OpenOptions) -> Result<Self, Error> {
-        let mut library = Self::default();
+        let first = locations.first().map(|location| (location.clone(), options.clone()));
+        let mut library = Self { first, ..Self::default() };
         for location in locations {
             if !platform::is_url(location) {
                 library.push(platform::open(location)?, None);
                 continue;
             }
-            let http = Http::with_retry(location, options.retry.clone());
-            let source: Rc<dyn Source> = match &options.token {
-                Some(token) => Rc::new(http.with_token(token)),
-                None => Rc::new(http),
-            };
-            library.add(source, options.home.as_ref(), options.manifest.as_ref()).await?;
+            library.add(Rc::new(options.http(location, options.retry.clone())), options.home.as_ref(), options.manifest.as_ref()).await?;
         }
         Ok(library)
     }
@@ -135,9 +145,9 @@ impl Library {
         &self.shards
     }
 
-    /// What went over the network so far, over all shards.
+    /// What went over the network so far, for all shards and what lies beside them.
     pub fn traffic(&self) -> Traffic {
-        let mut sum = Traffic::default();
+        let mut sum = self.beside.get();
         for shard in &self.shards {
             sum += shard.traffic();
         }
@@ -230,6 +240,29 @@ impl Library {
     pub fn take_problem(&self) -> Option<Rc<Error>> {
         let of_shards = || self.cached.iter().flatten().find_map(|cached| cached.store.take_problem());
         self.problem.borrow_mut().take().or_else(of_shards)
+    }
+
+    /// The first `bytes` bytes of a small file beside the first shard, which has its name and `suffix`. `None` if it is not there or
+    /// shorter, and where it cannot be had at once: it is asked for once, without much patience.
+    pub async fn beside(&self, suffix: &str, bytes: u64) -> Option<Vec<u8>> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let (location, options) = self.first.as_ref()?;
+        let read = async {
+            if platform::is_url(location) {
+                let end = location.find(['?', '#']).unwrap_or(location.len());
+                let url = format!("{}{suffix}{}", &location[..end], &location[end..]);
+                let retry = Retry { attempts: 1, stall: PATIENCE, ..options.retry.clone() };
+                let http = options.http(&url, retry);
+                let read = read_vec(&http, 0..bytes).await;
+                let mut traffic = self.beside.get();
+                traffic += http.traffic();
+                self.beside.set(traffic);
+                read
+            } else {
+                read_vec(&*platform::open(&format!("{location}{suffix}"))?, 0..bytes).await
+            }
+        };
+        read.await.inspect_err(|error| log::debug!("{error}")).ok()
     }
 
     /// A small piece of data that is kept with the model's first shard; `None` also where nothing is kept.

@@ -28,6 +28,11 @@ impl Heat {
         Self { heat: kept.iter().map(|&heat| if heat >= 0.0 { heat.min(MOST) } else { 0.0 }).collect() }
     }
 
+    /// What the heat of an expert is on average that this part of all tokens use, 0 to 1.
+    pub fn mean(share: f32) -> f32 {
+        share * MOST
+    }
+
     /// [experts]: 0 for never used, up to 17.8 for used at every token.
     pub fn as_slice(&self) -> &[f32] {
         &self.heat
