@@ -1,8 +1,10 @@
 //! Models by URL, and what is kept of them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -394,4 +396,93 @@ fn host_memory_saves_reading_experts_again() {
         assert_eq!(ids_with, ids);
         assert!(from_less < from_ram, "{from_less}, {from_ram}");
     }
+}
+
+/// A conversation through pipes.
+struct Chat {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Chat {
+    fn start(kept: &Kept, url: &str, more: &[&str]) -> Self {
+        let args = [&["chat", url, "--max-tokens", "2", "--temperature", "0"], more].concat();
+        let mut child = kept.command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, answers }
+    }
+
+    /// Says a line and waits for the end of the answer.
+    fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_ref().unwrap(), "{line}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+    }
+
+    fn leave(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// nano before bytes that no answer needs.
+fn serve_large_nano() -> (Cdn, String, u64) {
+    let bytes = [std::fs::read(nano()).unwrap(), vec![7; 24 << 20]].concat();
+    let size = bytes.len() as u64;
+    let cdn = Cdn::start(Files::one("nano.gguf", bytes), Spec::default(), 0).unwrap();
+    let url = cdn.url("nano.gguf");
+    (cdn, url, size)
+}
+
+fn wait_until_sent(cdn: &Cdn, bytes: u64) {
+    let began = Instant::now();
+    while cdn.counts().bytes < bytes {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} of {bytes}", cdn.counts().bytes);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_chat_fetches_the_rest_of_the_model_while_nobody_writes() {
+    let kept = Kept::new("fill");
+    let (cdn, url, size) = serve_large_nano();
+    let size_kept = || kept.json(&["cache", "size", "--json"])["bytes"].as_u64().unwrap();
+    let mut chat = Chat::start(&kept, &url, &["--no-fill"]);
+    chat.say("Hello");
+    std::thread::sleep(Duration::from_millis(300));
+    chat.leave();
+    let before = size_kept();
+    assert!(before < 2 << 20, "{before}");
+
+    let mut chat = Chat::start(&kept, &url, &[]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(size_kept(), before, "nothing is fetched before the first answer");
+    chat.say("Hello");
+    let began = Instant::now();
+    while size_kept() < size {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} of {size}", size_kept());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    chat.say("Hello again");
+    chat.leave();
+    // With the first byte the size was asked for.
+    assert!(cdn.counts().bytes_again() <= 1, "{}", cdn.counts().bytes_again());
+}
+
+#[test]
+fn who_leaves_a_chat_in_the_middle_of_the_fill_leaves_at_once_and_what_came_is_good() {
+    let kept = Kept::new("leave");
+    let (cdn, url, _) = serve_large_nano();
+    let mut chat = Chat::start(&kept, &url, &[]);
+    // From here on it would take half a minute.
+    wait_until_sent(&cdn, 1 << 20);
+    cdn.set(Spec { bytes_per_second: Some(800_000), ..Spec::default() });
+    chat.say("Hello");
+    wait_until_sent(&cdn, 2 << 20);
+    let began = Instant::now();
+    chat.leave();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let found = &kept.json(&["cache", "verify", "--json"])[0];
+    assert_eq!(found["bad_chunks"], 0);
+    assert!(found["bytes"].as_u64().unwrap() > 1 << 20, "{found}");
 }

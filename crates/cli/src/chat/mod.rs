@@ -1,17 +1,21 @@
 //! `quire chat`: a conversation, line by line.
 
+mod idle;
 mod interrupt;
 mod printer;
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use api::{FinishReason, Request};
 use clap::ValueEnum;
 use serde_json::{Value, json};
+use store::Library;
 
 use crate::args::{self, Limits, Sampling};
 use crate::{load, output};
+use idle::{Lines, fill_until};
 use interrupt::Interrupt;
 use printer::Printer;
 
@@ -35,6 +39,9 @@ pub(crate) struct Args {
     /// 0 takes the likeliest token, 1 the model's own distribution
     #[arg(long, value_name = "T", default_value = "1", value_parser = args::temperature)]
     temperature: f32,
+    /// Bring only what answers need; else, after the first one, the rest of a model by URL comes while nobody waits for an answer
+    #[arg(long)]
+    no_fill: bool,
     #[command(flatten)]
     sampling: Sampling,
     #[command(flatten)]
@@ -68,8 +75,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         note(&format!("{} on {}; /help for help", model.name(), model.engine.gpu().adapter()));
     }
     let system = args.system.clone();
-    let mut chat = Chat { model, args, interactive, system, turns: Vec::new(), interrupt: Interrupt::install()? };
-    while let Some(line) = chat.line()? {
+    let lines = Lines::start().context("cannot read stdin")?;
+    let library = files.library.clone();
+    let mut chat = Chat { model, library, args, interactive, system, turns: Vec::new(), lines, interrupt: Interrupt::install()? };
+    while let Some(line) = chat.line().await? {
         match Line::read(&line) {
             Line::Nothing => {}
             Line::Quit => break,
@@ -90,6 +99,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             },
         }
     }
+    chat.model.settle().await;
     Ok(())
 }
 
@@ -124,24 +134,28 @@ impl<'a> Line<'a> {
 
 struct Chat {
     model: api::Model,
+    library: Rc<Library>,
     args: Args,
     interactive: bool,
     system: Option<String>,
     /// What user and assistant said, as OpenAI's messages.
     turns: Vec<Value>,
+    lines: Lines,
     interrupt: Interrupt,
 }
 
 impl Chat {
-    /// The next line; `None` at the end.
-    fn line(&mut self) -> Result<Option<String>> {
+    /// The next line; `None` at the end. Until it comes the model is filled.
+    async fn line(&mut self) -> Result<Option<String>> {
         if self.interactive {
             // A prompt that cannot be shown is no reason to stop.
             let _ = write!(io::stderr(), "> ");
         }
-        let mut line = Vec::new();
-        let n = io::stdin().lock().read_until(b'\n', &mut line).context("cannot read stdin")?;
-        Ok((n > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
+        let next = self.lines.next();
+        let line = if self.args.no_fill { next.await } else { fill_until(next, &mut self.model, &note).await };
+        load::note_problem(&self.library);
+        let line = line.transpose().context("cannot read stdin")?;
+        Ok(line.map(|line| String::from_utf8_lossy(&line).into_owned()))
     }
 
     async fn answer(&mut self, said: &str) -> Result<()> {
