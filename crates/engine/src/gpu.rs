@@ -83,7 +83,11 @@ impl Gpu {
 
         let trouble = Arc::new(Mutex::new(None));
         let note = |trouble: &Arc<Mutex<Option<Error>>>, error: Error| {
-            log::error!("{error}");
+            match error {
+                // Answers go on on another one.
+                Error::DeviceLost { .. } => log::warn!("{error}"),
+                _ => log::error!("{error}"),
+            }
             if let Ok(mut first) = trouble.lock() {
                 match error {
                     // What failed before it was its herald.

@@ -36,7 +36,6 @@ pub fn start() {
 #[wasm_bindgen]
 pub struct Quire {
     files: Files,
-    gpu: Gpu,
     desk: Rc<Desk>,
     info: String,
 }
@@ -129,18 +128,19 @@ impl Quire {
     }
 
     /// Logits after each of `ids`, `[ids.length, n_vocab]`, over a KV cache of f16 or f32: for tests, with a copy
-    /// of the model of its own.
+    /// of the model on a device of its own.
     pub async fn logits(&self, ids: Vec<u32>, kv_f16: bool) -> Result<Vec<f32>, JsValue> {
         let work = async {
+            let gpu = Gpu::open().await?;
             let options = Options {
                 kv: if kv_f16 { KvType::F16 } else { KvType::F32 },
                 context: ids.len().max(1) as u32,
                 logit_rows: 16,
-                max_binding: self.gpu.max_binding(),
+                max_binding: gpu.max_binding(),
                 ..Options::default()
             };
             let model = model::Model::new(&self.files.directory, options).map_err(api::Error::from)?;
-            let mut engine = Engine::new(self.gpu.clone(), model, self.files.feed(), Vec::new()).await?;
+            let mut engine = Engine::new(gpu, model, self.files.feed(), Vec::new()).await?;
             engine.load(&Cancel::default(), &mut |_| {}).await?;
             Ok::<_, Failure>(engine.logits(&ids, true).await?)
         };
@@ -233,7 +233,7 @@ impl Quire {
         };
         let bytes = files.directory.tensors.iter().map(|t| t.bytes).sum();
         let mut on_progress = |Progress { loaded, total }| progress(JsProgress { phase: "weights", loaded, total, model: bytes });
-        let model = Model::load(&files, gpu.clone(), options, abort.cancel(), &mut on_progress).await?;
+        let model = Model::load(&files, gpu, options, abort.cancel(), &mut on_progress).await?;
         // What came is the next visit's.
         files.library.flush().await;
         warnings.check(&files.library, home.as_deref()).await;
@@ -251,7 +251,7 @@ impl Quire {
             model.fill().pause();
         }
         let desk = Desk::open(model, files.library.clone(), home, warnings);
-        Ok(Self { files, gpu, desk, info })
+        Ok(Self { files, desk, info })
     }
 }
 

@@ -7,6 +7,7 @@ mod package;
 mod serve;
 mod setup;
 mod shell;
+mod size;
 mod test;
 mod wasm;
 
@@ -32,7 +33,11 @@ enum Command {
         port: u16,
     },
     /// Run every test: Rust, TypeScript and browsers
-    Test,
+    Test {
+        /// Instead of all that, have a model of gpt-oss-20b's widths answer in a browser: 3 GB of disk, half an hour
+        #[arg(long)]
+        size: bool,
+    },
     /// List the models by name, or make those that are named
     Models { names: Vec<String> },
     /// Make what is published: the static site and the npm package, in target/package
@@ -42,7 +47,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Serve { model, port } => serve::run(&model, port).map(|()| true),
-        Command::Test => test::run(),
+        Command::Test { size: false } => test::run(),
+        Command::Test { size: true } => size::run(),
         Command::Models { names } => models::run(&names).map(|()| true),
         Command::Package => package::build().map(|_| true),
     };

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::models;
+use crate::models::{self, Location};
 use crate::serve::{Server, Site};
 use crate::shell::{has, root, say, target};
 use crate::{bundle, npm, package, setup, wasm};
@@ -19,7 +19,7 @@ const MAX_WASM: wasm::Size = wasm::Size { raw: 3_000_000, brotli: 1_000_000 };
 
 /// How many tests ended how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u32,
     failed: u32,
     skipped: u32,
@@ -34,6 +34,11 @@ impl AddAssign for Tally {
 }
 
 impl Tally {
+    /// Whether there were tests and none failed.
+    pub(crate) fn is_good(self) -> bool {
+        self.passed > 0 && self.failed == 0
+    }
+
     /// One check as a test.
     fn of(name: &str, done: Result<()>) -> Self {
         match done {
@@ -65,7 +70,10 @@ pub(crate) fn run() -> Result<bool> {
     });
     tally += timed("building the page", || Tally::of("the page can be built and the wasm module is small", is_small()));
     tally += timed("packaging", || Tally::of("the npm package installs, and its exports and types are there", package::check()));
-    tally += timed("browsers", || browsers().unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error))));
+    tally += timed("browsers", || {
+        let browsers = models::locate(models::DEFAULT).and_then(|model| browsers(&model, "", &[]));
+        browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
+    });
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     Ok(tally.failed == 0)
 }
@@ -93,7 +101,7 @@ fn is_small() -> Result<()> {
 }
 
 /// A program whose children open Vulkan devices: its loader complains of each where there is no runtime folder.
-fn with_vulkan(program: &str) -> Result<Command> {
+pub(crate) fn with_vulkan(program: &str) -> Result<Command> {
     let mut command = Command::new(program);
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         let folder = target().join("runtime");
@@ -159,9 +167,9 @@ fn typescript() -> Result<Tally> {
     Ok(tally)
 }
 
-/// The tests under `tests/browser`, against a server of their own.
-fn browsers() -> Result<Tally> {
-    let site = Site::new(bundle::build()?, &models::locate(models::DEFAULT)?)?;
+/// The suites under `tests/browser` whose names contain `words`, against a server of their own that offers `model`.
+pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str)]) -> Result<Tally> {
+    let site = Site::new(bundle::build()?, model)?;
     let folder = root().join("tests/browser");
     npm::install(&folder)?;
     let browsers = setup::browsers()?;
@@ -170,7 +178,8 @@ fn browsers() -> Result<Tally> {
     fs::create_dir_all(&screenshots)?;
     say("running the browser tests");
     let mut node = with_vulkan("node")?
-        .arg("run.mjs")
+        .args(["run.mjs", words])
+        .envs(environment.iter().copied())
         .current_dir(&folder)
         .env("QUIRE_URL", server.url())
         .env("CHROMIUM", browsers.chromium)
