@@ -6,6 +6,10 @@ import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
+import * as size from "./size.mjs";
+
+/** What a large model says natively; only `cargo xtask test --size` knows. */
+const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
 
 export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
@@ -18,4 +22,5 @@ export const suites = [
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },
   { name: "the cached engine", open: openProfile, tests: cache.withEngine },
+  ...(native ? [{ name: "a model of true widths", only: "Firefox", tests: size.tests(native) }] : []),
 ];
