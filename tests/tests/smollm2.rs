@@ -71,7 +71,7 @@ fn check_answers(name: &str, engine: &mut Engine, n: usize) {
 }
 
 fn check(name: &str) {
-    let mut engine = engine(&open(&made_model(name)), Options { context: 1024, logit_rows: 32, ..Options::default() });
+    let mut engine = engine(&open(&made_model(name)), Options { context: 1024, logit_rows: 128, ..Options::default() });
     let Agreement { same_top, mean_kl } = agreement(name, &mut engine);
     println!("{name}: same top token {:.2} %, mean KL divergence {mean_kl:.2e}", same_top * 100.0);
     assert!(same_top >= 0.98, "{name}: same top token in {:.2} % of positions", same_top * 100.0);

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::ops::AddAssign;
+use std::ops::{Add, AddAssign};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -25,11 +26,17 @@ pub(crate) struct Tally {
     skipped: u32,
 }
 
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed, skipped: self.skipped + other.skipped }
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
+        *self = *self + other;
     }
 }
 
@@ -62,20 +69,30 @@ pub(crate) fn run() -> Result<bool> {
     let mut tally = Tally::of("there is a Vulkan to run shaders on", setup::vulkan());
     let models = ["smollm2", "smollm2-moe", "smollm2-moe-q8", "smollm2-moe-shards"];
     tally += timed("models", || Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned))));
-    tally += timed("Rust", || rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error))));
-    tally += timed("TypeScript", || {
-        let mut tally = Tally::of("the TypeScript is well typed", bundle::check_types());
-        tally += typescript().unwrap_or_else(|error| Tally::of("the TypeScript tests can be run", Err(error)));
-        tally
+    // Side by side: long parts of both have work for one core alone.
+    tally += thread::scope(|scope| {
+        let page = scope.spawn(web);
+        let rust = timed("Rust", || rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error))));
+        rust + page.join().unwrap_or_else(|_| Tally::of("the page's tests end", Err(anyhow::anyhow!("they panicked"))))
     });
-    tally += timed("building the page", || Tally::of("the page can be built and the wasm module is small", is_small()));
-    tally += timed("packaging", || Tally::of("the npm package installs, and its exports and types are there", package::check()));
     tally += timed("browsers", || {
         let browsers = models::locate(models::DEFAULT).and_then(|model| browsers(&model, "", &[]));
         browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
     });
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     Ok(tally.failed == 0)
+}
+
+/// The page, the package and their TypeScript, without a browser.
+fn web() -> Tally {
+    let mut tally = timed("building the page", || Tally::of("the page can be built and the wasm module is small", is_small()));
+    tally += timed("packaging", || Tally::of("the npm package installs, and its exports and types are there", package::check()));
+    tally += timed("TypeScript", || {
+        let mut tally = Tally::of("the TypeScript is well typed", bundle::check_types());
+        tally += typescript().unwrap_or_else(|error| Tally::of("the TypeScript tests can be run", Err(error)));
+        tally
+    });
+    tally
 }
 
 /// Does a part of the tests and says how long it took.
