@@ -3,8 +3,8 @@
 use api::Files;
 use engine::Executor;
 use kernels::cpu::{self, Memory};
-use kernels::ops::{Repack, Route, Step};
-use kernels::{BufferId, Recording, Slice};
+use kernels::ops::{Route, Step};
+use kernels::{BufferId, Slice};
 use model::{Model, Options, Place};
 
 /// A model's buffers in host memory; every kernel is its twin.
@@ -41,28 +41,12 @@ impl Twins {
             let bytes = pollster::block_on(store::read_vec(&*files.library.shards()[upload.shard], range)).unwrap();
             match upload.place {
                 Place::Copy(slice) => twins.write(slice, &bytes),
-                Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block } => {
-                    let mut raw: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes[..bytes.len() / 4 * 4]);
-                    let mut tail = [0; 4];
-                    tail[..bytes.len() % 4].copy_from_slice(&bytes[bytes.len() / 4 * 4..]);
-                    raw.push(u32::from_le_bytes(tail));
-                    let staging = Slice { buffer: BufferId(u32::MAX), offset: 0, bytes: raw.len() as u64 * 4 };
-                    twins.memory.insert(staging.buffer, raw);
-                    let n_blocks = (bytes.len() / format.dtype().block_bytes()) as u32;
-                    let mut recording = Recording::default();
-                    recording.repack(&Repack {
-                        format,
-                        raw: staging,
-                        n_blocks,
-                        first_block,
-                        quants_offset,
-                        scales_offset,
-                        matrix_blocks,
-                        quants,
-                        scales,
-                    });
-                    cpu::execute(&recording, &mut twins.memory).unwrap();
-                }
+                Place::Planes(planes) => planes.gather(0, &bytes, &mut Vec::new(), |buffer, offset, bytes| {
+                    // The last write may end within a word.
+                    let words = bytes.len().next_multiple_of(4);
+                    let bytes = [bytes, &[0; 4][..words - bytes.len()]].concat();
+                    twins.write(Slice { buffer, offset, bytes: words as u64 }, &bytes);
+                }),
             }
         }
         twins

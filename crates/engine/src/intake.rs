@@ -1,10 +1,9 @@
-//! Bytes of files on their way into GPU memory: each run goes to a staging buffer piece by piece, and from
-//! there, when it is whole, into the planes of its matrix. Host memory holds no run.
+//! Bytes of files on their way into GPU memory: each piece of a run goes into the planes of its matrix as it comes. Host
+//! memory holds no run.
 
 use std::ops::ControlFlow;
 
-use kernels::ops::Repack;
-use kernels::{BufferId, Recording, Slice};
+use kernels::{BufferId, Planes, Slice};
 use model::{Place, Upload};
 
 use crate::feed::{Run, Urgency};
@@ -21,11 +20,10 @@ struct Incoming {
     /// Of the run alone: `first_block` and the slice's offset count what the upload's earlier runs hold.
     place: Place,
     bytes: u64,
-    /// Bytes written to `target`.
+    /// Bytes that are in their places.
     written: u64,
-    /// Bytes that do not fill a word yet.
-    tail: Vec<u8>,
-    target: Option<wgpu::Buffer>,
+    /// The bytes after these that do not make a unit yet.
+    waiting: Vec<u8>,
 }
 
 impl Engine {
@@ -50,7 +48,6 @@ impl Engine {
                 Some(next)
             })
             .unzip();
-            let mut failed = None;
             let mut sink = |i: usize, piece: &[u8]| {
                 if cancel.is_cancelled() {
                     return ControlFlow::Break(());
@@ -60,18 +57,10 @@ impl Engine {
                     return ControlFlow::Continue(());
                 }
                 on_bytes(piece.len() as u64);
-                match self.push(&mut incoming[i], piece) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        failed = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
+                self.push(&mut incoming[i], piece);
+                ControlFlow::Continue(())
             };
             let read = feed.read(&batch, urgency, &mut sink).await;
-            if let Some(error) = failed {
-                return Err(error);
-            }
             if cancel.is_cancelled() {
                 return Ok(false);
             }
@@ -85,102 +74,65 @@ impl Engine {
         Ok(true)
     }
 
-    /// Takes the next bytes of a run; with its last it goes to its place.
-    fn push(&mut self, run: &mut Incoming, mut piece: &[u8]) -> Result<(), Error> {
-        let (target, offset) = match (&run.target, run.place) {
-            (Some(target), Place::Planes { .. }) => (target.clone(), 0),
-            (_, Place::Copy(slice)) => (self.buffers[slice.buffer.0 as usize].clone(), slice.offset),
-            (None, Place::Planes { .. }) => {
-                let target = self.staging(run.bytes);
-                run.target = Some(target.clone());
-                (target, 0)
-            }
-        };
-        let room = run.bytes - run.written - run.tail.len() as u64;
+    /// Takes the next bytes of a run: as many as make whole blocks by fours, or words, go to their places, the others wait for
+    /// what follows them.
+    fn push(&mut self, run: &mut Incoming, mut piece: &[u8]) {
+        let room = run.bytes - run.written - run.waiting.len() as u64;
         piece = &piece[..piece.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
-        // Writes begin and end at words.
-        if !run.tail.is_empty() {
-            let missing = piece.len().min(4 - run.tail.len());
-            run.tail.extend_from_slice(&piece[..missing]);
-            piece = &piece[missing..];
-            if run.tail.len() == 4 {
-                self.gpu.write(&target, offset + run.written, &run.tail);
-                run.written += 4;
-                run.tail.clear();
+        let unit = unit(&run.place);
+        let is_last = piece.len() as u64 == room;
+        if !run.waiting.is_empty() {
+            let (first, rest) = piece.split_at(piece.len().min(unit - run.waiting.len()));
+            run.waiting.extend_from_slice(first);
+            piece = rest;
+            if run.waiting.len() == unit || is_last && piece.is_empty() {
+                let waited = std::mem::take(&mut run.waiting);
+                self.put(run, &waited);
             }
         }
-        if run.tail.is_empty() {
-            let (words, tail) = piece.split_at(piece.len() / 4 * 4);
-            self.gpu.write(&target, offset + run.written, words);
-            run.written += words.len() as u64;
-            run.tail.extend_from_slice(tail);
-        }
-        if run.written + run.tail.len() as u64 == run.bytes {
-            self.gpu.write(&target, offset + run.written, &run.tail);
-            run.written = run.bytes;
-            self.repack(run)?;
-        }
-        Ok(())
+        let (now, later) = piece.split_at(if is_last { piece.len() } else { piece.len() / unit * unit });
+        self.put(run, now);
+        run.waiting.extend_from_slice(later);
     }
 
-    /// Gathers the planes of a run that is whole; its staging buffer is free at once, since the queue keeps order.
-    fn repack(&mut self, run: &mut Incoming) -> Result<(), Error> {
-        let Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block } = run.place else {
-            return Ok(());
-        };
-        let Some(staging) = run.target.take() else { return Ok(()) };
-        let buffers = [&staging, &self.buffers[quants.buffer.0 as usize], &self.buffers[scales.buffer.0 as usize]].map(Clone::clone);
-        let at = |id, slice: Slice| Slice { buffer: BufferId(id), ..slice };
-        let mut recording = Recording::default();
-        recording.repack(&Repack {
-            format,
-            raw: Slice { buffer: BufferId(0), offset: 0, bytes: staging.size() },
-            n_blocks: (run.bytes / format.dtype().block_bytes() as u64) as u32,
-            first_block,
-            quants_offset,
-            scales_offset,
-            matrix_blocks,
-            quants: at(1, quants),
-            scales: at(2, scales),
-        });
-        let prepared = self.executor.prepare(&recording, &buffers)?;
-        let mut encoder = self.gpu.encoder();
-        prepared.encode(&mut encoder, &self.gpu);
-        self.gpu.queue.submit([encoder.finish()]);
-        self.staging.push(staging);
-        Ok(())
-    }
-
-    /// A free buffer of at least `bytes`, or a new one.
-    fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
-        let free = self.staging.iter().position(|b| b.size() >= bytes);
-        free.map_or_else(
-            || {
-                let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-                self.gpu.small_buffer("staging", bytes.next_multiple_of(1 << 20), usage)
-            },
-            |i| self.staging.swap_remove(i),
-        )
+    /// Writes the next bytes of a run.
+    fn put(&mut self, run: &mut Incoming, bytes: &[u8]) {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let write = |buffer: BufferId, at: u64, bytes: &[u8]| self.gpu.write(&self.buffers[buffer.0 as usize], at, bytes);
+        match run.place {
+            Place::Copy(slice) => write(slice.buffer, slice.offset + run.written, bytes),
+            Place::Planes(planes) => {
+                let nth = run.written / planes.format.dtype().block_bytes() as u64;
+                planes.gather(nth, bytes, &mut gathered, write);
+            }
+        }
+        run.written += bytes.len() as u64;
+        self.gathered = gathered;
     }
 }
 
-/// An upload cut into runs of whole blocks by fours, so that each plane of a run begins and ends at a word.
-fn runs_of(upload: &Upload) -> impl Iterator<Item = (Run, Incoming)> {
-    let unit = match upload.place {
+/// Bytes by which a run is taken in: so many begin and end at words wherever they go.
+fn unit(place: &Place) -> usize {
+    match place {
         Place::Copy(_) => 4,
-        Place::Planes { format, .. } => format.dtype().block_bytes() as u64 * 4,
-    };
+        Place::Planes(planes) => planes.format.dtype().block_bytes() * 4,
+    }
+}
+
+/// An upload cut into runs that begin where a unit begins.
+fn runs_of(upload: &Upload) -> impl Iterator<Item = (Run, Incoming)> {
+    let unit = unit(&upload.place) as u64;
     let step = RUN_BYTES / unit * unit;
     (0..upload.bytes).step_by(step as usize).map(move |from| {
         let bytes = step.min(upload.bytes - from);
         let place = match upload.place {
             Place::Copy(slice) => Place::Copy(Slice { offset: slice.offset + from, ..slice }),
-            Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block } => {
-                let first_block = first_block + from / format.dtype().block_bytes() as u64;
-                Place::Planes { format, quants, scales, quants_offset, scales_offset, matrix_blocks, first_block }
+            Place::Planes(planes) => {
+                let first_block = planes.first_block + from / planes.format.dtype().block_bytes() as u64;
+                Place::Planes(Planes { first_block, ..planes })
             }
         };
         let run = Run { shard: upload.shard, range: upload.start + from..upload.start + from + bytes };
-        (run, Incoming { place, bytes, written: 0, tail: Vec::new(), target: None })
+        (run, Incoming { place, bytes, written: 0, waiting: Vec::new() })
     })
 }

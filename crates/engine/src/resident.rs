@@ -24,8 +24,8 @@ pub struct Engine {
     /// Where weights' bytes come from.
     pub(crate) feed: Rc<dyn Feed>,
     pub(crate) steps: HashMap<StepKind, Rc<Step>>,
-    /// Buffers that a run of a file passes through, when no run is in them.
-    pub(crate) staging: Vec<wgpu::Buffer>,
+    /// Room for blocks' bytes on their way into planes.
+    pub(crate) gathered: Vec<u8>,
     pub(crate) experts: Experts,
     /// What routers chose, where somebody wants to know.
     pub(crate) watched: Option<Vec<Routed>>,
@@ -84,7 +84,7 @@ impl Engine {
             model,
             feed,
             steps: HashMap::new(),
-            staging: Vec::new(),
+            gathered: Vec::new(),
             watched: None,
             ring: Ring::default(),
             history: History::default(),
@@ -130,7 +130,6 @@ impl Engine {
     /// Gives back all memory.
     fn free(&self) {
         self.buffers.iter().for_each(|buffer| self.gpu.free(buffer));
-        self.staging.iter().for_each(wgpu::Buffer::destroy);
     }
 
     /// Reads the dense weights; `on_bytes` gets how many came. False if `cancel` ended it.

@@ -7,11 +7,13 @@
 pub mod cpu;
 mod format;
 pub mod ops;
+mod planes;
 mod preprocess;
 mod recording;
 mod table;
 
 pub use format::{Format, Plane};
+pub use planes::Planes;
 pub use recording::{ARGS_ALIGNMENT, BufferId, Command, Recording, Slice};
 pub use table::{Access, Binding, Kernel};
 

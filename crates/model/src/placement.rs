@@ -2,7 +2,7 @@
 
 use gguf::{DType, Directory, Tensor};
 use kernels::ops::{ExpertWeight, Part, SlotPart, Weight};
-use kernels::{Format, Slice};
+use kernels::{Format, Planes, Slice};
 
 use crate::buffers::{Buffers, Usage};
 use crate::{Bytes, Error};
@@ -23,9 +23,8 @@ pub struct Upload {
 pub enum Place {
     /// As it is, to the slice's offset.
     Copy(Slice),
-    /// Blocks of a format into the planes of a matrix of `matrix_blocks`, of which the run's first is
-    /// `first_block`; the matrix begins `quants_offset` and `scales_offset` bytes into its buffers.
-    Planes { format: Format, quants: Slice, scales: Slice, quants_offset: u64, scales_offset: u64, matrix_blocks: u64, first_block: u64 },
+    /// Blocks of a format, gathered into the planes of a matrix.
+    Planes(Planes),
 }
 
 /// Hands out buffers and notes what goes into them.
@@ -116,7 +115,7 @@ impl<'a> Placer<'a> {
         let mut first_block = 0;
         for (tensor, (_, rows)) in found.into_iter().zip(parts) {
             self.bytes.dense += tensor.bytes;
-            let place = Place::Planes { format, quants, scales, quants_offset: 0, scales_offset: 0, matrix_blocks, first_block };
+            let place = Place::Planes(Planes { format, quants, scales, quants_offset: 0, scales_offset: 0, matrix_blocks, first_block });
             self.upload(tensor, 0, tensor.bytes, place);
             first_block += blocks(*rows);
         }
@@ -149,7 +148,7 @@ impl<'a> Placer<'a> {
             let quants = self.buffers.zeros(format!("{name} from row {first_row}"), format.quants_bytes(matrix_blocks), Usage::Weights);
             let scales =
                 self.buffers.zeros(format!("{name} scales from row {first_row}"), format.scales_bytes(matrix_blocks), Usage::Weights);
-            let place = Place::Planes { format, quants, scales, quants_offset: 0, scales_offset: 0, matrix_blocks, first_block: 0 };
+            let place = Place::Planes(Planes { format, quants, scales, quants_offset: 0, scales_offset: 0, matrix_blocks, first_block: 0 });
             self.upload(tensor, u64::from(first_row) * row_bytes, u64::from(rows) * row_bytes, place);
             weight.parts.push(Part { first_row, n_rows: rows, quants, scales });
         }
@@ -234,7 +233,7 @@ fn slot_place(weight: &ExpertWeight, slot: u32) -> Place {
     let part = weight.parts.partition_point(|p| p.first_slot <= slot).saturating_sub(1);
     let SlotPart { first_slot, quants, scales, .. } = weight.parts[part];
     let nth = u64::from(slot - first_slot);
-    Place::Planes {
+    Place::Planes(Planes {
         format,
         quants,
         scales,
@@ -242,5 +241,5 @@ fn slot_place(weight: &ExpertWeight, slot: u32) -> Place {
         scales_offset: format.scales_bytes(matrix_blocks) * nth,
         matrix_blocks,
         first_block: 0,
-    }
+    })
 }

@@ -1,8 +1,7 @@
 use gguf::DType;
 use kernels::Format;
-use kernels::ops::Repack;
 
-use crate::bench::{Bench, SENTINEL, bytes_to_words};
+use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
 use crate::weights::{Matrix, odd_width, upload};
 
@@ -42,69 +41,11 @@ fn assert_rows(w: &Matrix, n_cols: u32, tokens: &[u32], y: &[(&str, Vec<f32>)]) 
 }
 
 #[test]
-fn every_format_is_dequantised_exactly_from_raw_blocks() {
+fn every_format_is_dequantised_exactly() {
     for format in Format::all() {
         let (n_cols, n_rows) = (odd_width(format), 7);
         let w = Matrix::random(format, n_cols, n_rows, &mut Random(1));
-        let (quants_bytes, scales_bytes) = w.planes();
-
-        let mut b = Bench::default();
-        let raw = b.bytes(&w.raw);
-        let quants = b.output(quants_bytes.len() / 4);
-        let scales = b.output(scales_bytes.len() / 4);
-        b.recording.repack(&Repack {
-            format,
-            raw,
-            n_blocks: w.n_blocks as u32,
-            first_block: 0,
-            quants_offset: 0,
-            scales_offset: 0,
-            matrix_blocks: w.n_blocks as u64,
-            quants,
-            scales,
-        });
-        let results = b.run();
-        results.assert_words(&format!("quants of {format:?}"), quants, &bytes_to_words(&quants_bytes));
-        results.assert_words(&format!("scales of {format:?}"), scales, &bytes_to_words(&scales_bytes));
-
         check(&w, n_cols, &[n_rows], &[6, 0, 3, 3, 7, u32::MAX, 1]);
-    }
-}
-
-#[test]
-fn a_matrix_repacked_in_runs_lands_beside_its_neighbour() {
-    for format in Format::all() {
-        let mut random = Random(2);
-        let n_cols = odd_width(format);
-        // Plain types count a block an element; runs begin at multiples of 4 blocks.
-        let matrices = [Matrix::random(format, n_cols, 5, &mut random), Matrix::random(format, n_cols, 5, &mut random)];
-        let n_blocks = matrices[0].n_blocks;
-        let planes = matrices.each_ref().map(Matrix::planes);
-        let mut b = Bench::default();
-        let quants = b.output(planes[0].0.len() / 2);
-        let scales = b.output(planes[0].1.len() / 2);
-        let cut = n_blocks / 2 / 4 * 4;
-        for (i, w) in matrices.iter().enumerate() {
-            for run in [0..cut, cut..n_blocks] {
-                let block_bytes = format.dtype().block_bytes();
-                let raw = b.bytes(&w.raw[run.start * block_bytes..run.end * block_bytes]);
-                b.recording.repack(&Repack {
-                    format,
-                    raw,
-                    n_blocks: run.len() as u32,
-                    first_block: run.start as u64,
-                    quants_offset: i as u64 * format.quants_bytes(n_blocks as u64),
-                    scales_offset: i as u64 * format.scales_bytes(n_blocks as u64),
-                    matrix_blocks: n_blocks as u64,
-                    quants,
-                    scales,
-                });
-            }
-        }
-        let results = b.run();
-        let [first, second] = planes;
-        results.assert_words(&format!("quants of {format:?}"), quants, &bytes_to_words(&[first.0, second.0].concat()));
-        results.assert_words(&format!("scales of {format:?}"), scales, &bytes_to_words(&[first.1, second.1].concat()));
     }
 }
 

@@ -10,6 +10,7 @@ mod get_rows;
 mod matmul;
 mod moe;
 mod norm;
+mod planes;
 mod random;
 mod rope;
 mod router;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use kernels::kernels::{FAMILIES, FORMATS};
 use kernels::ops::{
-    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs, MoeSumArgs, PenalizeArgs, RepackArgs, RmsNormArgs,
+    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs, MoeSumArgs, PenalizeArgs, RmsNormArgs,
     RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs,
 };
 use kernels::{Format, Kernel};
@@ -36,7 +36,6 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             "moe_group" => layout!(MoeGroupArgs: n_choices n_experts n_tiles),
             "moe_sum_residual" => layout!(MoeSumArgs: n_rows n_used),
             "penalize" => layout!(PenalizeArgs: n_vocab),
-            "repack" => layout!(RepackArgs: block_bytes plane_offset run_bytes n_blocks first_word first_byte),
             "rms_norm" => layout!(RmsNormArgs: n_cols eps),
             "rope_append" => layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity concentration),
             "route_slots" => layout!(RouteSlotsArgs: n_routes n_experts layer),

@@ -11,7 +11,6 @@ mod moe_gate_up_swiglu;
 mod moe_group;
 mod moe_sum_residual;
 mod penalize;
-mod repack;
 mod rms_norm;
 mod rope_append;
 mod route_slots;
@@ -154,7 +153,6 @@ fn twin(shader: &str) -> Option<Twin> {
         "moe_group" => moe_group::run,
         "moe_sum_residual" => moe_sum_residual::run,
         "penalize" => penalize::run,
-        "repack" => repack::run,
         "rms_norm" => rms_norm::run,
         "rope_append" => rope_append::run,
         "route_slots" => route_slots::run,

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::source::{WINDOW_BYTES, check_range, give};
 use crate::{Error, LocalFuture, Sink, Source};
 
+/// Bytes asked for at once: a disk that is asked for little at a time waits in between.
+const READ_BYTES: usize = 4 << 20;
+
 /// A file on this machine.
 #[derive(Debug)]
 pub struct LocalFile {
@@ -47,11 +50,13 @@ impl Source for LocalFile {
             let mut file = File::open(&self.path).map_err(fail)?;
             file.seek(SeekFrom::Start(range.start)).map_err(fail)?;
             let mut left = range.end - range.start;
-            let mut window = vec![0; WINDOW_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX))];
+            let mut buffer = vec![0; READ_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX))];
             while left > 0 {
-                let n = window.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                file.read_exact(&mut window[..n]).map_err(fail)?;
-                give(&self.name, sink, &window[..n])?;
+                let n = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                file.read_exact(&mut buffer[..n]).map_err(fail)?;
+                for window in buffer[..n].chunks(WINDOW_BYTES) {
+                    give(&self.name, sink, window)?;
+                }
                 left -= n as u64;
             }
             Ok(())
