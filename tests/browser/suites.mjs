@@ -14,10 +14,11 @@ const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
 export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
   { name: "the page", tests: page.conversation },
-  { name: "the experts", tests: experts.tests },
+  { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
   { name: "the engine at length", only: "Firefox", tests: engine.longer },
+  { name: "the engine, unfinished", only: "Firefox", byName: true, tests: engine.unfinished },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },
