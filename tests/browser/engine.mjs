@@ -202,12 +202,8 @@ export const longer = {
     assert.equal(await tab.evaluate(load, { url: `${url}models/smollm2.gguf` }), undefined);
     return checkGreedy(tab, "smollm2", maxTokens);
   },
-};
 
-/** Not yet fit to be run with the others: its answer may not end. */
-export const unfinished = {
   async "with the fewest slots smollm2-moe says the same"(tab, { url }) {
-    await openBlank(tab, url);
     return checkSlots(tab, { url: `${url}models/smollm2-moe.gguf` }, "Once upon a time", 6, 30, [3]);
   },
 };

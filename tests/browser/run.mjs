@@ -1,5 +1,5 @@
 // Runs every suite in every browser against the page at QUIRE_URL: a line for each test, then the counts as JSON.
-// `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words; some run only so. SCREENSHOTS may name a
+// `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
 // folder for pictures of the page.
 
 import { browsers } from "./browsers.mjs";
@@ -14,8 +14,7 @@ const only = process.argv[2] ?? "";
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
 for (const [browser, { maxTokens }] of Object.entries(browsers)) {
-  for (const { name: suite, only: where = browser, open = browsers[browser].open, webgpu = true, byName = false, tests } of suites) {
-    if (byName && !only) continue;
+  for (const { name: suite, only: where = browser, open = browsers[browser].open, webgpu = true, tests } of suites) {
     if (where !== browser || !`${browser}: ${suite}`.includes(only)) continue;
     const opened = await open({ webgpu, browser }).catch((error) => ({ error }));
     for (const [name, test] of Object.entries(tests)) {

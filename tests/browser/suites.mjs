@@ -18,7 +18,6 @@ export const suites = [
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
   { name: "the engine at length", only: "Firefox", tests: engine.longer },
-  { name: "the engine, unfinished", only: "Firefox", byName: true, tests: engine.unfinished },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

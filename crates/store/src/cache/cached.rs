@@ -297,7 +297,8 @@ impl Cached {
         sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let flying = self.flights.begin(range.clone(), priority);
-        // Before it asks for its turn: who waits for another process must not pause those whom that one waits for.
+        // Before it asks for its turn: who waits for another process must not pause those whom that one waits for, and who is paused
+        // must not keep the journal from the writer, for whom others wait.
         let claim = match self.store.shelf.claim(range.clone()).await {
             Ok(claim) => claim,
             Err(error) => {
@@ -305,6 +306,14 @@ impl Cached {
                 None
             }
         };
+        // Another process may have brought some of it meanwhile.
+        if let Err(error) = self.store.learn().await {
+            self.store.suffer(error);
+        }
+        let Some(end) = self.still_missing(&range) else {
+            return Ok(());
+        };
+        let range = range.start..end;
         let ticket = self.link.ticket(&*self.source, flying.flight.priority.get());
         flying.flight.ticket.set(Some(ticket.id));
         let done = ticket.run(self.fetch_now(range, at, claim, sink)).await;
@@ -329,14 +338,6 @@ impl Cached {
         claim: Option<Claim>,
         sink: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        // Another process may have brought some of it meanwhile.
-        if let Err(error) = self.store.learn().await {
-            self.store.suffer(error);
-        }
-        let Some(end) = self.still_missing(&range) else {
-            return Ok(());
-        };
-        range.end = end;
         // What comes before the range anyway is kept as well.
         if let Some(from) = self.source.comes_from() {
             range.start = if from <= *at { from } else { 0 };
