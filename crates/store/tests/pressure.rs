@@ -1,4 +1,4 @@
-//! A home that is slower than the network.
+//! A home that is slower than the network, and whose journal one reads or writes at a time.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::{Cell, RefCell};
@@ -8,6 +8,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use futures_util::future::join;
+use futures_util::lock::Mutex;
 use store::{
     Change, Chunk, Claim, Error, Extent, Home, Identity, Kept, Library, LocalFuture, Memory, MemoryHome, Priority, Run, Shelf, Sink, Source,
 };
@@ -24,6 +26,8 @@ struct Gated {
 struct Gate {
     is_open: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
+    /// Held by who reads the journal, and by who writes it.
+    journal: Mutex<()>,
     /// Bytes that were given to extents.
     pushed: Cell<u64>,
 }
@@ -71,7 +75,11 @@ struct GatedShelf {
 
 impl Shelf for GatedShelf {
     fn news(&self) -> LocalFuture<'_, Result<Vec<Change>, Error>> {
-        self.shelf.news()
+        Box::pin(async {
+            let _alone = self.gate.journal.lock().await;
+            pause().await;
+            self.shelf.news().await
+        })
     }
     fn read<'a>(&'a self, range: Range<u64>, sink: &'a mut Sink<'_>) -> LocalFuture<'a, Result<(), Error>> {
         self.shelf.read(range, sink)
@@ -106,9 +114,20 @@ impl Extent for GatedExtent {
     fn keep(self: Box<Self>, chunks: Vec<Chunk>, claim: Option<Claim>) -> LocalFuture<'static, Result<(), Error>> {
         Box::pin(async move {
             self.gate.passed().await;
+            let _alone = self.gate.journal.lock().await;
             self.extent.keep(chunks, claim).await
         })
     }
+}
+
+/// Ready at the next poll.
+async fn pause() {
+    let mut has_paused = false;
+    poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut has_paused, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// A network that has everything at once, a piece in each poll.
@@ -125,12 +144,7 @@ impl Source for Fast {
         Box::pin(async move {
             for start in range.clone().step_by(256 << 10) {
                 self.0.read(start..range.end.min(start + (256 << 10)), sink).await?;
-                let mut has_paused = false;
-                poll_fn(|context| {
-                    context.waker().wake_by_ref();
-                    if std::mem::replace(&mut has_paused, true) { Poll::Ready(()) } else { Poll::Pending }
-                })
-                .await;
+                pause().await;
             }
             Ok(())
         })
@@ -167,4 +181,26 @@ fn what_waits_to_be_written_is_bounded_at_all_times_and_all_of_it_comes_in_the_e
     }
     pollster::block_on(library.flush());
     assert_eq!((got, pollster::block_on(home.list()).unwrap()[0].bytes), (n, n));
+}
+
+#[test]
+fn a_read_that_loses_its_turn_keeps_the_journal_from_nobody() {
+    let n = 16 * MIB;
+    let gate = Rc::new(Gate::default());
+    gate.open();
+    let home = Rc::new(Gated { memory: MemoryHome::new(u64::MAX), gate });
+    let source: Rc<dyn Source> = Rc::new(Fast(Memory::new("https://example.com/m.gguf", vec![7; n as usize])));
+    let library = pollster::block_on(Library::with_home(vec![source], home)).unwrap();
+    let (later, now) = ([Run { shard: 0, range: 0..n / 2 }], [Run { shard: 0, range: n / 2..n }]);
+    let (mut first, mut second) = (|_: usize, _: &[u8]| ControlFlow::Continue(()), |_: usize, _: &[u8]| ControlFlow::Continue(()));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut background = Box::pin(library.read_runs(&later, Priority::Background, &mut first));
+    // It is reading the journal when somebody waits for something else.
+    assert!(background.as_mut().poll(&mut context).is_pending());
+    let mut both = pin!(join(library.read_runs(&now, Priority::Demand, &mut second), background));
+    let done = (0..10_000).find_map(|_| match both.as_mut().poll(&mut context) {
+        Poll::Ready((demand, background)) => Some((demand.is_ok(), background.is_ok())),
+        Poll::Pending => None,
+    });
+    assert_eq!(done, Some((true, true)));
 }
