@@ -6,7 +6,7 @@ use anyhow::Result;
 use engine::{Cancel, KernelTime, Timings, Urgency};
 use serde::Serialize;
 
-use crate::args::Limits;
+use crate::args::{Cache, Limits};
 use crate::{load, output};
 
 /// Measure each kernel of a step of a model on its own
@@ -26,6 +26,8 @@ pub(super) struct KernelArgs {
     ms: u64,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    cache: Cache,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -57,7 +59,7 @@ struct Row {
 }
 
 pub(super) async fn run(args: &KernelArgs) -> Result<()> {
-    let files = load::open_in(None, &args.model).await?;
+    let files = load::open_in(args.cache.home(), &args.model).await?;
     let mut options = load::options(&args.model, &files, args.limits.context)?;
     options.chunk = options.chunk.max(args.tokens);
     let mut loaded = load::load(&args.model, &files, &args.limits, options).await?;
