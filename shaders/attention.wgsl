@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     var top = sinks[head];
     var total = 1.0;
-    var acc: array<f32, MAX_HEAD_DIM / THREADS>;
+    var acc = array<f32, MAX_HEAD_DIM / THREADS>();
     let first = position + 1u - min(args.window, position + 1u);
     for (var tile = first; tile <= position; tile += THREADS) {
         let n_keys = min(THREADS, position + 1u - tile);

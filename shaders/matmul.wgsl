@@ -1,13 +1,12 @@
-// y = W x: a workgroup makes 32 rows for COLS tokens. A thread takes 4 rows and every LANES-th group of
-// 32 columns of theirs; the LANES threads of a tile of rows are added up at the end.
-// + neighbouring threads read neighbouring 16-byte words of the same row
-// + 32 elements of x serve 4 rows, a dequantised group serves COLS tokens
-// + with RMS the norm costs no pass of its own: W (x * gain) is scaled by 1/rms(x) at the end
+// y = W x, of one token or of four. With RMS the norm costs no pass of its own: W (x * gain) is scaled by
+// 1/rms(x) at the end.
 
-const LANES: u32 = 8u;
-const TILES: u32 = 8u;
-const THREADS: u32 = LANES * TILES;
-const ROWS: u32 = TILES * 4u;
+#ifdef FOUR
+const THREAD_ROWS: u32 = 16u;
+#else
+const THREAD_ROWS: u32 = 8u;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;
 
 struct Args {
     n_cols: u32,    // elements of a row of W
@@ -36,34 +35,43 @@ struct Args {
 #endif
 
 #import group
+#import columns
 #import weights as w
 
-var<workgroup> partial: array<vec4<f32>, THREADS * COLS>;
+var<workgroup> partial: array<Sum, THREADS * THREAD_ROWS>;
 
 #ifdef RMS
-var<workgroup> squares: array<f32, THREADS * COLS>;
-var<workgroup> inverse_rms: array<f32, COLS>;
+// 1/rms of each token's x.
+fn inverse_rms(thread: u32, first_token: u32) -> Sum {
+    var sum = Sum();
+    for (var i = thread; i < args.n_cols / 4u; i += THREADS) {
+        sum += squares(first_token, i);
+    }
+    partial[thread] = sum;
+    workgroupBarrier();
+    if (thread == 0u) {
+        for (var i = 1u; i < THREADS; i++) {
+            sum += partial[i];
+        }
+        partial[0] = inverseSqrt(sum / f32(args.n_cols) + args.eps);
+    }
+    workgroupBarrier();
+    let inverse = partial[0];
+    workgroupBarrier();
+    return inverse;
+}
 
-fn normalize(thread: u32, first_token: u32) {
-    let n = args.n_cols / 4u;
-    for (var c = 0u; c < COLS; c++) {
-        let row = x_row(first_token + c);
-        var sum = 0.0;
-        for (var i = thread; i < n; i += THREADS) {
-            let v = x[row + i];
-            sum += dot(v, v);
-        }
-        squares[c * THREADS + thread] = sum;
-    }
-    workgroupBarrier();
-    if (thread < COLS) {
-        var sum = 0.0;
-        for (var i = 0u; i < THREADS; i++) {
-            sum += squares[thread * THREADS + i];
-        }
-        inverse_rms[thread] = inverseSqrt(sum / f32(args.n_cols) + args.eps);
-    }
-    workgroupBarrier();
+// Of four elements.
+fn squares(first_token: u32, i: u32) -> Sum {
+    let a = x[x_row(first_token) + i];
+#ifdef FOUR
+    let b = x[x_row(first_token + 1u) + i];
+    let c = x[x_row(first_token + 2u) + i];
+    let d = x[x_row(first_token + 3u) + i];
+    return Sum(dot(a, a), dot(b, b), dot(c, c), dot(d, d));
+#else
+    return dot(a, a);
+#endif
 }
 #endif
 
@@ -92,74 +100,91 @@ fn row_group(row: u32, g: u32) -> Group {
     return w_group(0u, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
 }
 
+fn columns(first_token: u32, g: u32) -> Columns {
+#ifdef FOUR
+    return Columns(x_group(first_token, g), x_group(first_token + 1u, g), x_group(first_token + 2u, g), x_group(first_token + 3u, g));
+#else
+    return x_group(first_token, g);
+#endif
+}
+
+fn store(token: u32, row: u32, value: f32) {
+    let at = token * args.y_stride + args.y_first + args.first_row + row;
+#ifdef RESIDUAL
+    y[at] += value;
+#else
+    y[at] = value;
+#endif
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let lane = thread % LANES;
-    let row = group.x * ROWS + thread / LANES * 4u;
+    let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
     let first_token = group.y * COLS;
 #ifdef RMS
-    normalize(thread, first_token);
+    let scale = inverse_rms(thread, first_token);
 #endif
 
-    var sum_0 = vec4<f32>(0.0);
+    var sums = array<Sum, THREAD_ROWS>();
+    for (var g = thread % LANES; g < args.n_cols / 32u; g += LANES) {
+        let v = columns(first_token, g);
+        sums[0] += dots(row_group(row, g), v);
+        sums[1] += dots(row_group(row + 1u, g), v);
+        sums[2] += dots(row_group(row + 2u, g), v);
+        sums[3] += dots(row_group(row + 3u, g), v);
+        sums[4] += dots(row_group(row + 4u, g), v);
+        sums[5] += dots(row_group(row + 5u, g), v);
+        sums[6] += dots(row_group(row + 6u, g), v);
+        sums[7] += dots(row_group(row + 7u, g), v);
 #ifdef FOUR
-    var sum_1 = vec4<f32>(0.0);
-    var sum_2 = vec4<f32>(0.0);
-    var sum_3 = vec4<f32>(0.0);
-#endif
-    for (var g = lane; g < args.n_cols / 32u; g += LANES) {
-        let w_0 = row_group(row, g);
-        let w_1 = row_group(row + 1u, g);
-        let w_2 = row_group(row + 2u, g);
-        let w_3 = row_group(row + 3u, g);
-        var v = x_group(first_token, g);
-        sum_0 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
-#ifdef FOUR
-        v = x_group(first_token + 1u, g);
-        sum_1 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
-        v = x_group(first_token + 2u, g);
-        sum_2 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
-        v = x_group(first_token + 3u, g);
-        sum_3 += vec4<f32>(dot_group(w_0, v), dot_group(w_1, v), dot_group(w_2, v), dot_group(w_3, v));
+        sums[8] += dots(row_group(row + 8u, g), v);
+        sums[9] += dots(row_group(row + 9u, g), v);
+        sums[10] += dots(row_group(row + 10u, g), v);
+        sums[11] += dots(row_group(row + 11u, g), v);
+        sums[12] += dots(row_group(row + 12u, g), v);
+        sums[13] += dots(row_group(row + 13u, g), v);
+        sums[14] += dots(row_group(row + 14u, g), v);
+        sums[15] += dots(row_group(row + 15u, g), v);
 #endif
     }
-    partial[thread] = sum_0;
+    partial[thread] = sums[0];
+    partial[1u * THREADS + thread] = sums[1];
+    partial[2u * THREADS + thread] = sums[2];
+    partial[3u * THREADS + thread] = sums[3];
+    partial[4u * THREADS + thread] = sums[4];
+    partial[5u * THREADS + thread] = sums[5];
+    partial[6u * THREADS + thread] = sums[6];
+    partial[7u * THREADS + thread] = sums[7];
 #ifdef FOUR
-    partial[THREADS + thread] = sum_1;
-    partial[2u * THREADS + thread] = sum_2;
-    partial[3u * THREADS + thread] = sum_3;
+    partial[8u * THREADS + thread] = sums[8];
+    partial[9u * THREADS + thread] = sums[9];
+    partial[10u * THREADS + thread] = sums[10];
+    partial[11u * THREADS + thread] = sums[11];
+    partial[12u * THREADS + thread] = sums[12];
+    partial[13u * THREADS + thread] = sums[13];
+    partial[14u * THREADS + thread] = sums[14];
+    partial[15u * THREADS + thread] = sums[15];
 #endif
     workgroupBarrier();
 
-    // One thread a (token, tile) adds the lanes up.
-    if (thread < TILES * COLS) {
-        let c = thread / TILES;
-        let tile = thread % TILES;
-        let token = first_token + c;
-        if (token >= args.n_tokens) {
-            return;
-        }
-        var sum = vec4<f32>(0.0);
+    for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
+        let out_row = group.x * ROWS + r;
+        var sum = Sum();
         for (var l = 0u; l < LANES; l++) {
-            sum += partial[c * THREADS + tile * LANES + l];
+            sum += partial[r % THREAD_ROWS * THREADS + r / THREAD_ROWS * LANES + l];
         }
 #ifdef RMS
-        sum *= inverse_rms[c];
+        sum *= scale;
 #endif
-        for (var r = 0u; r < 4u; r++) {
-            let out_row = group.x * ROWS + tile * 4u + r;
-            if (out_row < args.n_rows) {
-                var value = sum[r];
 #ifdef BIAS
-                value += bias[args.first_row + out_row];
+        sum += bias[args.first_row + out_row];
 #endif
-                let at = token * args.y_stride + args.y_first + args.first_row + out_row;
-#ifdef RESIDUAL
-                y[at] += value;
-#else
-                y[at] = value;
-#endif
-            }
+#ifdef FOUR
+        for (var c = 0u; c < min(COLS, args.n_tokens - first_token); c++) {
+            store(first_token + c, out_row, sum[c]);
         }
+#else
+        store(first_token, out_row, sum);
+#endif
     }
 }

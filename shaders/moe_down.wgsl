@@ -1,8 +1,7 @@
-// y = Wd a + bd for each chosen expert: a workgroup makes ROWS rows. A thread takes THREAD_ROWS of them and every
-// LANES-th group of their columns. Nothing is written for a choice whose expert is not here: it is missing, was done
-// before, or has its slot in another part.
+// y = Wd a + bd for each chosen expert. Nothing is written for a choice whose expert is not here: it is
+// missing, was done before, or has its slot in another part.
 
-#ifdef TILE
+#ifdef FOUR
 const THREAD_ROWS: u32 = 16u;
 #else
 const THREAD_ROWS: u32 = 8u;
@@ -43,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
 
-    var sums: array<Sum, THREAD_ROWS>;
+    var sums = array<Sum, THREAD_ROWS>();
     for (var g = thread % LANES; g < args.n_cols / 32u; g += LANES) {
         let v = columns(group.y, 1u, g);
         sums[0] += dots(row_group(slot, row, g), v);
@@ -54,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         sums[5] += dots(row_group(slot, row + 5u, g), v);
         sums[6] += dots(row_group(slot, row + 6u, g), v);
         sums[7] += dots(row_group(slot, row + 7u, g), v);
-#ifdef TILE
+#ifdef FOUR
         sums[8] += dots(row_group(slot, row + 8u, g), v);
         sums[9] += dots(row_group(slot, row + 9u, g), v);
         sums[10] += dots(row_group(slot, row + 10u, g), v);
@@ -73,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     partial[5u * THREADS + thread] = sums[5];
     partial[6u * THREADS + thread] = sums[6];
     partial[7u * THREADS + thread] = sums[7];
-#ifdef TILE
+#ifdef FOUR
     partial[8u * THREADS + thread] = sums[8];
     partial[9u * THREADS + thread] = sums[9];
     partial[10u * THREADS + thread] = sums[10];

@@ -1,11 +1,10 @@
-// a = swiglu(Wg h + bg, Wu h + bu) for each chosen expert: a workgroup makes ROWS rows. A thread takes
-// THREAD_ROWS of gate and the same of up, and every LANES-th group of their columns.
+// a = swiglu(Wg h + bg, Wu h + bu) for each chosen expert. Of a thread's rows, half are of gate.
 //   g = min(g, limit); u = clamp(u, -limit, limit); a = g * sigmoid(alpha * g) * (u + shift)
 // gpt-oss has alpha 1.702, limit 7, shift 1; plain SwiGLU is alpha 1, no limit, shift 0.
 // Nothing is written for a choice whose expert is not here: it is missing, was done before, or has its
 // slot in another part.
 
-#ifdef TILE
+#ifdef FOUR
 const THREAD_ROWS: u32 = 8u;
 #else
 const THREAD_ROWS: u32 = 4u;
@@ -52,12 +51,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Groups before each row; past the last row it is the last one's.
     let last = vec4<u32>(args.n_rows - 1u);
     let a = min(vec4<u32>(row) + vec4<u32>(0u, 1u, 2u, 3u), last) * n_groups;
-#ifdef TILE
+#ifdef FOUR
     let b = min(vec4<u32>(row) + vec4<u32>(4u, 5u, 6u, 7u), last) * n_groups;
 #endif
 
-    var gate: array<Sum, THREAD_ROWS>;
-    var up: array<Sum, THREAD_ROWS>;
+    var gate = array<Sum, THREAD_ROWS>();
+    var up = array<Sum, THREAD_ROWS>();
     for (var g = thread % LANES; g < n_groups; g += LANES) {
         let v = columns(group.y, args.n_used, g);
         gate[0] += dots(gate_group(slot, args.n_blocks, a[0] + g), v);
@@ -68,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         up[1] += dots(up_group(slot, args.n_blocks, a[1] + g), v);
         up[2] += dots(up_group(slot, args.n_blocks, a[2] + g), v);
         up[3] += dots(up_group(slot, args.n_blocks, a[3] + g), v);
-#ifdef TILE
+#ifdef FOUR
         gate[4] += dots(gate_group(slot, args.n_blocks, b[0] + g), v);
         gate[5] += dots(gate_group(slot, args.n_blocks, b[1] + g), v);
         gate[6] += dots(gate_group(slot, args.n_blocks, b[2] + g), v);
@@ -87,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     partial[(THREAD_ROWS + 1u) * THREADS + thread] = up[1];
     partial[(THREAD_ROWS + 2u) * THREADS + thread] = up[2];
     partial[(THREAD_ROWS + 3u) * THREADS + thread] = up[3];
-#ifdef TILE
+#ifdef FOUR
     partial[4u * THREADS + thread] = gate[4];
     partial[5u * THREADS + thread] = gate[5];
     partial[6u * THREADS + thread] = gate[6];

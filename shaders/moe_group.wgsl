@@ -1,8 +1,9 @@
-// Sorts the choices of all tokens by expert and cuts them into tiles of up to COLS, one expert each. One
+// Sorts the choices of all tokens by expert and cuts them into tiles of up to four, one expert each. One
 // workgroup, a thread an expert: its choices stay in their order. Choices that missed or are done get no
 // tile, tiles that are not needed get no slot.
 
 const THREADS: u32 = 256u;
+const COLS: u32 = 4u;
 
 struct Args {
     n_choices: u32,  // of all tokens

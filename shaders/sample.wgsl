@@ -137,10 +137,13 @@ fn count_from(thread: u32, least: u32) -> u32 {
     }
     tally[thread] = n;
     workgroupBarrier();
-    var total = 0u;
-    for (var i = 0u; i < THREADS; i++) {
-        total += tally[i];
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+        if (thread < half) {
+            tally[thread] += tally[thread + half];
+        }
+        workgroupBarrier();
     }
+    let total = tally[0];
     workgroupBarrier();
     return total;
 }

@@ -29,13 +29,7 @@ fn main() {
     let permutations = std::fs::read_to_string(root.join("permutations")).expect("shaders/permutations");
     for line in permutations.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [name, shader, choices @ ..] = words.as_slice() else { panic!("permutations: `{line}` needs a kernel and a shader") };
-        let defines: Vec<&str> = choices.iter().copied().filter(|c| !c.contains('=')).collect();
-        let consts: Vec<(&str, u32)> = choices
-            .iter()
-            .filter_map(|c| c.split_once('='))
-            .map(|(name, value)| (name, value.parse().unwrap_or_else(|_| panic!("permutations: {name}={value}"))))
-            .collect();
+        let [name, shader, defines @ ..] = words.as_slice() else { panic!("permutations: `{line}` needs a kernel and a shader") };
         let constant = name.to_uppercase();
         if name.contains("_w_") {
             writeln!(
@@ -46,12 +40,12 @@ fn main() {
             .unwrap();
             for format in FORMATS {
                 let kernel = name.replace("_w_", &format!("_{format}_"));
-                writeln!(table, "    {},", reflect(&files, &kernel, shader, Some(format), &defines, &consts)).unwrap();
+                writeln!(table, "    {},", reflect(&files, &kernel, shader, Some(format), defines)).unwrap();
             }
             writeln!(table, "];").unwrap();
             families.push(format!("&{constant}"));
         } else {
-            let kernel = reflect(&files, name, shader, None, &defines, &consts);
+            let kernel = reflect(&files, name, shader, None, defines);
             writeln!(table, "/// `{name}`\npub static {constant}: Kernel = {kernel};").unwrap();
             families.push(format!("std::slice::from_ref(&{constant})"));
         }
@@ -82,8 +76,8 @@ fn read_shaders(dir: &Path, prefix: &str, files: &mut Files) {
 }
 
 /// Checks one permutation and returns it as a `Kernel` literal.
-fn reflect(files: &Files, name: &str, shader: &str, weights: Option<&str>, defines: &[&str], consts: &[(&str, u32)]) -> String {
-    let choices = preprocess::Choices { weights, defines, consts };
+fn reflect(files: &Files, name: &str, shader: &str, weights: Option<&str>, defines: &[&str]) -> String {
+    let choices = preprocess::Choices { weights, defines };
     let source = preprocess::expand(shader, choices, &|stem| files.get(stem).map(String::as_str)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&source)));
     naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32)
@@ -124,7 +118,7 @@ fn reflect(files: &Files, name: &str, shader: &str, weights: Option<&str>, defin
 
     let bindings: String = bindings.values().map(|(n, k)| format!("Binding {{ name: {n:?}, access: Access::{k} }}, ")).collect();
     format!(
-        "Kernel {{ name: {name:?}, shader: {shader:?}, weights: {weights:?}, defines: &{defines:?}, consts: &{consts:?}, workgroup: {:?}, \
+        "Kernel {{ name: {name:?}, shader: {shader:?}, weights: {weights:?}, defines: &{defines:?}, workgroup: {:?}, \
          bindings: &[{bindings}], args: &[{fields}], args_bytes: {args_bytes} }}",
         entry.workgroup_size
     )

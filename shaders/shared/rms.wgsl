@@ -8,9 +8,11 @@ fn inverse_rms(thread: u32, first: u32) -> f32 {
     }
     rms_partial[thread] = sum;
     workgroupBarrier();
-    var total = 0.0;
-    for (var i = 0u; i < THREADS; i++) {
-        total += rms_partial[i];
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+        if (thread < half) {
+            rms_partial[thread] += rms_partial[thread + half];
+        }
+        workgroupBarrier();
     }
-    return inverseSqrt(total / f32(args.n_cols) + args.eps);
+    return inverseSqrt(rms_partial[0] / f32(args.n_cols) + args.eps);
 }

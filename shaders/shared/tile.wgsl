@@ -6,5 +6,3 @@ struct Tile {
     pad: u32,
     choices: vec4<u32>,  // of [n_tokens, n_used]; past n_choices the first again
 }
-
-const COLS: u32 = 4u;

@@ -72,3 +72,14 @@ fn files_are_small_enough_to_read() {
         }
     }
 }
+
+/// WGSL sets a variable to zero each time its declaration is reached; browsers do so only the first time in a loop.
+#[test]
+fn variables_of_shaders_say_what_they_begin_with() {
+    for path in sources(".wgsl") {
+        for (at, line) in read_to_string(&path).unwrap().lines().enumerate() {
+            let is_bare = line.starts_with(' ') && line.trim_start().starts_with("var ") && line.ends_with(';') && !line.contains('=');
+            assert!(!is_bare, "{}:{}: a variable without a first value", path.display(), at + 1);
+        }
+    }
+}

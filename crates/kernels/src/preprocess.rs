@@ -9,8 +9,6 @@ pub(crate) struct Choices<'a> {
     pub(crate) weights: Option<&'a str>,
     /// Names that `#ifdef` sees.
     pub(crate) defines: &'a [&'a str],
-    /// Become `const NAME: u32 = VALUEu;` at the top.
-    pub(crate) consts: &'a [(&'a str, u32)],
 }
 
 /// Expands `shader` (a stem); `file` gives the text of `shader.wgsl` or of an import.
@@ -19,9 +17,6 @@ pub(crate) struct Choices<'a> {
 /// In words: a missing file, an unknown directive, an unbalanced conditional.
 pub(crate) fn expand<'f>(shader: &str, choices: Choices<'_>, file: &dyn Fn(&str) -> Option<&'f str>) -> Result<String, String> {
     let mut out = String::new();
-    for (name, value) in choices.consts {
-        out.push_str(&format!("const {name}: u32 = {value}u;\n"));
-    }
     let text = file(shader).ok_or_else(|| format!("no shader named {shader}"))?;
     expand_into(&mut out, shader, text, choices, file)?;
     Ok(out)

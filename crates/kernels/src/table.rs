@@ -11,7 +11,6 @@ pub struct Kernel {
     pub shader: &'static str,
     pub(crate) weights: Option<&'static str>,
     pub(crate) defines: &'static [&'static str],
-    pub(crate) consts: &'static [(&'static str, u32)],
     /// Threads a workgroup.
     pub workgroup: [u32; 3],
     /// In order of `@binding`, all in group 0; the first is always `args`.
@@ -43,18 +42,13 @@ impl Kernel {
     /// # Errors
     /// None that `build.rs` has not already refused.
     pub fn source(&self) -> Result<String, String> {
-        let choices = Choices { weights: self.weights, defines: self.defines, consts: self.consts };
+        let choices = Choices { weights: self.weights, defines: self.defines };
         preprocess::expand(self.shader, choices, &|stem| FILES.iter().find(|(name, _)| *name == stem).map(|(_, text)| *text))
     }
 
     /// Whether this permutation was made with `#define`-like flag `name`.
     pub fn has(&self, name: &str) -> bool {
         self.defines.contains(&name)
-    }
-
-    /// Value of a constant of this permutation, such as `COLS`.
-    pub fn constant(&self, name: &str) -> Option<u32> {
-        self.consts.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
     }
 }
 

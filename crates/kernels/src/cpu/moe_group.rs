@@ -3,7 +3,7 @@ use crate::ops::{MoeGroupArgs, Route, Tile};
 
 /// What a workgroup of a kernel of experts works on: a tile, or one choice as the router wrote it.
 pub(crate) fn tile(call: &Call<'_>, chosen: Words<'_>, workgroup: u32) -> Tile {
-    if call.kernel.has("TILE") {
+    if call.kernel.has("FOUR") {
         let words: Vec<u32> = (0..8).map(|i| chosen.u(workgroup * 8 + i)).collect();
         return bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words));
     }

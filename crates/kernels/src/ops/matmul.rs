@@ -15,9 +15,6 @@ pub struct MatmulArgs {
     pub eps: f32,
 }
 
-/// Rows a workgroup makes, as in the shader.
-const ROWS: u32 = 32;
-
 /// Where a product's rows go: element `first` of each token's `stride` elements of `y`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows {
@@ -61,7 +58,7 @@ impl Recording {
         n_tokens: u32,
     ) {
         let kernel = &family[w.format.index()];
-        let cols = kernel.constant("COLS").unwrap_or(1);
+        let (rows, cols) = if kernel.has("FOUR") { (128, 4) } else { (64, 1) };
         for part in &w.parts {
             let args = MatmulArgs {
                 n_cols: w.n_cols,
@@ -76,7 +73,7 @@ impl Recording {
             };
             let bindings: Vec<Slice> = [x, part.quants, part.scales, y.y].into_iter().chain(rest.iter().copied()).collect();
             let bytes = part.quants.bytes + part.scales.bytes;
-            self.dispatch_over(bytes, kernel, &args, &bindings, [part.n_rows.div_ceil(ROWS), n_tokens.div_ceil(cols), 1]);
+            self.dispatch_over(bytes, kernel, &args, &bindings, [part.n_rows.div_ceil(rows), n_tokens.div_ceil(cols), 1]);
         }
     }
 }
