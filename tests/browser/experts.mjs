@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 
-/** Room for some of the experts of smollm2-moe. */
-const maxGpuBytes = 410e6;
+/** Room for some of the experts of smollm2-moe on the GPU, and for as many as were used in memory. */
+const budgets = "max_gpu_bytes=410e6&max_ram_bytes=1e9";
 
 const stats = (tab) => tab.evaluate(() => window.engine.stats());
 const words = (tab) => tab.evaluate(() => document.getElementById("fill-words").textContent);
@@ -13,7 +13,7 @@ const until = (tab, text) =>
 const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const load = async (tab, url) => {
-  await tab.goto(`${url}?temperature=0&max_tokens=1&max_gpu_bytes=${maxGpuBytes}`);
+  await tab.goto(`${url}?temperature=0&max_tokens=1&${budgets}`);
   await tab.until("the adapter", () => document.getElementById("adapter").textContent, undefined, 300);
 };
 
@@ -29,7 +29,7 @@ function read({ layers, experts }) {
   const canvas = document.getElementById("grid");
   const context = canvas.getContext("2d");
   const names = new Map();
-  for (const name of ["gpu", "disk", "network"]) {
+  for (const name of ["gpu", "ram", "disk", "network"]) {
     const { backgroundColor } = getComputedStyle(document.querySelector(`.legend .${name}`), "::before");
     // As the canvas would have it.
     const one = new OffscreenCanvas(1, 1).getContext("2d");
@@ -81,12 +81,19 @@ export const tests = {
   async "the grid shows what stats() says, and says it in words"(tab, { browser, screenshots }) {
     await tab.evaluate(() => document.querySelector("#experts summary").click());
     const places = await gridIsRight(tab);
-    for (const place of ["gpu", "network"]) assert.ok(places.includes(place), place);
+    for (const place of ["gpu", "ram", "network"]) assert.ok(places.includes(place), place);
     const text = await tab.evaluate(() => document.getElementById("grid-words").textContent);
     const count = (place) => places.filter((p) => p === place).length;
-    assert.ok(text.startsWith(`Of ${places.length} experts ${count("gpu")} on the GPU, ${count("disk")} on this disk,`), text);
+    assert.ok(text.startsWith(`Of ${places.length} experts ${count("gpu")} on the GPU, ${count("ram")} in RAM, ${count("disk")} on this disk,`), text);
     if (screenshots) await tab.screenshot(join(screenshots, `${browser}-experts.png`));
     return text;
+  },
+
+  async "what is held in memory lies outside wasm's"(tab) {
+    const { bytes_held, bytes_wasm, bytes_per_expert, places } = await stats(tab);
+    assert.ok(bytes_held >= places.flat().filter((place) => place === "ram").length * bytes_per_expert);
+    assert.ok(bytes_wasm > 0 && bytes_wasm < bytes_held / 4, `${bytes_wasm} bytes of wasm memory`);
+    return `${(bytes_held / 1e6).toFixed(1)} MB held, ${(bytes_wasm / 1e6).toFixed(1)} MB of wasm memory`;
   },
 
   async "the fill goes on to 100 % and no byte comes twice"(tab) {

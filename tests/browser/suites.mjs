@@ -6,6 +6,7 @@ import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
+import * as ram from "./ram.mjs";
 import * as size from "./size.mjs";
 
 /** What a large model says natively; only `cargo xtask test --size` knows. */
@@ -15,6 +16,7 @@ export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
   { name: "the page", tests: page.conversation },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
+  { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
   { name: "the engine at length", only: "Firefox", tests: engine.longer },

@@ -102,6 +102,11 @@ impl Source for Remote {
 
 /// A visit: the model opened, over a home if there is one.
 fn visit(gpu: &Gpu, remote: &Rc<Remote>, home: Option<&Rc<MemoryHome>>, slots: Option<u32>) -> Model {
+    visit_with(gpu, remote, home, slots, 0)
+}
+
+/// The same with so many bytes of host memory for experts.
+fn visit_with(gpu: &Gpu, remote: &Rc<Remote>, home: Option<&Rc<MemoryHome>>, slots: Option<u32>, max_ram_bytes: u64) -> Model {
     pollster::block_on(async {
         let shards: Vec<Rc<dyn Source>> = vec![remote.clone()];
         let library = match home {
@@ -111,7 +116,8 @@ fn visit(gpu: &Gpu, remote: &Rc<Remote>, home: Option<&Rc<MemoryHome>>, slots: O
         // The header is read elsewhere: what is asked for at first is more than this whole model.
         let here = open(&vector("nano-moe16/nano-moe16.gguf"));
         let files = Files { library: Rc::new(library), header_bytes: 0, ..here };
-        let options = LoadOptions { model: Options { context: 512, slots, ..Options::default() }, max_gpu_bytes: None };
+        let model = Options { context: 512, slots, ..Options::default() };
+        let options = LoadOptions { model, max_ram_bytes, ..LoadOptions::default() };
         Model::load(&files, gpu.clone(), options, &Cancel::default(), &mut |_| {}).await.unwrap()
     })
 }
@@ -197,6 +203,32 @@ fn events_add_up_to_the_stats_and_to_where_experts_are() {
     let n_heard = heard.borrow().len();
     answer(&mut model, 45, 3);
     assert_eq!(heard.borrow().len(), n_heard);
+}
+
+#[test]
+fn experts_that_left_the_gpu_are_in_memory_up_to_its_budget_and_come_from_nowhere_else() {
+    let (gpu, remote) = (gpu(), Remote::new());
+    let count = |model: &Model, place| model.monitor().map().places.iter().flatten().filter(|p| **p == place).count();
+    let mut whole = visit_with(&gpu, &remote, None, None, u64::MAX);
+    let expected = answer(&mut whole, 40, 8);
+    let bytes_per_expert = whole.stats().bytes_per_expert;
+    assert_eq!((whole.stats().bytes_held, count(&whole, Place::Ram)), (0, 0), "all of it is on the GPU");
+
+    for (budget, is_held) in [(bytes_per_expert - 1, false), (30 * bytes_per_expert, true), (u64::MAX, true)] {
+        let remote = Remote::new();
+        let mut model = visit_with(&gpu, &remote, None, Some(5), budget);
+        assert_eq!(model.stats().bytes_held, 0, "dense weights are held");
+        assert_eq!(answer(&mut model, 40, 8), expected);
+        let stats = model.stats();
+        assert_eq!((stats.bytes_held > 0, stats.bytes_ram > 0), (is_held, is_held), "{stats:?}");
+        assert!(stats.bytes_held <= budget && remote.bytes() + stats.bytes_ram >= stats.bytes_gpu, "{stats:?}");
+        // A little lies between runs and is read along.
+        assert!((remote.bytes() + stats.bytes_ram) as f64 <= stats.bytes_gpu as f64 * 1.01, "{stats:?}");
+        let is_all = budget == u64::MAX;
+        assert_eq!(remote.asked_twice(), !is_all);
+        assert_eq!(count(&model, Place::Ram) > 0, is_held);
+        assert!(!is_all || count(&model, Place::Gpu) + count(&model, Place::Ram) == (stats.bytes_held / bytes_per_expert) as usize);
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn bytes(slots: u32) -> u64 {
 fn load(path: &Path, slots: Option<u32>, room: u64) -> Result<Model, Error> {
     let (gpu, files) = (gpu(), open(path));
     gpu.confine(room);
-    let options = LoadOptions { model: options(slots), max_gpu_bytes: None };
+    let options = LoadOptions { model: options(slots), ..LoadOptions::default() };
     pollster::block_on(Model::load(&files, gpu, options, &Cancel::default(), &mut |_| {}))
 }
 

@@ -35,7 +35,7 @@ fn serve(map: Option<Vec<u8>>) -> Cdn {
 }
 
 fn load(gpu: &Gpu, location: &str, home: Option<Rc<dyn Home>>) -> Model {
-    let options = LoadOptions { model: Options { context: 64, slots: Some(5), ..Options::default() }, max_gpu_bytes: None };
+    let options = LoadOptions { model: Options { context: 64, slots: Some(5), ..Options::default() }, ..LoadOptions::default() };
     block_on(async {
         let files = Files::open_with(location, &OpenOptions { home, ..OpenOptions::default() }).await.unwrap();
         Model::load(&files, gpu.clone(), options, &Cancel::default(), &mut |_| {}).await.unwrap()

@@ -8,7 +8,7 @@ const USED_MS = 400;
 /** Cells are no larger, and no smaller, than so many pixels of the page. */
 const CELL = { most: 24, least: 4 };
 
-const words: Record<Place, string> = { gpu: "on the GPU", disk: "on this disk", network: "still on the network" };
+const words: Record<Place, string> = { gpu: "on the GPU", ram: "in RAM", disk: "on this disk", network: "still on the network" };
 
 export class Grid {
   #canvas = element<HTMLCanvasElement>("grid");
@@ -70,7 +70,7 @@ export class Grid {
     this.#canvas.style.width = `${places.length * cell}px`;
     const context = this.#canvas.getContext("2d")!;
     context.scale(ratio, ratio);
-    const paint = { gpu: colour("gpu"), disk: colour("disk"), network: colour("network"), used: colour("used") };
+    const paint = { gpu: colour("gpu"), ram: colour("ram"), disk: colour("disk"), network: colour("network"), used: colour("used") };
     const now = performance.now();
     for (const [layer, experts] of places.entries()) {
       for (const [expert, place] of experts.entries()) {
@@ -100,7 +100,7 @@ export function describe({ places, hits, misses, tokens, passes, stall_seconds }
   const all = places.flat();
   if (all.length === 0) return "This model has no experts: all of it is on the GPU.";
   const count = (place: Place) => `${all.filter((p) => p === place).length} ${words[place]}`;
-  const parts = [`Of ${all.length} experts ${count("gpu")}, ${count("disk")}, ${count("network")}.`];
+  const parts = [`Of ${all.length} experts ${count("gpu")}, ${count("ram")}, ${count("disk")}, ${count("network")}.`];
   if (tokens > 0) {
     parts.push(
       `${Math.round((hits / Math.max(1, hits + misses)) * 100)} % of uses found theirs on the GPU;`,

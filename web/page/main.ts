@@ -1,6 +1,6 @@
 /** The page: loads a model, then talks with it. */
 
-import { createEngine, type Engine, isSupported, QuireError } from "../src/index.ts";
+import { createEngine, type Engine, type EngineOptions, isSupported, QuireError } from "../src/index.ts";
 import { Chat, words } from "./chat.ts";
 import { element } from "./dom.ts";
 import { Live } from "./live.ts";
@@ -49,10 +49,12 @@ function nameOf(model: string | File): string {
   }
 }
 
-/** What the page's own address grants the engine, such as `?max_gpu_bytes=2e9`. */
-function budget(query: string): { maxGpuBytes?: number } {
-  const bytes = Number(new URLSearchParams(query).get("max_gpu_bytes"));
-  return bytes > 0 ? { maxGpuBytes: bytes } : {};
+/** What the page's own address grants the engine, such as `?max_gpu_bytes=2e9&max_ram_bytes=1e9`. */
+function budgets(query: string): Pick<EngineOptions, "maxGpuBytes" | "maxRamBytes"> {
+  const asked = new URLSearchParams(query);
+  const bytes = (name: string) => Number(asked.get(name) || NaN);
+  const [gpu, ram] = [bytes("max_gpu_bytes"), bytes("max_ram_bytes")];
+  return { ...(gpu > 0 && { maxGpuBytes: gpu }), ...(ram >= 0 && { maxRamBytes: ram }) };
 }
 
 async function open(model: string | File): Promise<void> {
@@ -70,7 +72,7 @@ async function open(model: string | File): Promise<void> {
   try {
     const loaded = await createEngine({
       model,
-      ...budget(location.search),
+      ...budgets(location.search),
       signal: mine.signal,
       onProgress: (progress) => {
         if (load === mine) loading.show(progress);

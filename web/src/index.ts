@@ -11,6 +11,7 @@ import { absolute, askToPersist } from "./cache.ts";
 import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
 import { Events } from "./events.ts";
+import { defaultRamBytes, type Device } from "./memory.ts";
 import { createStream } from "./stream.ts";
 import { isSupported } from "./support.ts";
 import type {
@@ -42,6 +43,12 @@ export interface EngineOptions {
   contextLength?: number;
   /** GPU memory that may be used, in bytes. */
   maxGpuBytes?: number;
+  /**
+   * Memory beside the GPU's for experts that have no room there, in bytes: they come back from it without disk or network. 0 is none,
+   * and so is less than one expert. By default a quarter of what the device has beyond 4 GiB (1 GiB of 8, 3 of 16), and
+   * none on phones or where the browser does not tell how much there is, as Firefox and Safari do not.
+   */
+  maxRamBytes?: number;
   /** Where what comes over the network is kept for the next visit; by default the place that reads faster here. */
   cache?: CacheHome;
   /**
@@ -103,6 +110,7 @@ export interface Engine extends AsyncDisposable {
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache, token, manifest } = options;
+  const maxRamBytes = options.maxRamBytes ?? defaultRamBytes(navigator as Device);
   const fill = options.fill ?? !savesData();
   const support = await isSupported();
   if (!support.ok) throw new QuireError("no_webgpu", support.reason);
@@ -116,6 +124,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         model: typeof model === "string" ? absolute(model) : model,
         options: {
           fill,
+          maxRamBytes,
           ...(contextLength !== undefined && { contextLength }),
           ...(maxGpuBytes !== undefined && { maxGpuBytes }),
           ...(cache !== undefined && { cache }),

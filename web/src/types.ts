@@ -146,8 +146,12 @@ export interface Stats extends ExpertMap {
   retries: number;
   /** Bytes that were read of what is kept on this machine, or of a file that is here anyway. */
   bytes_disk: number;
-  /** Bytes that host memory still held; the browser's tab holds none. */
+  /** Bytes that were read of what `maxRamBytes` of memory still held. */
   bytes_ram: number;
+  /** Bytes of experts that are held there now. */
+  bytes_held: number;
+  /** Bytes of the engine's own wasm memory, which holds no weights. */
+  bytes_wasm: number;
   /** Bytes of weights that went to the GPU. */
   bytes_gpu: number;
   bytes_header: number;
@@ -180,8 +184,8 @@ export interface Stats extends ExpertMap {
   fill: FillProgress;
 }
 
-/** The nearest place that an expert is in: on the GPU, kept on this machine, or nearer than the server nowhere. */
-export type Place = "gpu" | "disk" | "network";
+/** The nearest place that an expert is in: on the GPU, in memory, kept on this machine, or nearer than the server nowhere. */
+export type Place = "gpu" | "ram" | "disk" | "network";
 
 /** By layer, then by expert; empty where a model has none. */
 export interface ExpertMap {

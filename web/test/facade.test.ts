@@ -67,7 +67,8 @@ test("a model's address is resolved against the page and progress is passed on",
   await new Promise((resolve) => setImmediate(resolve));
   const worker = PlayedWorker.last;
   const call = await worker.next();
-  assert.deepEqual(call, { id: call.id, op: "load", model: "https://page.example/app/m.gguf", options: { fill: true, contextLength: 9 } });
+  const options = { fill: true, contextLength: 9, maxRamBytes: 0 };
+  assert.deepEqual(call, { id: call.id, op: "load", model: "https://page.example/app/m.gguf", options });
   worker.say({ id: call.id, kind: "part", json: '{"phase":"weights","loaded":5,"total":10}' });
   worker.say({ id: call.id, kind: "done", result: '{"name":"m"}' });
   assert.equal((await engine).info.name, "m");
@@ -307,5 +308,27 @@ test("the fill is paused and resumed, and begins paused where the browser saves 
     await new Promise((resolve) => setImmediate(resolve));
     const call = await PlayedWorker.last.next();
     assert.equal(call.op === "load" && call.options.fill, fill);
+  }
+});
+
+test("experts get a part of the device's memory, and none on phones, on small devices, or where it is not told", async () => {
+  const GiB = 2 ** 30;
+  const devices = [
+    [{ deviceMemory: 8 }, GiB],
+    [{ deviceMemory: 32, userAgentData: { mobile: false } }, 7 * GiB],
+    [{ deviceMemory: 8, userAgentData: { mobile: true } }, 0],
+    [{ deviceMemory: 4 }, 0],
+    [{ deviceMemory: 0.5 }, 0],
+    [{}, 0],
+  ] as const;
+  for (const [device, expected] of devices) {
+    const gpu = { requestAdapter: async () => ({}) };
+    Object.defineProperty(globalThis, "navigator", { value: { gpu, ...device }, configurable: true });
+    for (const [options, bytes] of [[{}, expected], [{ maxRamBytes: 5 }, 5], [{ maxRamBytes: 0 }, 0]] as const) {
+      void createEngine({ model: "m.gguf", ...options });
+      await new Promise((resolve) => setImmediate(resolve));
+      const call = await PlayedWorker.last.next();
+      assert.equal(call.op === "load" && call.options.maxRamBytes, bytes, JSON.stringify(device));
+    }
   }
 });

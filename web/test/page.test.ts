@@ -38,10 +38,10 @@ test("the fill tells how far it is, how fast, and how long it will take", () => 
 
 test("the grid is told in words", () => {
   const stats = { hits: 3, misses: 1, tokens: 2, passes: 5, stall_seconds: 0.25 } as Stats;
-  const places: Stats["places"] = [["gpu", "disk", "network"], ["gpu", "gpu", "disk"]];
+  const places: Stats["places"] = [["gpu", "disk", "network"], ["gpu", "gpu", "ram"]];
   assert.equal(
     describe({ ...stats, places }),
-    "Of 6 experts 3 on the GPU, 2 on this disk, 1 still on the network. 75 % of uses found theirs on the GPU; 2.5 passes a token, 0.3 s of waiting.",
+    "Of 6 experts 3 on the GPU, 1 in RAM, 1 on this disk, 1 still on the network. 75 % of uses found theirs on the GPU; 2.5 passes a token, 0.3 s of waiting.",
   );
   assert.match(describe({ ...stats, places: [] }), /no experts/);
 });

@@ -14,6 +14,8 @@ pub struct LoadOptions {
     pub model: Options,
     /// Bytes that all buffers together may have; experts that do not fit are paged. `None` takes all that the GPU gives.
     pub max_gpu_bytes: Option<u64>,
+    /// Bytes of host memory for experts that the GPU has no room for. Less than one expert is none.
+    pub max_ram_bytes: u64,
 }
 
 /// Dense weights that were read, of all that must be.
@@ -56,6 +58,7 @@ impl Model {
                 None
             }
         };
+        let max_ram_bytes = options.max_ram_bytes;
         let unusable: Vec<u32> = tokenizer.unusable().collect();
         let mut engine = plan::place(files, gpu, options, &unusable).await?;
         let total = engine.model().uploads.iter().map(|u| u.bytes).sum();
@@ -72,6 +75,7 @@ impl Model {
             return Err(store::Error::Cancelled { location }.into());
         }
         let monitor = Monitor::new(&engine, files).await?;
+        monitor.hold_in_memory(max_ram_bytes);
         let fill = Fill::new(monitor.clone());
         Ok(Self { engine, tokenizer, dialect, monitor, fill })
     }

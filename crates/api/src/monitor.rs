@@ -14,6 +14,8 @@ use crate::{Error, Files, FillProgress, Stats};
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     Gpu,
+    /// In host memory, where some is given to experts.
+    Ram,
     /// Kept on this machine.
     Disk,
     Network,
@@ -33,7 +35,7 @@ pub struct ExpertMap {
 pub struct TierBytes {
     pub network: u64,
     pub disk: u64,
-    /// Host memory, where some is given to weights.
+    /// Host memory, where some is given to experts.
     pub ram: u64,
     /// Weights, uploaded.
     pub gpu: u64,
@@ -117,7 +119,7 @@ impl Monitor {
 
     pub fn stats(&self) -> Stats {
         let (gpu, traffic, tiers) = (self.0.gpu.counters(), self.library().traffic(), self.tiers());
-        self.experts().with_paging(|paging| Stats::new(paging, &gpu, traffic, tiers, self.fixed()))
+        self.experts().with_paging(|paging| Stats::new(paging, &gpu, traffic, tiers, self.library().bytes_in_memory(), self.fixed()))
     }
 
     pub fn tiers(&self) -> TierBytes {
@@ -140,6 +142,7 @@ impl Monitor {
     fn place(&self, layer: u32, expert: u32) -> Place {
         match self.experts().check(layer, expert) {
             Ok(true) => Place::Gpu,
+            _ if self.is_in_memory(layer, expert) => Place::Ram,
             _ if self.is_here(layer, expert) => Place::Disk,
             _ => Place::Network,
         }
@@ -196,6 +199,19 @@ impl Monitor {
 
     /// Whether an expert can be had without a network.
     pub(crate) fn is_here(&self, layer: u32, expert: u32) -> bool {
-        self.runs(layer, expert).iter().all(|run| self.library().bytes_here(run) == run.range.end - run.range.start)
+        let is_kept = |run: &Run| self.library().bytes_here(run) == run.range.end - run.range.start;
+        self.runs(layer, expert).iter().all(|run| is_kept(run) || self.library().is_in_memory(run))
+    }
+
+    fn is_in_memory(&self, layer: u32, expert: u32) -> bool {
+        self.runs(layer, expert).iter().all(|run| self.library().is_in_memory(run))
+    }
+
+    /// Lets experts stay in host memory too, up to so many bytes: where the GPU has room for all of them, none.
+    pub(crate) fn hold_in_memory(&self, bytes: u64) {
+        let fixed = self.fixed();
+        if fixed.n_slots < self.experts().n_experts() && bytes >= fixed.bytes_per_expert {
+            self.library().hold_in_memory(bytes, self.0.runs.iter().flatten().cloned());
+        }
     }
 }

@@ -15,8 +15,10 @@ pub struct Stats {
     pub retries: u64,
     /// Bytes that were read of what is kept on this machine, or of files that are here anyway.
     pub bytes_disk: u64,
-    /// Bytes that host memory still held.
+    /// Bytes that were read of what host memory still held.
     pub bytes_ram: u64,
+    /// Bytes of experts that host memory holds now.
+    pub bytes_held: u64,
     /// Bytes of weights that went to the GPU.
     pub bytes_gpu: u64,
     pub bytes_header: u64,
@@ -51,12 +53,13 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn new(paging: &Paging, gpu: &Counters, traffic: Traffic, tiers: TierBytes, fixed: &Fixed) -> Self {
+    pub(crate) fn new(paging: &Paging, gpu: &Counters, traffic: Traffic, tiers: TierBytes, bytes_held: u64, fixed: &Fixed) -> Self {
         Self {
             bytes_fetched: if fixed.is_remote { tiers.network } else { tiers.disk },
             retries: traffic.retries,
             bytes_disk: tiers.disk,
             bytes_ram: tiers.ram,
+            bytes_held,
             bytes_gpu: tiers.gpu,
             bytes_header: fixed.header_bytes,
             bytes_dense: paging.dense_bytes,

@@ -70,11 +70,13 @@ pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: O
         bar.set_length(progress.total);
         bar.set_position(progress.loaded);
     };
-    let options = LoadOptions { model: Options { slots: limits.slots, ..options }, max_gpu_bytes: limits.gpu_memory };
+    let options = LoadOptions {
+        model: Options { slots: limits.slots, ..options },
+        max_gpu_bytes: limits.gpu_memory,
+        max_ram_bytes: limits.ram.unwrap_or(0),
+    };
     let loaded = api::Model::load(files, gpu, options, &Cancel::default(), &mut on_progress).await;
     bar.finish_and_clear();
     note_problem(&files.library);
-    // Dense weights are read once: from here on there are experts.
-    files.library.hold_in_memory(limits.ram.unwrap_or(0));
     loaded.with_context(|| model.to_owned())
 }

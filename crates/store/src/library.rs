@@ -10,9 +10,9 @@ use futures_util::{TryStreamExt, pin_mut, stream};
 
 use crate::cache::{Cached, Home};
 use crate::link::{Link, MOST};
-use crate::ram::Ram;
+use crate::ram::{Ram, Room};
 use crate::runs::{Group, group, merge};
-use crate::source::{WINDOW_BYTES, check_range, read_vec};
+use crate::source::{check_range, read_vec};
 use crate::{Error, Http, Manifest, Priority, Retry, Run, Source, Traffic, platform};
 
 /// How often a reader is asked whether to go on while nothing comes.
@@ -185,10 +185,20 @@ impl Library {
         self.cached.iter().flatten().map(|cached| cached.served.get()).sum()
     }
 
-    /// Holds runs that are read from now on in host memory too, at most so many bytes of them, for when they are read again.
-    /// What is read in the background is not held.
-    pub fn hold_in_memory(&self, bytes: u64) {
-        self.ram.set_budget(bytes);
+    /// Holds in host memory too what is read from now on of `runs`, in parts or whole, for when it is read again: at most so many
+    /// bytes at once. What is read in the background is not held. In a browser this memory lies outside wasm's.
+    pub fn hold_in_memory(&self, bytes: u64, runs: impl IntoIterator<Item = Run>) {
+        self.ram.set_budget(bytes, runs);
+    }
+
+    /// Whether host memory holds all of a run.
+    pub fn is_in_memory(&self, run: &Run) -> bool {
+        self.ram.has(run)
+    }
+
+    /// Bytes that host memory holds now.
+    pub fn bytes_in_memory(&self) -> u64 {
+        self.ram.held_bytes()
     }
 
     /// Bytes that were read from host memory, and so from nowhere else.
@@ -312,26 +322,20 @@ impl Library {
         for (i, run) in runs.iter().enumerate() {
             match self.ram.get(run) {
                 None => far.push(i),
-                Some(bytes) if bytes.chunks(WINDOW_BYTES).any(|piece| sink(i, piece).is_break()) => {
+                Some(bytes) if bytes.give(&mut |piece| sink(i, piece)).is_break() => {
                     return Err(Error::Cancelled { location: self.shards[run.shard].location().to_owned() });
                 }
                 Some(_) => {}
             }
         }
         let runs: Vec<Run> = far.iter().map(|&i| runs[i].clone()).collect();
-        let is_held = |run: &Run| priority < Priority::Background && self.ram.takes(run.range.end - run.range.start);
-        let mut copies: Vec<Option<Vec<u8>>> = runs.iter().map(|run| is_held(run).then(Vec::new)).collect();
-        let mut copy = |i: usize, piece: &[u8]| {
-            copies[i].iter_mut().for_each(|copy| copy.extend_from_slice(piece));
+        let room_for = |run| if priority < Priority::Background { self.ram.room_for(run) } else { None };
+        let mut rooms: Vec<Option<Room<'_>>> = runs.iter().map(room_for).collect();
+        let mut hold = |i: usize, piece: &[u8]| {
+            rooms[i].iter_mut().for_each(|room| room.push(piece));
             sink(far[i], piece)
         };
-        self.read_far(&runs, priority, &mut copy).await?;
-        for (run, copy) in runs.into_iter().zip(copies) {
-            if let Some(bytes) = copy {
-                self.ram.put(run, bytes);
-            }
-        }
-        Ok(())
+        self.read_far(&runs, priority, &mut hold).await
     }
 
     /// Reads what host memory does not hold.

@@ -1,12 +1,11 @@
 //! Runs that are held in host memory, between disk or network and those who read them again and again.
-//!
-//! Not for wasm, whose memory never shrinks and is too small for tensors.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::Run;
+use crate::platform::Buffer;
 
 /// Holds at most a budget of bytes; what was not read for the longest time makes room.
 #[derive(Debug, Default)]
@@ -15,29 +14,43 @@ pub(crate) struct Ram(RefCell<State>);
 #[derive(Debug, Default)]
 struct State {
     budget_bytes: u64,
+    /// Ends of the ranges of which runs are held, by shard and start.
+    worth: BTreeMap<(usize, u64), u64>,
+    /// By shard and start.
+    held: HashMap<(usize, u64), Held>,
     held_bytes: u64,
+    /// Of rooms that are being filled.
+    filling_bytes: u64,
     served_bytes: u64,
-    held: HashMap<Run, Held>,
     /// Reads so far, as a clock.
     now: u64,
 }
 
 #[derive(Debug)]
 struct Held {
-    bytes: Rc<Vec<u8>>,
+    bytes: Rc<Buffer>,
     read_at: u64,
 }
 
+/// Room for a run, to be filled from its start to its end. Full, it is held; dropped before, it is given back.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    ram: &'a Ram,
+    at: (usize, u64),
+    buffer: Option<Buffer>,
+    filled: usize,
+}
+
 impl Ram {
-    pub(crate) fn set_budget(&self, bytes: u64) {
+    /// Holds runs that lie inside one of `worth`, at most so many bytes of them.
+    pub(crate) fn set_budget(&self, bytes: u64, worth: impl IntoIterator<Item = Run>) {
         let mut state = self.0.borrow_mut();
         state.budget_bytes = bytes;
+        state.worth = worth.into_iter().map(|run| ((run.shard, run.range.start), run.range.end)).collect();
+        let State { held, worth, .. } = &mut *state;
+        held.retain(|&at, held| is_worth(worth, at, held.bytes.len() as u64));
+        state.held_bytes = state.held.values().map(|held| held.bytes.len() as u64).sum();
         state.make_room(0);
-    }
-
-    /// Whether a run of `bytes` bytes could be held.
-    pub(crate) fn takes(&self, bytes: u64) -> bool {
-        bytes <= self.0.borrow().budget_bytes
     }
 
     /// Bytes that were read from here.
@@ -45,68 +58,204 @@ impl Ram {
         self.0.borrow().served_bytes
     }
 
-    pub(crate) fn get(&self, run: &Run) -> Option<Rc<Vec<u8>>> {
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.0.borrow().held_bytes
+    }
+
+    /// Whether all of a run is held, be it as several.
+    pub(crate) fn has(&self, run: &Run) -> bool {
+        let state = self.0.borrow();
+        let mut at = run.range.start;
+        while at < run.range.end {
+            match state.held.get(&(run.shard, at)) {
+                Some(held) => at += held.bytes.len() as u64,
+                None => return false,
+            }
+        }
+        at == run.range.end
+    }
+
+    pub(crate) fn get(&self, run: &Run) -> Option<Rc<Buffer>> {
         let mut state = self.0.borrow_mut();
         state.now += 1;
         let now = state.now;
-        let held = state.held.get_mut(run)?;
+        let held = state.held.get_mut(&(run.shard, run.range.start))?;
+        if held.bytes.len() as u64 != run.range.end - run.range.start {
+            return None;
+        }
         held.read_at = now;
         let bytes = held.bytes.clone();
         state.served_bytes += bytes.len() as u64;
         Some(bytes)
     }
 
-    /// Holds the bytes of `run`, if they fit into the budget at all.
-    pub(crate) fn put(&self, run: Run, bytes: Vec<u8>) {
+    /// `None` if the run is not to be held or is held already, and where neither the budget nor the machine has so much to give.
+    pub(crate) fn room_for(&self, run: &Run) -> Option<Room<'_>> {
         let mut state = self.0.borrow_mut();
-        let needed = bytes.len() as u64;
-        if needed > state.budget_bytes || state.held.contains_key(&run) {
-            return;
+        let at = (run.shard, run.range.start);
+        let bytes = run.range.end - run.range.start;
+        if bytes == 0 || state.filling_bytes + bytes > state.budget_bytes {
+            return None;
         }
-        state.make_room(needed);
-        state.held_bytes += needed;
-        let read_at = state.now;
-        state.held.insert(run, Held { bytes: Rc::new(bytes), read_at });
+        if !is_worth(&state.worth, at, bytes) || state.held.contains_key(&at) {
+            return None;
+        }
+        let used_before = state.make_room(bytes);
+        let buffer = used_before.or_else(|| Buffer::new(usize::try_from(bytes).ok()?))?;
+        state.filling_bytes += bytes;
+        Some(Room { ram: self, at, buffer: Some(buffer), filled: 0 })
     }
 }
 
 impl State {
-    fn make_room(&mut self, needed: u64) {
-        while self.held_bytes + needed > self.budget_bytes {
-            let oldest = self.held.iter().min_by_key(|(_, held)| held.read_at).map(|(run, _)| run.clone());
-            let Some(held) = oldest.and_then(|run| self.held.remove(&run)) else {
-                return;
-            };
-            self.held_bytes -= held.bytes.len() as u64;
+    /// Lets go what was not read for the longest time until so many bytes have room. Gives a buffer of as many bytes that
+    /// nobody needs any more, if there is one.
+    fn make_room(&mut self, needed: u64) -> Option<Buffer> {
+        let mut spare = None;
+        while self.held_bytes + self.filling_bytes + needed > self.budget_bytes {
+            let oldest = self.held.iter().min_by_key(|(_, held)| held.read_at).map(|(&at, _)| at)?;
+            let bytes = self.held.remove(&oldest)?.bytes;
+            self.held_bytes -= bytes.len() as u64;
+            if bytes.len() as u64 == needed {
+                spare = Rc::try_unwrap(bytes).ok();
+            }
         }
+        spare
+    }
+}
+
+/// Whether a run of so many bytes lies inside a range of which runs are held.
+fn is_worth(worth: &BTreeMap<(usize, u64), u64>, at: (usize, u64), bytes: u64) -> bool {
+    let before = worth.range(..=at).next_back();
+    before.is_some_and(|(&(shard, _), &end)| shard == at.0 && at.1 + bytes <= end)
+}
+
+impl Room<'_> {
+    /// Takes the next bytes of the run.
+    pub(crate) fn push(&mut self, piece: &[u8]) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.write(self.filled, piece);
+            self.filled += piece.len();
+        }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let mut state = self.ram.0.borrow_mut();
+        let Some(buffer) = self.buffer.take() else { return };
+        let bytes = buffer.len() as u64;
+        state.filling_bytes -= bytes;
+        let is_wanted = is_worth(&state.worth, self.at, bytes) && !state.held.contains_key(&self.at);
+        if self.filled < buffer.len() || !is_wanted {
+            return;
+        }
+        state.held_bytes += bytes;
+        let read_at = state.now;
+        state.held.insert(self.at, Held { bytes: Rc::new(buffer), read_at });
+        // The budget may have shrunk meanwhile.
+        state.make_room(0);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
 
     fn run(start: u64) -> Run {
         Run { shard: 0, range: start..start + 10 }
     }
 
+    /// With a budget of so many bytes for runs between 0 and 100.
+    fn ram(budget: u64) -> Ram {
+        let ram = Ram::default();
+        ram.set_budget(budget, [Run { shard: 0, range: 0..100 }]);
+        ram
+    }
+
+    /// Whether there was room.
+    fn put(ram: &Ram, run: &Run, byte: u8) -> bool {
+        let Some(mut room) = ram.room_for(run) else { return false };
+        room.push(&[byte; 4]);
+        room.push(&vec![byte; (run.range.end - run.range.start) as usize - 4]);
+        true
+    }
+
+    fn bytes(ram: &Ram, run: &Run) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let given = ram.get(run)?.give(&mut |piece| {
+            bytes.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        });
+        assert!(given.is_continue());
+        Some(bytes)
+    }
+
+    fn held(ram: &Ram) -> Vec<u64> {
+        (0..100).filter(|&start| ram.has(&run(start))).collect()
+    }
+
     #[test]
     fn what_was_not_read_for_the_longest_time_makes_room() {
-        let ram = Ram::default();
-        ram.put(run(0), vec![0; 10]);
-        assert!(ram.get(&run(0)).is_none() && !ram.takes(1));
-        ram.set_budget(30);
-        for start in [0, 1, 2] {
-            ram.put(run(start), vec![start as u8; 10]);
-            assert!(ram.get(&run(start)).is_some());
+        let ram = ram(30);
+        for start in [0, 10, 20] {
+            assert!(put(&ram, &run(start), start as u8));
+            assert_eq!(bytes(&ram, &run(start)), Some(vec![start as u8; 10]));
         }
-        assert!(ram.get(&run(0)).is_some());
-        ram.put(run(3), vec![3; 10]);
-        let held = |ram: &Ram| [0, 1, 2, 3].map(|start| ram.0.borrow().held.contains_key(&run(start)));
-        assert_eq!(held(&ram), [true, false, true, true]);
-        ram.put(run(4), vec![4; 31]);
-        assert_eq!(held(&ram), [true, false, true, true]);
-        ram.set_budget(10);
-        assert_eq!((ram.0.borrow().held_bytes, ram.served_bytes()), (10, 40));
+        assert!(bytes(&ram, &run(0)).is_some());
+        assert!(put(&ram, &run(30), 30) && !put(&ram, &run(30), 31));
+        assert_eq!(held(&ram), [0, 20, 30]);
+        assert_eq!(bytes(&ram, &run(30)), Some(vec![30; 10]));
+        assert!(!put(&ram, &Run { shard: 0, range: 40..71 }, 40));
+        assert_eq!(held(&ram), [0, 20, 30]);
+        ram.set_budget(10, [Run { shard: 0, range: 0..100 }]);
+        assert_eq!((held(&ram), ram.held_bytes(), ram.served_bytes()), (vec![30], 10, 50));
+    }
+
+    #[test]
+    fn what_is_being_read_counts_and_counts_no_more_when_its_reading_ends() {
+        let ram = ram(20);
+        assert!(put(&ram, &run(0), 1));
+        let rooms = [ram.room_for(&run(10)), ram.room_for(&run(20)), ram.room_for(&run(30))];
+        assert_eq!(rooms.each_ref().map(Option::is_some), [true, true, false]);
+        assert_eq!((held(&ram), ram.held_bytes()), (vec![], 0));
+        for mut room in rooms.into_iter().flatten() {
+            room.push(&[1; 9]);
+        }
+        assert!(put(&ram, &run(40), 4) && put(&ram, &run(50), 5));
+        assert_eq!((held(&ram), ram.held_bytes()), (vec![40, 50], 20));
+    }
+
+    #[test]
+    fn of_two_readings_of_a_run_one_is_held() {
+        let ram = ram(40);
+        let rooms = [ram.room_for(&run(0)), ram.room_for(&run(0))];
+        for mut room in rooms.into_iter().flatten() {
+            room.push(&[7; 10]);
+        }
+        assert_eq!((held(&ram), ram.held_bytes()), (vec![0], 10));
+    }
+
+    #[test]
+    fn only_what_is_worth_it_is_held() {
+        let ram = ram(30);
+        let others = [Run { shard: 1, range: 0..10 }, run(95), Run { shard: 0, range: 0..0 }];
+        assert!(others.iter().all(|run| ram.room_for(run).is_none()));
+        assert!(Ram::default().room_for(&run(0)).is_none());
+        assert!(put(&ram, &run(0), 0) && put(&ram, &run(20), 2));
+        ram.set_budget(30, [Run { shard: 0, range: 15..100 }]);
+        assert_eq!((held(&ram), ram.held_bytes()), (vec![20], 10));
+    }
+
+    #[test]
+    fn a_run_may_be_held_in_parts() {
+        let ram = ram(50);
+        assert!(put(&ram, &run(0), 0) && put(&ram, &run(20), 2));
+        let whole = Run { shard: 0, range: 0..30 };
+        assert!(!ram.has(&whole) && !ram.has(&Run { shard: 0, range: 0..5 }));
+        assert!(put(&ram, &run(10), 1));
+        assert!(ram.has(&whole) && ram.get(&whole).is_none());
     }
 }

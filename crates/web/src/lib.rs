@@ -45,6 +45,8 @@ pub struct Quire {
 struct JsLoadOptions {
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
+    /// Of memory outside wasm's.
+    max_ram_bytes: f64,
     cache: Wanted,
     fill: Option<bool>,
     /// For a gated repository.
@@ -81,6 +83,7 @@ struct JsStats {
     #[serde(flatten)]
     map: ExpertMap,
     fill: FillProgress,
+    bytes_wasm: u64,
 }
 
 #[wasm_bindgen]
@@ -147,10 +150,11 @@ impl Quire {
         work.await.map_err(JsValue::from)
     }
 
-    /// JSON of an `api::Stats`, with an `api::ExpertMap` and an `api::FillProgress`; also while a call works with the model.
+    /// JSON of an `api::Stats`, with an `api::ExpertMap`, an `api::FillProgress` and the size of wasm memory; also while a call works with the model.
     pub fn stats(&self) -> String {
         let Desk { monitor, fill, .. } = &*self.desk;
-        json(&JsStats { stats: monitor.stats(), map: monitor.map(), fill: fill.progress() })
+        let pages = core::arch::wasm32::memory_size(0) as u64;
+        json(&JsStats { stats: monitor.stats(), map: monitor.map(), fill: fill.progress(), bytes_wasm: pages << 16 })
     }
 
     /// Gives the JSON of each `api::LiveEvent` from now on, in place of who got them before.
@@ -230,6 +234,7 @@ impl Quire {
         let options = LoadOptions {
             model: Options { context: wanted.context_length.unwrap_or(default.context.min(trained)), ..default },
             max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
+            max_ram_bytes: wanted.max_ram_bytes as u64,
         };
         let bytes = files.directory.tensors.iter().map(|t| t.bytes).sum();
         let mut on_progress = |Progress { loaded, total }| progress(JsProgress { phase: "weights", loaded, total, model: bytes });

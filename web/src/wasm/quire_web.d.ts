@@ -7,6 +7,8 @@ export interface LoadOptions {
   contextLength?: number;
   /** GPU memory that may be used, in bytes. */
   maxGpuBytes?: number;
+  /** Memory for experts that the GPU has no room for, in bytes; none if nothing is said. */
+  maxRamBytes?: number;
   /** Whether the background fill begins by itself; it does if nothing is said. */
   fill?: boolean;
   /** Where what comes over the network is kept. */

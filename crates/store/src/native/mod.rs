@@ -1,6 +1,7 @@
 //! What stands on an operating system: files, blocking HTTP on threads, time.
 
 mod agent;
+mod buffer;
 mod directory;
 mod file;
 
@@ -15,6 +16,7 @@ use futures_channel::oneshot;
 use crate::{Error, Http, Source};
 
 pub(crate) use agent::{Agent, Answer};
+pub(crate) use buffer::Buffer;
 pub use directory::Directory;
 
 /// Whatever keeps others away while it lives; the thread that writes ends it.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod blob;
+mod buffer;
 mod home;
 
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use crate::{Error, Http, Source};
 
 pub(crate) use agent::{Agent, Answer};
 pub use blob::BlobFile;
+pub(crate) use buffer::Buffer;
 pub use home::{BrowserHome, Measured, Place, Quota, quota};
 
 /// Whatever keeps others away while it lives.
