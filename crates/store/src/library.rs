@@ -213,7 +213,7 @@ impl Library {
     /// network reports, after which all goes on as before.
     pub async fn revalidate(&self) -> Result<(), Error> {
         for cached in self.cached.iter().flatten() {
-            cached.revalidate().await?;
+            cached.revalidate().await.inspect_err(|error| self.doubt(error))?;
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Library {
     /// it fails so.
     pub async fn check_some(&self) -> Result<bool, Error> {
         for cached in self.cached.iter().flatten() {
-            if cached.check_some().await? {
+            if cached.check_some().await.inspect_err(|error| self.doubt(error))? {
                 return Ok(true);
             }
         }
@@ -335,7 +335,14 @@ impl Library {
             rooms[i].iter_mut().for_each(|room| room.push(piece));
             sink(far[i], piece)
         };
-        self.read_far(&runs, priority, &mut hold).await
+        self.read_far(&runs, priority, &mut hold).await.inspect_err(|error| self.doubt(error))
+    }
+
+    /// What host memory holds may be of other files than these, if an error says so.
+    fn doubt(&self, error: &Error) {
+        if matches!(error, Error::Changed { .. } | Error::Unlike { .. }) {
+            self.ram.forget();
+        }
     }
 
     /// Reads what host memory does not hold.

@@ -24,6 +24,8 @@ struct State {
     served_bytes: u64,
     /// Reads so far, as a clock.
     now: u64,
+    /// How often all was forgotten.
+    n_forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,7 @@ pub(crate) struct Room<'a> {
     at: (usize, u64),
     buffer: Option<Buffer>,
     filled: usize,
+    n_forgotten: u64,
 }
 
 impl Ram {
@@ -51,6 +54,14 @@ impl Ram {
         held.retain(|&at, held| is_worth(worth, at, held.bytes.len() as u64));
         state.held_bytes = state.held.values().map(|held| held.bytes.len() as u64).sum();
         state.make_room(0);
+    }
+
+    /// Lets go of everything, also of what is being read: the files turned out to be others.
+    pub(crate) fn forget(&self) {
+        let mut state = self.0.borrow_mut();
+        state.held.clear();
+        state.held_bytes = 0;
+        state.n_forgotten += 1;
     }
 
     /// Bytes that were read from here.
@@ -103,7 +114,7 @@ impl Ram {
         let used_before = state.make_room(bytes);
         let buffer = used_before.or_else(|| Buffer::new(usize::try_from(bytes).ok()?))?;
         state.filling_bytes += bytes;
-        Some(Room { ram: self, at, buffer: Some(buffer), filled: 0 })
+        Some(Room { ram: self, at, buffer: Some(buffer), filled: 0, n_forgotten: state.n_forgotten })
     }
 }
 
@@ -146,8 +157,8 @@ impl Drop for Room<'_> {
         let Some(buffer) = self.buffer.take() else { return };
         let bytes = buffer.len() as u64;
         state.filling_bytes -= bytes;
-        let is_wanted = is_worth(&state.worth, self.at, bytes) && !state.held.contains_key(&self.at);
-        if self.filled < buffer.len() || !is_wanted {
+        let is_good = self.filled == buffer.len() && self.n_forgotten == state.n_forgotten;
+        if !is_good || !is_worth(&state.worth, self.at, bytes) || state.held.contains_key(&self.at) {
             return;
         }
         state.held_bytes += bytes;
@@ -160,6 +171,8 @@ impl Drop for Room<'_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use std::ops::ControlFlow;
 
     use super::*;
@@ -236,6 +249,19 @@ mod tests {
             room.push(&[7; 10]);
         }
         assert_eq!((held(&ram), ram.held_bytes()), (vec![0], 10));
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_read_or_being_read_before_all_was_forgotten() {
+        let ram = ram(40);
+        assert!(put(&ram, &run(0), 1));
+        let mut room = ram.room_for(&run(10)).unwrap();
+        room.push(&[1; 10]);
+        ram.forget();
+        drop(room);
+        assert_eq!((held(&ram), ram.held_bytes()), (vec![], 0));
+        assert!((0..4).all(|i| put(&ram, &run(i * 10), 2)));
+        assert_eq!((held(&ram), ram.held_bytes()), (vec![0, 10, 20, 30], 40));
     }
 
     #[test]
