@@ -58,6 +58,13 @@ class ChromiumTab extends Tab {
   count(role, name) {
     return this.page.getByRole(role, { name, exact: true }).count();
   }
+
+  /** Ends the process that speaks with the GPU, as a crash of its driver does; the browser starts another one. */
+  async crashGpu() {
+    const session = await this.page.context().browser().newBrowserCDPSession();
+    await session.send("Browser.crashGpuProcess");
+    await session.detach();
+  }
 }
 
 class FirefoxTab extends Tab {
@@ -110,8 +117,11 @@ async function openFirefox({ webgpu }) {
   return { tab: new FirefoxTab(await browser.newPage()), close: () => browser.close() };
 }
 
-/** `maxTokens`: of each golden answer, as many as its software adapter makes in reasonable time. */
+/**
+ * What its software adapter does in reasonable time is `maxTokens` of each golden answer, and of nano's prompts those of
+ * `lengths` in more than one precision.
+ */
 export const browsers = {
-  Chromium: { open: openChromium, maxTokens: 5 },
-  Firefox: { open: openFirefox, maxTokens: 24 },
+  Chromium: { open: openChromium, maxTokens: 5, lengths: [1, 40] },
+  Firefox: { open: openFirefox, maxTokens: 24, lengths: [1, 40, 900] },
 };

@@ -1,6 +1,6 @@
 // Runs every suite in every browser against the page at QUIRE_URL: a line for each test, then the counts as JSON.
 // `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
-// folder for pictures of the page.
+// folder for pictures of the page; CDN_URL is where the CDN simulator serves tests/vectors.
 
 import { browsers } from "./browsers.mjs";
 import { suites } from "./suites.mjs";
@@ -13,7 +13,7 @@ if (!url) {
 const only = process.argv[2] ?? "";
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
-for (const [browser, { maxTokens }] of Object.entries(browsers)) {
+for (const [browser, { maxTokens, lengths }] of Object.entries(browsers)) {
   for (const { name: suite, only: where = browser, open = browsers[browser].open, webgpu = true, tests } of suites) {
     if (where !== browser || !`${browser}: ${suite}`.includes(only)) continue;
     const opened = await open({ webgpu, browser }).catch((error) => ({ error }));
@@ -22,7 +22,7 @@ for (const [browser, { maxTokens }] of Object.entries(browsers)) {
       const begin = performance.now();
       try {
         if (opened.error) throw opened.error;
-        const note = await test(opened.tab, { url, browser, maxTokens, screenshots: process.env.SCREENSHOTS });
+        const note = await test(opened.tab, { url, browser, maxTokens, lengths, screenshots: process.env.SCREENSHOTS, cdn: process.env.CDN_URL });
         const seconds = ((performance.now() - begin) / 1000).toFixed(1);
         counts.passed += 1;
         console.log(`ok - ${line} (${[seconds + " s", note].filter(Boolean).join("; ")})`);

@@ -1,6 +1,7 @@
 //! `cargo xtask serve | test | models | package`: each sets up what it needs by itself, and says so.
 
 mod bundle;
+mod cdn;
 mod models;
 mod npm;
 mod package;

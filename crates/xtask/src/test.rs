@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::cdn::Cdn;
 use crate::models::{self, Location};
 use crate::serve::{Server, Site};
 use crate::shell::{has, root, say, target};
@@ -191,6 +192,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
     npm::install(&folder)?;
     let browsers = setup::browsers()?;
     let server = Server::start(site, 0)?;
+    let cdn = Cdn::start()?;
     let screenshots = target().join("screenshots");
     fs::create_dir_all(&screenshots)?;
     say("running the browser tests");
@@ -199,6 +201,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
         .envs(environment.iter().copied())
         .current_dir(&folder)
         .env("QUIRE_URL", server.url())
+        .env("CDN_URL", cdn.url())
         .env("CHROMIUM", browsers.chromium)
         .env("FIREFOX", browsers.firefox)
         .env("SCREENSHOTS", screenshots)

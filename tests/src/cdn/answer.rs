@@ -73,7 +73,7 @@ fn talk(stream: &TcpStream, state: &State, topic: &str, query: &str) -> io::Resu
     let (status, body) = match topic {
         "counts" => (200, state.counts.lock().unwrap().json().to_string()),
         "reset" => {
-            *state.counts.lock().unwrap() = super::Counts::default();
+            state.reset();
             (200, "{}".to_owned())
         }
         "faults" => match query.parse::<Spec>() {

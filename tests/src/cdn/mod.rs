@@ -120,7 +120,7 @@ impl Cdn {
 
     /// Begins to count anew.
     pub fn reset_counts(&self) {
-        *self.state.counts.lock().unwrap() = Counts::default();
+        self.state.reset();
     }
 }
 
@@ -155,6 +155,12 @@ impl State {
             *counts.faults.entry(fault).or_default() += 1;
         }
         (number, fate)
+    }
+
+    /// Begins to count anew; addresses are numbered by requests, so those of before are new ones, too.
+    fn reset(&self) {
+        *self.counts.lock().unwrap() = Counts::default();
+        self.signed.lock().unwrap().clear();
     }
 
     /// Whether an address has answered `most` requests already, or `expires` now; counts this one.
