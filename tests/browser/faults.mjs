@@ -17,7 +17,7 @@ export const tests = {
     const model = { url: `${cdn}nano-moe16/nano-moe16.gguf`, cache: "none" };
     await ask("faults");
     assert.equal(await tab.evaluate(load, model), undefined);
-    const whole = await tab.evaluate(complete, question);
+    const whole = await complete(tab, question);
     const { slots, bytes_per_expert: bytes } = whole.stats;
     const maxGpuBytes = whole.info.gpuBytes - (slots - 5) * 4 * bytes;
     const notes = [];
@@ -25,7 +25,7 @@ export const tests = {
       await ask(`faults?${SPEC},seed=${seed}`);
       await ask("reset");
       assert.equal(await tab.evaluate(load, { ...model, maxGpuBytes }), undefined);
-      const got = await tab.evaluate(complete, question);
+      const got = await complete(tab, question);
       assert.deepEqual([got.ids, got.logprobs], [whole.ids, whole.logprobs], `seed ${seed}`);
       const counts = JSON.parse(await ask("counts"));
       const faults = Object.values(counts.faults).reduce((sum, n) => sum + n, 0);

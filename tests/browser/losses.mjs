@@ -25,7 +25,7 @@ export const tests = {
     assert.equal(await tab.evaluate(load, { bytes }), undefined);
     const prompt = (await numbers("nano-moe16/tokens-40.txt")).slice(0, 7);
     const question = { prompt, maxTokens: MAX_TOKENS };
-    const whole = await tab.evaluate(complete, question);
+    const whole = await complete(tab, question);
     const row = { ids: prompt, positions: [6], kvF16: false };
     const expected = await tab.evaluate(logits, row);
 
@@ -38,7 +38,7 @@ export const tests = {
     assert.equal(said.error, undefined);
     assert.deepEqual(said.ids, whole.ids);
 
-    const next = await tab.evaluate(complete, { prompt, maxTokens: 4 });
+    const next = await complete(tab, { prompt, maxTokens: 4 });
     assert.deepEqual([next.ids, next.logprobs], [whole.ids.slice(0, 4), whole.logprobs.slice(0, 4)]);
     assert.deepEqual(await tab.evaluate(logits, row), expected);
     assert.deepEqual(tab.errors, []);

@@ -11,7 +11,7 @@ import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
 import * as size from "./size.mjs";
 
-/** What a large model says natively; only `cargo xtask test --size` knows. */
+/** What is said natively; only `cargo xtask test --long` knows. */
 const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
 
 export const suites = [
@@ -28,5 +28,10 @@ export const suites = [
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },
   { name: "the cached engine", open: openProfile, tests: cache.withEngine },
-  ...(native ? [{ name: "a model of true widths", only: "Firefox", tests: size.tests(native) }] : []),
+  ...(native
+    ? [
+        { name: "a model of true widths", only: "Firefox", tests: size.tests(native) },
+        { name: "a long answer", tests: engine.longest(native) },
+      ]
+    : []),
 ];

@@ -2,13 +2,13 @@
 
 mod bundle;
 mod cdn;
+mod long;
 mod models;
 mod npm;
 mod package;
 mod serve;
 mod setup;
 mod shell;
-mod size;
 mod test;
 mod wasm;
 
@@ -35,9 +35,9 @@ enum Command {
     },
     /// Run every test: Rust, TypeScript and browsers
     Test {
-        /// Instead of all that, have a model of gpt-oss-20b's widths answer in a browser: 3 GB of disk, half an hour
-        #[arg(long)]
-        size: bool,
+        /// Instead of all that, one that takes too long to be run every time
+        #[arg(long, value_name = "TEST")]
+        long: Option<long::Long>,
     },
     /// List the models by name, or make those that are named
     Models { names: Vec<String> },
@@ -48,8 +48,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Serve { model, port } => serve::run(&model, port).map(|()| true),
-        Command::Test { size: false } => test::run(),
-        Command::Test { size: true } => size::run(),
+        Command::Test { long: None } => test::run(),
+        Command::Test { long: Some(long) } => long::run(long),
         Command::Models { names } => models::run(&names).map(|()| true),
         Command::Package => package::build().map(|_| true),
     };
