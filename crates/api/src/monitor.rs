@@ -210,8 +210,13 @@ impl Monitor {
     /// Lets experts stay in host memory too, up to so many bytes: where the GPU has room for all of them, none.
     pub(crate) fn hold_in_memory(&self, bytes: u64) {
         let fixed = self.fixed();
-        if fixed.n_slots < self.experts().n_experts() && bytes >= fixed.bytes_per_expert {
-            self.library().hold_in_memory(bytes, self.0.runs.iter().flatten().cloned());
+        if fixed.n_slots >= self.experts().n_experts() || bytes < fixed.bytes_per_expert {
+            return;
         }
+        let (experts, n) = (self.experts().clone(), self.experts().n_experts());
+        let all = (0u32..).zip(&self.0.runs);
+        let (owners, runs): (Vec<u32>, Vec<Run>) = all.flat_map(|(i, runs)| runs.iter().map(move |run| (i, run.clone()))).unzip();
+        let is_on_gpu = move |nth: usize| owners.get(nth).is_some_and(|&i| matches!(experts.check(i / n, i % n), Ok(true)));
+        self.library().hold_in_memory(bytes, runs, is_on_gpu);
     }
 }

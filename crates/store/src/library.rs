@@ -187,8 +187,10 @@ impl Library {
 
     /// Holds in host memory too what is read from now on of `runs`, in parts or whole, for when it is read again: at most so many
     /// bytes at once. What is read in the background is not held. In a browser this memory lies outside wasm's.
-    pub fn hold_in_memory(&self, bytes: u64, runs: impl IntoIterator<Item = Run>) {
-        self.ram.set_budget(bytes, runs);
+    ///
+    /// `is_nearer(nth)` says of the nth of `runs` that who reads it has its bytes now: such make room for others sooner.
+    pub fn hold_in_memory(&self, bytes: u64, runs: impl IntoIterator<Item = Run>, is_nearer: impl Fn(usize) -> bool + 'static) {
+        self.ram.set_budget(bytes, runs, Box::new(is_nearer));
     }
 
     /// Whether host memory holds all of a run.

@@ -2,20 +2,29 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
 use std::rc::Rc;
 
 use crate::Run;
 use crate::platform::Buffer;
 
-/// Holds at most a budget of bytes; what was not read for the longest time makes room.
+/// By how much the age of a run counts more while its bytes are nearer too: they are not read again before they leave there,
+/// but then they are wanted here.
+const NEARER: u64 = 3;
+
+/// Says of the nth range of which runs are held whether its bytes are nearer than here.
+pub(crate) type IsNearer = dyn Fn(usize) -> bool;
+
+/// Holds at most a budget of bytes; what was not read for the longest time makes room, and sooner what is nearer too.
 #[derive(Debug, Default)]
 pub(crate) struct Ram(RefCell<State>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     budget_bytes: u64,
-    /// Ends of the ranges of which runs are held, by shard and start.
-    worth: BTreeMap<(usize, u64), u64>,
+    /// Ends of the ranges of which runs are held, and which they are, by shard and start.
+    worth: BTreeMap<(usize, u64), (u64, usize)>,
+    is_nearer: Option<Box<IsNearer>>,
     /// By shard and start.
     held: HashMap<(usize, u64), Held>,
     held_bytes: u64,
@@ -32,6 +41,8 @@ struct State {
 struct Held {
     bytes: Rc<Buffer>,
     read_at: u64,
+    /// Of `worth`.
+    nth: usize,
 }
 
 /// Room for a run, to be filled from its start to its end. Full, it is held; dropped before, it is given back.
@@ -39,24 +50,24 @@ struct Held {
 pub(crate) struct Room<'a> {
     ram: &'a Ram,
     at: (usize, u64),
+    nth: usize,
     buffer: Option<Buffer>,
     filled: usize,
     n_forgotten: u64,
 }
 
 impl Ram {
-    /// Holds runs that lie inside one of `worth`, at most so many bytes of them.
-    pub(crate) fn set_budget(&self, bytes: u64, worth: impl IntoIterator<Item = Run>) {
+    /// Holds runs that lie inside one of `worth`, at most so many bytes of them, in place of what was held.
+    pub(crate) fn set_budget(&self, bytes: u64, worth: impl IntoIterator<Item = Run>, is_nearer: Box<IsNearer>) {
+        self.forget();
         let mut state = self.0.borrow_mut();
         state.budget_bytes = bytes;
-        state.worth = worth.into_iter().map(|run| ((run.shard, run.range.start), run.range.end)).collect();
-        let State { held, worth, .. } = &mut *state;
-        held.retain(|&at, held| is_worth(worth, at, held.bytes.len() as u64));
-        state.held_bytes = state.held.values().map(|held| held.bytes.len() as u64).sum();
-        state.make_room(0);
+        let worth = worth.into_iter().enumerate();
+        state.worth = worth.map(|(nth, run)| ((run.shard, run.range.start), (run.range.end, nth))).collect();
+        state.is_nearer = Some(is_nearer);
     }
 
-    /// Lets go of everything, also of what is being read: the files turned out to be others.
+    /// Lets go of everything, also of what is being read.
     pub(crate) fn forget(&self) {
         let mut state = self.0.borrow_mut();
         state.held.clear();
@@ -108,23 +119,24 @@ impl Ram {
         if bytes == 0 || state.filling_bytes + bytes > state.budget_bytes {
             return None;
         }
-        if !is_worth(&state.worth, at, bytes) || state.held.contains_key(&at) {
+        let nth = state.worth_of(at, bytes)?;
+        if state.held.contains_key(&at) {
             return None;
         }
         let used_before = state.make_room(bytes);
         let buffer = used_before.or_else(|| Buffer::new(usize::try_from(bytes).ok()?))?;
         state.filling_bytes += bytes;
-        Some(Room { ram: self, at, buffer: Some(buffer), filled: 0, n_forgotten: state.n_forgotten })
+        Some(Room { ram: self, at, nth, buffer: Some(buffer), filled: 0, n_forgotten: state.n_forgotten })
     }
 }
 
 impl State {
-    /// Lets go what was not read for the longest time until so many bytes have room. Gives a buffer of as many bytes that
+    /// Lets go what was not read for the longest time, as ages count, until so many bytes have room. Gives a buffer of as many bytes that
     /// nobody needs any more, if there is one.
     fn make_room(&mut self, needed: u64) -> Option<Buffer> {
         let mut spare = None;
         while self.held_bytes + self.filling_bytes + needed > self.budget_bytes {
-            let oldest = self.held.iter().min_by_key(|(_, held)| held.read_at).map(|(&at, _)| at)?;
+            let oldest = self.held.iter().max_by_key(|(_, held)| self.age(held)).map(|(&at, _)| at)?;
             let bytes = self.held.remove(&oldest)?.bytes;
             self.held_bytes -= bytes.len() as u64;
             if bytes.len() as u64 == needed {
@@ -133,12 +145,29 @@ impl State {
         }
         spare
     }
+
+    fn age(&self, held: &Held) -> u64 {
+        let reads = self.now - held.read_at + 1;
+        let is_nearer = self.is_nearer.as_ref().is_some_and(|is_nearer| is_nearer(held.nth));
+        if is_nearer { NEARER * reads } else { reads }
+    }
+
+    /// Which range of which runs are held a run of so many bytes lies in.
+    fn worth_of(&self, at: (usize, u64), bytes: u64) -> Option<usize> {
+        let (&(shard, _), &(end, nth)) = self.worth.range(..=at).next_back()?;
+        (shard == at.0 && at.1 + bytes <= end).then_some(nth)
+    }
 }
 
-/// Whether a run of so many bytes lies inside a range of which runs are held.
-fn is_worth(worth: &BTreeMap<(usize, u64), u64>, at: (usize, u64), bytes: u64) -> bool {
-    let before = worth.range(..=at).next_back();
-    before.is_some_and(|(&(shard, _), &end)| shard == at.0 && at.1 + bytes <= end)
+impl Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { budget_bytes, held_bytes, served_bytes, .. } = self;
+        f.debug_struct("State")
+            .field("budget", budget_bytes)
+            .field("held", held_bytes)
+            .field("served", served_bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Room<'_> {
@@ -158,14 +187,12 @@ impl Drop for Room<'_> {
         let bytes = buffer.len() as u64;
         state.filling_bytes -= bytes;
         let is_good = self.filled == buffer.len() && self.n_forgotten == state.n_forgotten;
-        if !is_good || !is_worth(&state.worth, self.at, bytes) || state.held.contains_key(&self.at) {
+        if !is_good || state.held.contains_key(&self.at) {
             return;
         }
         state.held_bytes += bytes;
-        let read_at = state.now;
-        state.held.insert(self.at, Held { bytes: Rc::new(buffer), read_at });
-        // The budget may have shrunk meanwhile.
-        state.make_room(0);
+        let (read_at, nth) = (state.now, self.nth);
+        state.held.insert(self.at, Held { bytes: Rc::new(buffer), read_at, nth });
     }
 }
 
@@ -181,10 +208,10 @@ mod tests {
         Run { shard: 0, range: start..start + 10 }
     }
 
-    /// With a budget of so many bytes for runs between 0 and 100.
+    /// With a budget of so many bytes for runs between 0 and 50, and between 50 and 100, which are nearer too.
     fn ram(budget: u64) -> Ram {
         let ram = Ram::default();
-        ram.set_budget(budget, [Run { shard: 0, range: 0..100 }]);
+        ram.set_budget(budget, [Run { shard: 0, range: 0..50 }, Run { shard: 0, range: 50..100 }], Box::new(|nth| nth == 1));
         ram
     }
 
@@ -223,8 +250,19 @@ mod tests {
         assert_eq!(bytes(&ram, &run(30)), Some(vec![30; 10]));
         assert!(!put(&ram, &Run { shard: 0, range: 40..71 }, 40));
         assert_eq!(held(&ram), [0, 20, 30]);
-        ram.set_budget(10, [Run { shard: 0, range: 0..100 }]);
-        assert_eq!((held(&ram), ram.held_bytes(), ram.served_bytes()), (vec![30], 10, 50));
+        assert_eq!((ram.held_bytes(), ram.served_bytes()), (30, 50));
+    }
+
+    #[test]
+    fn what_is_nearer_too_makes_room_sooner_though_not_at_once() {
+        for (reads_between, expected) in [(1, [0, 20]), (4, [20, 50])] {
+            let ram = ram(20);
+            assert!(put(&ram, &run(0), 0));
+            (0..reads_between).for_each(|_| assert!(bytes(&ram, &run(90)).is_none()));
+            assert!(put(&ram, &run(50), 5));
+            assert!(put(&ram, &run(20), 2));
+            assert_eq!(held(&ram), expected, "{reads_between} reads between");
+        }
     }
 
     #[test]
@@ -270,9 +308,7 @@ mod tests {
         let others = [Run { shard: 1, range: 0..10 }, run(95), Run { shard: 0, range: 0..0 }];
         assert!(others.iter().all(|run| ram.room_for(run).is_none()));
         assert!(Ram::default().room_for(&run(0)).is_none());
-        assert!(put(&ram, &run(0), 0) && put(&ram, &run(20), 2));
-        ram.set_budget(30, [Run { shard: 0, range: 15..100 }]);
-        assert_eq!((held(&ram), ram.held_bytes()), (vec![20], 10));
+        assert!(put(&ram, &run(40), 4) && ram.room_for(&run(45)).is_none());
     }
 
     #[test]
