@@ -40,9 +40,9 @@ struct Stats {
 /// # Errors
 /// If the model cannot be made or says nothing, if it says something else natively with fewer slots, or no browser can be run.
 pub(crate) fn run(long: Long) -> Result<bool> {
-    let (model, suite, most) = match long {
-        Long::Widths => (wide()?, "a model of true widths", 20),
-        Long::Slots => (models::locate("smollm2-moe")?, "a long answer", 200),
+    let (model, suite, most, fewer): (_, _, _, &[u32]) = match long {
+        Long::Widths => (wide()?, "a model of true widths", 20, &[]),
+        Long::Slots => (models::locate("smollm2-moe")?, "a long answer", 200, &[4, 3]),
     };
     let Location::File(path) = &model else { anyhow::bail!("{model:?} is not a file") };
     let place = path.to_string_lossy();
@@ -53,11 +53,11 @@ pub(crate) fn run(long: Long) -> Result<bool> {
     };
     say("answering natively");
     let whole = answer(&[])?;
-    for slots in ["4", "3"].iter().filter(|_| matches!(long, Long::Slots)) {
-        let Said { ids, stats: Stats { slots: got, misses, passes } } = answer(&["--slots", slots])?;
+    for &slots in fewer {
+        let Said { ids, stats: Stats { slots: got, misses, passes } } = answer(&["--slots", &slots.to_string()])?;
         let n = ids.len();
         ensure!(ids == whole.ids, "with {slots} slots it says {ids:?} instead of {:?}", whole.ids);
-        ensure!(got.to_string() == **slots && misses > 0, "{got} slots and {misses} misses where {slots} slots were asked for");
+        ensure!(got == slots && misses > 0, "{got} slots and {misses} misses where {slots} slots were asked for");
         say(&format!("{n} tokens with {slots} slots: {misses} misses, {:.2} passes a token", passes as f64 / n as f64));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
