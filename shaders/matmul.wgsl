@@ -128,43 +128,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sums = array<Sum, THREAD_ROWS>();
     for (var g = thread % LANES; g < args.n_cols / 32u; g += LANES) {
         let v = columns(first_token, g);
-        sums[0] += dots(row_group(row, g), v);
-        sums[1] += dots(row_group(row + 1u, g), v);
-        sums[2] += dots(row_group(row + 2u, g), v);
-        sums[3] += dots(row_group(row + 3u, g), v);
-        sums[4] += dots(row_group(row + 4u, g), v);
-        sums[5] += dots(row_group(row + 5u, g), v);
-        sums[6] += dots(row_group(row + 6u, g), v);
-        sums[7] += dots(row_group(row + 7u, g), v);
-#ifdef FOUR
-        sums[8] += dots(row_group(row + 8u, g), v);
-        sums[9] += dots(row_group(row + 9u, g), v);
-        sums[10] += dots(row_group(row + 10u, g), v);
-        sums[11] += dots(row_group(row + 11u, g), v);
-        sums[12] += dots(row_group(row + 12u, g), v);
-        sums[13] += dots(row_group(row + 13u, g), v);
-        sums[14] += dots(row_group(row + 14u, g), v);
-        sums[15] += dots(row_group(row + 15u, g), v);
-#endif
+        for (var r = 0u; r < THREAD_ROWS; r++) {
+            sums[r] += dots(row_group(row + r, g), v);
+        }
     }
-    partial[thread] = sums[0];
-    partial[1u * THREADS + thread] = sums[1];
-    partial[2u * THREADS + thread] = sums[2];
-    partial[3u * THREADS + thread] = sums[3];
-    partial[4u * THREADS + thread] = sums[4];
-    partial[5u * THREADS + thread] = sums[5];
-    partial[6u * THREADS + thread] = sums[6];
-    partial[7u * THREADS + thread] = sums[7];
-#ifdef FOUR
-    partial[8u * THREADS + thread] = sums[8];
-    partial[9u * THREADS + thread] = sums[9];
-    partial[10u * THREADS + thread] = sums[10];
-    partial[11u * THREADS + thread] = sums[11];
-    partial[12u * THREADS + thread] = sums[12];
-    partial[13u * THREADS + thread] = sums[13];
-    partial[14u * THREADS + thread] = sums[14];
-    partial[15u * THREADS + thread] = sums[15];
-#endif
+    for (var r = 0u; r < THREAD_ROWS; r++) {
+        partial[r * THREADS + thread] = sums[r];
+    }
     workgroupBarrier();
 
     for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {

@@ -48,54 +48,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
     let n_groups = args.n_cols / 32u;
-    // Groups before each row; past the last row it is the last one's.
-    let last = vec4<u32>(args.n_rows - 1u);
-    let a = min(vec4<u32>(row) + vec4<u32>(0u, 1u, 2u, 3u), last) * n_groups;
-#ifdef FOUR
-    let b = min(vec4<u32>(row) + vec4<u32>(4u, 5u, 6u, 7u), last) * n_groups;
-#endif
-
     var gate = array<Sum, THREAD_ROWS>();
     var up = array<Sum, THREAD_ROWS>();
     for (var g = thread % LANES; g < n_groups; g += LANES) {
         let v = columns(group.y, args.n_used, g);
-        gate[0] += dots(gate_group(slot, args.n_blocks, a[0] + g), v);
-        gate[1] += dots(gate_group(slot, args.n_blocks, a[1] + g), v);
-        gate[2] += dots(gate_group(slot, args.n_blocks, a[2] + g), v);
-        gate[3] += dots(gate_group(slot, args.n_blocks, a[3] + g), v);
-        up[0] += dots(up_group(slot, args.n_blocks, a[0] + g), v);
-        up[1] += dots(up_group(slot, args.n_blocks, a[1] + g), v);
-        up[2] += dots(up_group(slot, args.n_blocks, a[2] + g), v);
-        up[3] += dots(up_group(slot, args.n_blocks, a[3] + g), v);
-#ifdef FOUR
-        gate[4] += dots(gate_group(slot, args.n_blocks, b[0] + g), v);
-        gate[5] += dots(gate_group(slot, args.n_blocks, b[1] + g), v);
-        gate[6] += dots(gate_group(slot, args.n_blocks, b[2] + g), v);
-        gate[7] += dots(gate_group(slot, args.n_blocks, b[3] + g), v);
-        up[4] += dots(up_group(slot, args.n_blocks, b[0] + g), v);
-        up[5] += dots(up_group(slot, args.n_blocks, b[1] + g), v);
-        up[6] += dots(up_group(slot, args.n_blocks, b[2] + g), v);
-        up[7] += dots(up_group(slot, args.n_blocks, b[3] + g), v);
-#endif
+        for (var r = 0u; r < THREAD_ROWS; r++) {
+            // Past the last row it is the last one's.
+            let at = min(row + r, args.n_rows - 1u) * n_groups + g;
+            gate[r] += dots(gate_group(slot, args.n_blocks, at), v);
+            up[r] += dots(up_group(slot, args.n_blocks, at), v);
+        }
     }
-    partial[thread] = gate[0];
-    partial[1u * THREADS + thread] = gate[1];
-    partial[2u * THREADS + thread] = gate[2];
-    partial[3u * THREADS + thread] = gate[3];
-    partial[THREAD_ROWS * THREADS + thread] = up[0];
-    partial[(THREAD_ROWS + 1u) * THREADS + thread] = up[1];
-    partial[(THREAD_ROWS + 2u) * THREADS + thread] = up[2];
-    partial[(THREAD_ROWS + 3u) * THREADS + thread] = up[3];
-#ifdef FOUR
-    partial[4u * THREADS + thread] = gate[4];
-    partial[5u * THREADS + thread] = gate[5];
-    partial[6u * THREADS + thread] = gate[6];
-    partial[7u * THREADS + thread] = gate[7];
-    partial[(THREAD_ROWS + 4u) * THREADS + thread] = up[4];
-    partial[(THREAD_ROWS + 5u) * THREADS + thread] = up[5];
-    partial[(THREAD_ROWS + 6u) * THREADS + thread] = up[6];
-    partial[(THREAD_ROWS + 7u) * THREADS + thread] = up[7];
-#endif
+    for (var r = 0u; r < THREAD_ROWS; r++) {
+        partial[r * THREADS + thread] = gate[r];
+        partial[(THREAD_ROWS + r) * THREADS + thread] = up[r];
+    }
     workgroupBarrier();
 
     for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
