@@ -1,6 +1,7 @@
 // Runs every suite in every browser against the page at QUIRE_URL: a line for each test, then the counts as JSON.
 // `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
-// folder for pictures of the page; CDN_URL is where the CDN simulator serves tests/vectors.
+// folder for pictures of the page; CDN_URL is where the CDN simulator serves tests/vectors, and PACKAGED
+// the folder of pages that `cargo xtask test` builds from the npm package.
 
 import { browsers } from "./browsers.mjs";
 import { suites } from "./suites.mjs";
@@ -22,7 +23,7 @@ for (const [browser, { maxTokens, lengths }] of Object.entries(browsers)) {
       const begin = performance.now();
       try {
         if (opened.error) throw opened.error;
-        const note = await test(opened.tab, { url, browser, maxTokens, lengths, screenshots: process.env.SCREENSHOTS, cdn: process.env.CDN_URL });
+        const note = await test(opened.tab, { url, browser, maxTokens, lengths, screenshots: process.env.SCREENSHOTS, cdn: process.env.CDN_URL, packaged: process.env.PACKAGED });
         const seconds = ((performance.now() - begin) / 1000).toFixed(1);
         counts.passed += 1;
         console.log(`ok - ${line} (${[seconds + " s", note].filter(Boolean).join("; ")})`);

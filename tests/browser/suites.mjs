@@ -6,6 +6,7 @@ import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
 import * as losses from "./losses.mjs";
+import * as packaged from "./packaged.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
@@ -24,6 +25,7 @@ export const suites = [
   { name: "the engine at length", only: "Firefox", tests: engine.longer },
   { name: "the engine over a bad line", only: "Firefox", tests: faults.tests },
   { name: "the engine on a GPU that is lost", only: "Chromium", tests: losses.tests }, // Firefox has no command to lose it
+  { name: "the package", tests: packaged.tests },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

@@ -2,6 +2,7 @@
 
 import { Client } from "./client.ts";
 import type { Calls, Op } from "./messages.ts";
+import { startWorker } from "./start.ts";
 import type { CachedFile, CacheEstimate, CacheHome, CacheOptions, Manifest, Verified } from "./types.ts";
 
 /** A URL may be that of any shard of a set; but for `export` and `import`, all of them are meant. */
@@ -35,6 +36,7 @@ export interface Cache {
   estimate(): Promise<CacheEstimate>;
 }
 
+/** What is kept on this machine, of all models that this page's origin has opened or added. Calls reject with a {@link QuireError}. */
 export const cache: Cache = {
   list,
   size: async () => (await list()).reduce((sum, file) => sum + file.kept, 0),
@@ -64,7 +66,7 @@ const EXPORT_BYTES = 4 << 20;
 
 async function exportFile(url: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   // A worker of its own: it holds one file open.
-  const client = startWorker();
+  const client = new Client(startWorker());
   const end = <E>(error: E): never => {
     client.terminate();
     throw error;
@@ -94,16 +96,12 @@ const IDLE_MS = 5000;
 
 let worker: { client: Client; calls: number; idle?: ReturnType<typeof setTimeout> } | undefined;
 
-function startWorker(): Client {
-  return new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }));
-}
-
 async function call<K extends Op>(
   op: K,
   args: Calls[K]["args"],
   { onProgress, signal }: CacheOptions = {},
 ): Promise<Calls[K]["result"]> {
-  const used = (worker ??= { client: startWorker(), calls: 0 });
+  const used = (worker ??= { client: new Client(startWorker()), calls: 0 });
   clearTimeout(used.idle);
   used.calls += 1;
   const retire = () => {

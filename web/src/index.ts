@@ -12,6 +12,7 @@ import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
 import { Events } from "./events.ts";
 import { defaultRamBytes, type Device } from "./memory.ts";
+import { startWorker } from "./start.ts";
 import { createStream } from "./stream.ts";
 import { isSupported } from "./support.ts";
 import type {
@@ -33,9 +34,11 @@ export { QuireError, type ErrorCode } from "./errors.ts";
 export { isSupported, type Support } from "./support.ts";
 export type * from "./types.ts";
 
+/** What {@link createEngine} is told. Only `model` must be said. */
 export interface EngineOptions {
   /** URL of a GGUF file (the first of its shards, if it has several), or a file that the user chose. */
   model: string | File;
+  /** Told how far loading is, several times a second. */
   onProgress?: (progress: Progress) => void;
   /** Aborts loading. */
   signal?: AbortSignal;
@@ -66,30 +69,56 @@ export interface EngineOptions {
    * what its manifest says (`integrity`).
    */
   onWarning?: (warning: QuireError) => void;
+  /**
+   * A worker that runs `quire/worker`, started by you, for bundlers that do not find the package's own; the engine ends it. By default
+   * the package starts one from beside itself.
+   */
+  worker?: Worker;
 }
 
+/** What may be said of one call beside its request. */
 export interface CallOptions {
+  /** Stops the answer; the call, or the loop over its stream, then rejects with a `DOMException` named `AbortError`. */
   signal?: AbortSignal;
 }
 
+/**
+ * OpenAI's chat completions. Calls reject with a {@link QuireError}: `invalid_request` for what cannot be asked,
+ * `context_length` for a conversation that does not fit, `busy` while another answer is made.
+ */
 export interface Completions {
   /** Streams chunks. Leaving the loop early stops the answer. */
   create(body: ChatRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
+  /** Resolves to the whole answer. */
   create(body: ChatRequest & { stream?: false }, options?: CallOptions): Promise<ChatCompletion>;
+  /** Either, where only running tells. */
+  create(body: ChatRequest, options?: CallOptions): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>>;
 }
 
-/** Raw text, no chat format around it. */
+/** OpenAI's text completions: raw text, no chat format around it. Calls reject as those of {@link Completions} do. */
 export interface TextCompletions {
   /** Streams parts. Leaving the loop early stops the answer. */
   create(body: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<TextCompletion>>;
+  /** Resolves to the whole text. */
   create(body: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<TextCompletion>;
+  /** Either, where only running tells. */
+  create(body: CompletionRequest, options?: CallOptions): Promise<TextCompletion | AsyncIterable<TextCompletion>>;
 }
 
+/** One model, loaded. It answers one request at a time. `await using` unloads it at the end of the block. */
 export interface Engine extends AsyncDisposable {
+  /** `engine.chat.completions.create({ messages })` */
   readonly chat: { readonly completions: Completions };
+  /** `engine.completions.create({ prompt })` */
   readonly completions: TextCompletions;
+  /** What was loaded, and onto what. */
   readonly info: EngineInfo;
-  /** Also while an answer is made. */
+  /**
+   * Token ids, `[n]`: of a text, in which control tokens that are spelled stay text; or of all that a chat request puts before the
+   * answer, so that `ids.length` are its `prompt_tokens`. Also while an answer is made.
+   */
+  tokenize(input: string | Pick<ChatRequest, "messages" | "tools" | "reasoning_effort">): Promise<Uint32Array>;
+  /** What the model has cost so far. Also while an answer is made. */
   stats(): Promise<Stats>;
   /** Calls `listener` with everything that happens from now on, some 50 ms after it; returns how to stop that. */
   on<K extends keyof EngineEvents>(name: K, listener: (event: EngineEvents[K]) => void): () => void;
@@ -104,17 +133,22 @@ export interface Engine extends AsyncDisposable {
 }
 
 /**
- * Loads a model into a worker of its own.
+ * Loads a model into a worker of its own: what every token needs; experts come when they are asked for.
  *
- * Rejects with a {@link QuireError}, or with an `AbortError` if `signal` fires.
+ * Rejects with a `DOMException` named `AbortError` if `signal` fires, else with a {@link QuireError}: `no_webgpu` where there is no GPU
+ * to run on, `network` if the model cannot be fetched, `format` or `unsupported` if it is none that can be run, `out_of_memory` if it
+ * does not fit.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, cache, token, manifest } = options;
   const maxRamBytes = options.maxRamBytes ?? defaultRamBytes(navigator as Device);
   const fill = options.fill ?? !savesData();
   const support = await isSupported();
-  if (!support.ok) throw new QuireError("no_webgpu", support.reason);
-  const client = new Client(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }), onWarning);
+  if (!support.ok) {
+    options.worker?.terminate();
+    throw new QuireError("no_webgpu", support.reason);
+  }
+  const client = new Client(options.worker ?? startWorker(), onWarning);
   if (typeof model === "string" && cache !== "none") askToPersist();
   try {
     const info = await client.call(
@@ -177,6 +211,10 @@ class WorkerEngine implements Engine {
       return createStream<Part>((onPart, stop) => this.#client.call(op, { request }, onPart, stop), signal);
     }
     return JSON.parse(await this.#client.call(op, { request }, undefined, signal)) as Whole;
+  }
+
+  tokenize(input: string | Pick<ChatRequest, "messages">): Promise<Uint32Array> {
+    return this.#client.call("tokenize", typeof input === "string" ? { text: input } : { request: JSON.stringify(input) });
   }
 
   async stats(): Promise<Stats> {

@@ -10,6 +10,8 @@ export interface Calls {
   chat: { args: { request: string }; result: string };
   complete: { args: { request: string }; result: string };
   logits: { args: { ids: Uint32Array; kvF16: boolean }; result: Float32Array };
+  /** `request` is a chat's JSON. */
+  tokenize: { args: { text: string } | { request: string }; result: Uint32Array };
   stats: { args: object; result: string };
   /** Gives JSON of `EngineEvents` in bunches until it is aborted. */
   listen: { args: object; result: undefined };

@@ -1,8 +1,9 @@
 /** Whether this browser can run the engine, and in words why not. */
 
+/** `reason` says in words what is missing, and what may help. */
 export type Support = { ok: true } | { ok: false; reason: string };
 
-/** Asks for an adapter; downloads nothing. */
+/** Whether an engine can run here. Asks for an adapter; downloads nothing, and never rejects. */
 export async function isSupported(): Promise<Support> {
   if (!globalThis.isSecureContext) {
     return { ok: false, reason: "WebGPU needs a secure page: open it over https or from localhost." };

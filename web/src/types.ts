@@ -1,23 +1,47 @@
 /** The part of OpenAI's chat API that Quire speaks, and what it says of itself. */
 
+/** Who speaks. `developer` is the newer word for `system`; `tool` answers a call. */
 export type Role = "system" | "developer" | "user" | "assistant" | "tool";
 
+/** A function that the model asks to be called. */
 export interface ToolCall {
+  /** What the answer to it, a message of role `tool`, gives as `tool_call_id`. */
   id: string;
   type: "function";
+  /** `arguments` is JSON, as the model wrote it. */
   function: { name: string; arguments: string };
 }
 
+/** A part of a message's content; parts are joined. */
+export interface TextPart {
+  type: "text";
+  text: string;
+}
+
+/** One turn of a conversation. */
 export interface Message {
   role: Role;
-  content: string | null;
+  content?: string | TextPart[] | null;
   /** The model's reasoning before its answer. */
   reasoning?: string;
   name?: string;
+  /** Of the assistant: what it asked to be called. */
   tool_calls?: ToolCall[];
+  /** Of a tool: which call this answers. */
   tool_call_id?: string;
 }
 
+/** The model's turn. */
+export interface Answer {
+  role: "assistant";
+  /** `null` if it only called tools. */
+  content: string | null;
+  /** The model's reasoning before its answer. */
+  reasoning?: string;
+  tool_calls?: ToolCall[];
+}
+
+/** A function that the model may ask for; `parameters` is a JSON schema. */
 export interface Tool {
   type: "function";
   function: { name: string; description?: string; parameters?: object };
@@ -25,80 +49,141 @@ export interface Tool {
 
 /** What every request may say of sampling and length. */
 interface Sampling {
+  /** Not read: an engine has one model. */
   model?: string;
   stream?: boolean;
-  stream_options?: { include_usage?: boolean };
-  max_tokens?: number;
-  max_completion_tokens?: number;
-  temperature?: number;
-  top_p?: number;
-  top_k?: number;
-  min_p?: number;
-  seed?: number;
-  stop?: string | string[];
-  frequency_penalty?: number;
-  presence_penalty?: number;
-  repetition_penalty?: number;
-  logit_bias?: Record<string, number>;
+  /** Whether a last chunk without choices tells the usage. */
+  stream_options?: { include_usage?: boolean } | null;
+  /** The older word for `max_completion_tokens`. */
+  max_tokens?: number | null;
+  /** Tokens of each answer at most, its reasoning included; by default a chat takes what the context has room for, and a text 16. */
+  max_completion_tokens?: number | null;
+  /** 0 takes the likeliest token each time; by default 1. */
+  temperature?: number | null;
+  /** Only the likeliest tokens that together are as probable as this; by default 1, all of them. */
+  top_p?: number | null;
+  /** Only so many of the likeliest tokens; by default 0, all of them. An addition to OpenAI's fields, as `min_p` is. */
+  top_k?: number | null;
+  /** Only tokens at least so probable, as a part of the likeliest's probability; by default 0. */
+  min_p?: number | null;
+  /** The same seed and request give the same answer. */
+  seed?: number | null;
+  /** Where an answer ends; the text itself is left out. */
+  stop?: string | string[] | null;
+  /** Taken off a token's score for each time it was said; by default 0. */
+  frequency_penalty?: number | null;
+  /** Taken off a token's score if it was said; by default 0. */
+  presence_penalty?: number | null;
+  /** Divides the scores of tokens that were said; by default 1. An addition to OpenAI's fields. */
+  repetition_penalty?: number | null;
+  /** Token id to what is added to its score. */
+  logit_bias?: Record<string, number> | null;
   /** How many answers; 1 where it is absent. */
-  n?: number;
+  n?: number | null;
 }
 
+/** What {@link Completions.create} takes, as OpenAI has it. */
 export interface ChatRequest extends Sampling {
   messages: Message[];
-  logprobs?: boolean;
-  top_logprobs?: number;
+  /** Whether each token of the content comes with its log probability. */
+  logprobs?: boolean | null;
+  /** Likeliest tokens to report beside each one, 0 to 20. */
+  top_logprobs?: number | null;
+  /** How long the model thinks first, if it is one that does; by default `medium`. */
   reasoning_effort?: "low" | "medium" | "high";
   tools?: Tool[];
 }
 
+/** Why an answer ended: by itself or at `stop`, for want of room, or with calls. */
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
 
+/** Tokens of a request and all its answers. */
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
+  /** `cached_tokens` of the prompt were kept from the turn before. */
+  prompt_tokens_details: { cached_tokens: number };
 }
 
+/** How fast it went; an addition to OpenAI's fields. */
+export interface Timings {
+  /** Seconds until the first token. */
+  prefill_seconds: number;
+  /** Tokens a second of the prompt, without those kept. */
+  prefill_tps: number;
+  /** Tokens a second after the first. */
+  decode_tps: number;
+}
+
+/** A token and how probable it was. */
+export interface TokenLogprob {
+  /** Its text; where it is a part of a character, U+FFFD. */
+  token: string;
+  /** Natural logarithm. */
+  logprob: number;
+  /** UTF-8 */
+  bytes: number[];
+}
+
+/** Of each token of the content; `top_logprobs` are the likeliest, as many as were asked for. */
+export interface Logprobs {
+  content: (TokenLogprob & { top_logprobs: TokenLogprob[] })[];
+}
+
+/** A part of an answer. Of `n` answers one comes after the other. */
 export interface ChatCompletionChunk {
   id: string;
   object: "chat.completion.chunk";
+  /** Seconds since 1970. */
   created: number;
+  /** As its file calls it. */
   model: string;
   choices: {
     index: number;
+    /** What is new of the message. */
     delta: {
-      role?: Role;
-      content?: string | null;
-      reasoning?: string | null;
-      tool_calls?: (Partial<ToolCall> & { index: number })[];
+      role?: "assistant";
+      content?: string;
+      reasoning?: string;
+      /** The first part of a call has its `id` and name; `arguments` are to be joined, by `index`. */
+      tool_calls?: { index: number; id?: string; type?: "function"; function: { name?: string; arguments: string } }[];
     };
+    logprobs?: Logprobs;
     finish_reason: FinishReason | null;
   }[];
-  usage?: Usage | null;
+  usage?: Usage;
+  timings?: Timings;
 }
 
+/** A whole answer, or all `n`. */
 export interface ChatCompletion {
   id: string;
   object: "chat.completion";
+  /** Seconds since 1970. */
   created: number;
+  /** As its file calls it. */
   model: string;
-  choices: { index: number; message: Message; finish_reason: FinishReason }[];
-  usage?: Usage;
+  choices: { index: number; message: Answer; logprobs: Logprobs | null; finish_reason: FinishReason }[];
+  usage: Usage;
+  timings: Timings;
 }
 
+/** What {@link TextCompletions.create} takes, as OpenAI has it. */
 export interface CompletionRequest extends Sampling {
   /** Text, or token ids that are fed as they are. */
   prompt: string | number[];
-  /** Alternatives to report for each token, 0 to 20. */
-  logprobs?: number;
+  /** Likeliest tokens to report beside each one, 0 to 20. */
+  logprobs?: number | null;
 }
 
 /** A whole completion, or a part of one as it streams. */
 export interface TextCompletion {
   id: string;
   object: "text_completion";
+  /** Seconds since 1970. */
   created: number;
+  /** As its file calls it. */
   model: string;
   choices: {
     index: number;
@@ -112,25 +197,31 @@ export interface TextCompletion {
     } | null;
     finish_reason: FinishReason | null;
   }[];
-  usage?: Usage | null;
+  usage?: Usage;
+  timings?: Timings;
 }
 
 /** How far loading is, in bytes: of what an answer needs in any case. Experts come when they are asked for. */
 export interface Progress {
-  phase: string;
+  phase: "header" | "weights";
   loaded: number;
+  /** 0 while it is not known. */
   total: number;
   /** All of the model; 0 while it is not known. */
   model: number;
 }
 
+/** A model that was loaded, and what it runs on. */
 export interface EngineInfo {
+  /** As its file calls it. */
   name: string;
+  /** As GGUF has it: `gpt-oss`, `llama`. */
   architecture: string;
+  /** The GPU in words, as far as the browser tells. */
   adapter: string;
   /** Tokens. */
   contextLength: number;
-  /** Size of the model. */
+  /** Size of the model, in bytes. */
   bytes: number;
   /** GPU memory in use, in bytes. */
   gpuBytes: number;
@@ -285,7 +376,10 @@ export interface CacheEstimate {
   rates: { indexeddb: number | null; opfs: number | null };
 }
 
+/** What may be said of a call that takes its time. */
 export interface CacheOptions {
+  /** Bytes. */
   onProgress?: (progress: { loaded: number; total: number }) => void;
+  /** Stops it; the call then rejects with a `DOMException` named `AbortError`. */
   signal?: AbortSignal;
 }

@@ -55,6 +55,8 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       return await answer(() => loaded()[call.op](call.request, part, signal), signal);
     case "logits":
       return await loaded().logits(call.ids, call.kvF16);
+    case "tokenize":
+      return "text" in call ? loaded().tokenize(call.text) : loaded().tokenizeChat(call.request);
     case "stats":
       return loaded().stats();
     case "listen":

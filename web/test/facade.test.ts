@@ -178,6 +178,30 @@ test("a signal that was aborted before sends nothing", async () => {
   assert.deepEqual(worker.sent, []);
 });
 
+test("a text or a chat is made into tokens", async () => {
+  const { engine, worker } = await loaded();
+  for (const [input, args] of [
+    ["hello", { text: "hello" }],
+    [{ messages }, { request: JSON.stringify({ messages }) }],
+  ] as const) {
+    const ids = engine.tokenize(typeof input === "string" ? input : { messages: [...input.messages] });
+    const { id, ...call } = await worker.next();
+    assert.deepEqual(call, { op: "tokenize", ...args });
+    worker.say({ id, kind: "done", result: Uint32Array.of(7, 8) });
+    assert.deepEqual(await ids, Uint32Array.of(7, 8));
+  }
+});
+
+test("a worker that was started by somebody else is taken, and ends with the engine", async () => {
+  const worker = new PlayedWorker();
+  const loading = createEngine({ model: "m.gguf", worker: worker as unknown as Worker });
+  const { id } = await worker.next();
+  worker.say({ id, kind: "done", result: "{}" });
+  await (await loading).unload();
+  assert.equal(PlayedWorker.last, worker);
+  assert.ok(worker.isTerminated);
+});
+
 test("two calls under way do not mix", async () => {
   const { engine, worker } = await loaded();
   const first = engine.chat.completions.create({ messages });

@@ -16,7 +16,7 @@ impl Model {
     /// [`Error::Cancelled`] after `cancel`; a request that the model's format or context cannot take; what
     /// the GPU reports.
     pub async fn chat(&mut self, request: &Request, cancel: &Cancel, on_chunk: &mut dyn FnMut(Chunk)) -> Result<Completion, Error> {
-        let prompt = self.dialect.as_ref().ok_or(Error::NoDialect)?.render(&request.chat)?.encode(&self.tokenizer);
+        let prompt = self.dialect.as_ref().ok_or(Error::NoDialect)?.render(&request.chat)?.encode(&*self.tokenizer);
         let blank = Chunk {
             id: format!("chatcmpl-{:x}{:08x}", now(), entropy()),
             object: "chat.completion.chunk",

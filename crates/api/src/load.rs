@@ -1,5 +1,7 @@
 //! From files to a model that answers.
 
+use std::rc::Rc;
+
 use engine::{Cancel, Engine, Gpu};
 use futures_util::future::join;
 use gguf::Directory;
@@ -31,9 +33,9 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Model {
     pub engine: Engine,
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Rc<Tokenizer>,
     /// `None` if the file does not say how to chat.
-    pub dialect: Option<Dialect>,
+    pub dialect: Option<Rc<Dialect>>,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
 }
@@ -50,9 +52,9 @@ impl Model {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
-        let tokenizer = tokenizer(&files.directory)?;
+        let tokenizer = Rc::new(tokenizer(&files.directory)?);
         let dialect = match Dialect::new(&files.directory, &tokenizer) {
-            Ok(dialect) => Some(dialect),
+            Ok(dialect) => Some(Rc::new(dialect)),
             Err(error) => {
                 log::warn!("{error}");
                 None

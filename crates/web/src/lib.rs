@@ -12,7 +12,7 @@ mod kept;
 use std::rc::Rc;
 
 use abort::Abort;
-use api::{CompletionRequest, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
+use api::{CompletionRequest, Dialect, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
 use desk::Desk;
 use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
@@ -37,6 +37,8 @@ pub fn start() {
 pub struct Quire {
     files: Files,
     desk: Rc<Desk>,
+    tokenizer: Rc<text::Tokenizer>,
+    dialect: Option<Rc<Dialect>>,
     info: String,
 }
 
@@ -128,6 +130,21 @@ impl Quire {
             self.desk.lend(async |model| Ok(json(&model.complete(&request, abort.cancel(), &mut say).await?))).await
         };
         work.await.map_err(JsValue::from)
+    }
+
+    /// Ids of a text, in which control tokens that are spelled stay text; also while a call works with the model.
+    pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        self.tokenizer.encode(text)
+    }
+
+    /// Ids of the prompt that an OpenAI chat request makes; also while a call works with the model.
+    #[wasm_bindgen(js_name = tokenizeChat)]
+    pub fn tokenize_chat(&self, request: &str) -> Result<Vec<u32>, JsValue> {
+        let ids = || {
+            let dialect = self.dialect.as_ref().ok_or(api::Error::NoDialect)?;
+            Ok::<_, api::Error>(dialect.render(&Request::from_json(request)?.chat)?.encode(&*self.tokenizer))
+        };
+        ids().map_err(|error| Failure::from(error).into())
     }
 
     /// Logits after each of `ids`, `[ids.length, n_vocab]`, over a KV cache of f16 or f32: for tests, with a copy
@@ -255,8 +272,9 @@ impl Quire {
         if wanted.fill == Some(false) {
             model.fill().pause();
         }
+        let (tokenizer, dialect) = (model.tokenizer.clone(), model.dialect.clone());
         let desk = Desk::open(model, files.library.clone(), home, warnings);
-        Ok(Self { files, desk, info })
+        Ok(Self { files, desk, tokenizer, dialect, info })
     }
 }
 

@@ -11,6 +11,8 @@ use crate::{bundle, npm};
 
 /// The npm package may weigh this much packed, in bytes.
 const MAX_TARBALL: u64 = 1_500_000;
+/// And what a page loads of it before it starts a worker, not compressed.
+const MAX_SCRIPT: u64 = 16_000;
 
 /// What `web/package.json` exports, from the built page to `web/dist`.
 const PARTS: [&str; 6] = ["index.js", "index.js.map", "worker.js", "worker.js.map", "wasm/quire_web.js", "wasm/quire_web_bg.wasm"];
@@ -37,10 +39,17 @@ pub(crate) fn build() -> Result<PathBuf> {
     run(Command::new(web.join("node_modules/.bin/tsc")).args(["-p", "tsconfig.package.json"]).current_dir(&web))?;
     let name = read(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(&out).current_dir(&web))?;
     let tarball = out.join(name);
-    let bytes = fs::metadata(&tarball)?.len();
-    ensure!(bytes <= MAX_TARBALL, "{} has {bytes} bytes, at most {MAX_TARBALL} are allowed", tarball.display());
+    let bytes = within(&tarball, MAX_TARBALL)?;
+    within(&dist.join("index.js"), MAX_SCRIPT)?;
     say(&format!("{}: {bytes} bytes; the site is in {}", tarball.display(), out.join("site").display()));
     Ok(tarball)
+}
+
+/// The size of a file, unless it is more than `most` bytes.
+fn within(file: &Path, most: u64) -> Result<u64> {
+    let bytes = fs::metadata(file)?.len();
+    ensure!(bytes <= most, "{} has {bytes} bytes, at most {most} are allowed", file.display());
+    Ok(bytes)
 }
 
 /// The files of the site: all that is built but notes for tools.
@@ -69,17 +78,32 @@ fn copy(from: &Path, to: &Path, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Installs the package into a project of its own, as someone who uses it would: types check, every export is there.
+/// Where [`check`] leaves the pages that it builds with the package.
+pub(crate) fn apps() -> PathBuf {
+    target().join("package/apps")
+}
+
+/// Looks the package over, and installs it into a project of its own, as someone who uses it would: types check, every export is
+/// there, and bundlers make pages of it, which the browser tests open.
 ///
 /// # Errors
 /// If any of that fails.
 pub(crate) fn check() -> Result<()> {
     let tarball = build()?;
-    let user = target().join("package/user");
-    fs::create_dir_all(&user)?;
-    fs::write(user.join("package.json"), r#"{ "private": true, "type": "module" }"#)?;
-    fs::write(user.join("use.ts"), include_str!("../../../web/test/package/use.ts"))?;
+    let tools = root().join("web/node_modules/.bin");
+    run(Command::new(tools.join("publint")).args(["run", "--strict"]).arg(&tarball))?;
+    run(Command::new(tools.join("attw")).args(["--profile", "esm-only", "--format", "ascii", "--no-emoji"]).arg(&tarball))?;
+
+    let source = root().join("web/test/package");
+    let user = target().join("package-user");
+    copy(
+        &source,
+        &user,
+        &["package.json", "package-lock.json", "use.ts", "build.mjs", "app/index.html", "app/main.js"].map(PathBuf::from),
+    )?;
+    npm::install(&user)?;
     npm::add(&user, &tarball)?;
+    run(Command::new("node").arg("build.mjs").arg(apps()).current_dir(&user))?;
     let script = "import { accessSync } from 'node:fs'; import { fileURLToPath } from 'node:url'; \
                   for (const name of process.argv.slice(1)) accessSync(fileURLToPath(import.meta.resolve(name)));";
     run(Command::new("node")

@@ -205,6 +205,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
         .env("CHROMIUM", browsers.chromium)
         .env("FIREFOX", browsers.firefox)
         .env("SCREENSHOTS", screenshots)
+        .env("PACKAGED", package::apps())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run node")?;

@@ -35,6 +35,10 @@ export class Quire {
   chat(request: string, onChunk: (chunk: string) => void, signal?: AbortSignal): Promise<string>;
   /** The same for an OpenAI completion request: raw text, no chat format around it. */
   complete(request: string, onPart: (part: string) => void, signal?: AbortSignal): Promise<string>;
+  /** Ids of a text, in which control tokens that are spelled stay text. */
+  tokenize(text: string): Uint32Array;
+  /** Ids of the prompt that the JSON of an OpenAI chat request makes. */
+  tokenizeChat(request: string): Uint32Array;
   /** Logits at every position, row by row, `[ids.length, vocabulary]`. */
   logits(ids: Uint32Array, kvF16: boolean): Promise<Float32Array>;
   /** JSON of a `Stats`. */

@@ -10,7 +10,9 @@ export async function capital(write: (text: string) => void): Promise<string> {
     const messages = [{ role: "user" as const, content: "What is the capital of France?" }];
     const stream = await engine.chat.completions.create({ messages, stream: true }, { signal: AbortSignal.timeout(10_000) });
     for await (const chunk of stream) write(chunk.choices[0]?.delta.content ?? "");
-    const whole = await engine.chat.completions.create({ messages });
+    write(`${(await engine.tokenize({ messages })).length} tokens`);
+    const whole = await engine.chat.completions.create({ messages, n: 1, logprobs: true });
+    write(`${whole.usage.completion_tokens} at ${whole.timings.decode_tps} tokens a second, the first ${whole.choices[0]?.logprobs?.content[0]?.token}`);
     // @ts-expect-error: a whole answer is no stream
     whole[Symbol.asyncIterator];
     return whole.choices[0]?.message.content ?? "";

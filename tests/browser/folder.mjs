@@ -1,0 +1,35 @@
+// A server of folders, each below a name of its own, for the page's own origin and for others.
+
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+
+const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".wasm": "application/wasm" };
+
+/** Serves `folders`, by name: files whole, whatever range is asked for. */
+export async function serveFolders(folders) {
+  const server = createServer(async (request, answer) => {
+    const [, name, ...rest] = decodeURIComponent(new URL(request.url, "http://x").pathname).split("/");
+    const path = normalize(rest.join("/")) || "index.html";
+    const file = folders[name] && join(folders[name], path.endsWith("/") ? `${path}index.html` : path);
+    const bytes = file && !path.startsWith("..") ? await readFile(file).catch(() => undefined) : undefined;
+    answer.setHeader("Access-Control-Allow-Origin", "*");
+    answer.setHeader("Content-Type", types[extname(file ?? "")] ?? "application/octet-stream");
+    answer.setHeader("Content-Length", bytes?.length ?? 0);
+    answer.writeHead(bytes ? 200 : 404).end(request.method === "HEAD" ? undefined : bytes);
+  });
+  server.listen(0);
+  await once(server, "listening");
+  const { port } = server.address();
+  return {
+    /** The same port by two names: two origins. */
+    url: `http://localhost:${port}/`,
+    elsewhere: `http://127.0.0.1:${port}/`,
+    async stop() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}

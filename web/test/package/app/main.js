@@ -1,0 +1,13 @@
+// Says what follows three tokens by the model that the address names; without one, what the engine's worker knows of files.
+import { cache, createEngine } from "quire";
+
+async function say(model) {
+  if (!model) return JSON.stringify(await cache.list());
+  const engine = await createEngine({ model, cache: "none" });
+  const body = { prompt: [1, 2, 3], max_tokens: 4, temperature: 0, logprobs: 0 };
+  const { choices } = await engine.completions.create(body);
+  await engine.unload();
+  return choices[0].logprobs.ids.join(" ");
+}
+
+window.said = await say(new URL(location.href).searchParams.get("model")).catch(String);
