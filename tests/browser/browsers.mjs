@@ -96,7 +96,8 @@ async function openChromium({ webgpu }) {
   if (webgpu) args.push("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader");
   else args.push("--disable-features=WebGPU", "--disable-gpu");
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
-  const page = await browser.newPage({ viewport, colorScheme: "light" });
+  const context = await browser.newContext({ viewport, colorScheme: "light" });
+  const page = await context.newPage();
   return { tab: new ChromiumTab(page), close: () => browser.close() };
 }
 

@@ -5,17 +5,20 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 
-const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".wasm": "application/wasm" };
+const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json", ".wasm": "application/wasm" };
 
-/** Serves `folders`, by name: files whole, whatever range is asked for. */
+/** Serves `folders`, by name; of several that share one the first that has a file. Files are sent whole, whatever range is asked for. */
 export async function serveFolders(folders) {
   const server = createServer(async (request, answer) => {
     const [, name, ...rest] = decodeURIComponent(new URL(request.url, "http://x").pathname).split("/");
     const path = normalize(rest.join("/")) || "index.html";
-    const file = folders[name] && join(folders[name], path.endsWith("/") ? `${path}index.html` : path);
-    const bytes = file && !path.startsWith("..") ? await readFile(file).catch(() => undefined) : undefined;
+    const file = path.endsWith("/") ? `${path}index.html` : path;
+    let bytes;
+    if (!path.startsWith("..")) {
+      for (const folder of [folders[name] ?? []].flat()) bytes ??= await readFile(join(folder, file)).catch(() => undefined);
+    }
     answer.setHeader("Access-Control-Allow-Origin", "*");
-    answer.setHeader("Content-Type", types[extname(file ?? "")] ?? "application/octet-stream");
+    answer.setHeader("Content-Type", types[extname(file)] ?? "application/octet-stream");
     answer.setHeader("Content-Length", bytes?.length ?? 0);
     answer.writeHead(bytes ? 200 : 404).end(request.method === "HEAD" ? undefined : bytes);
   });

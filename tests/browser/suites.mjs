@@ -10,6 +10,7 @@ import * as packaged from "./packaged.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
+import * as serve from "./serve.mjs";
 import * as size from "./size.mjs";
 
 /** What is said natively; only `cargo xtask test --long` knows. */
@@ -26,6 +27,8 @@ export const suites = [
   { name: "the engine over a bad line", only: "Firefox", tests: faults.tests },
   { name: "the engine on a GPU that is lost", only: "Chromium", tests: losses.tests }, // Firefox has no command to lose it
   { name: "the package", tests: packaged.tests },
+  { name: "the examples", only: "Firefox", tests: packaged.examples },
+  { name: "the service worker", tests: serve.tests },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

@@ -12,6 +12,7 @@ import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
 import { Events } from "./events.ts";
 import { defaultRamBytes, type Device } from "./memory.ts";
+import { serve, type Server, type Work } from "./serve.ts";
 import { startWorker } from "./start.ts";
 import { createStream } from "./stream.ts";
 import { isSupported } from "./support.ts";
@@ -31,6 +32,7 @@ import type {
 
 export { cache, type Cache } from "./cache.ts";
 export { QuireError, type ErrorCode } from "./errors.ts";
+export type { Server } from "./serve.ts";
 export { isSupported, type Support } from "./support.ts";
 export type * from "./types.ts";
 
@@ -128,6 +130,14 @@ export interface Engine extends AsyncDisposable {
   resumeFill(): Promise<void>;
   /** Logits at every position, row by row, `[ids.length, vocabulary]`; for tests of the engine. */
   logits(ids: Uint32Array, options?: { kvF16?: boolean }): Promise<Float32Array>;
+  /**
+   * Answers OpenAI's API on the page's own origin: from then on an `openai` client of any page of this site that is given the `baseURL`
+   * talks to this engine, one request after the other, though 16 may wait. `serviceWorker` is where the site serves
+   * `quire/service-worker`, at its root; or the registration of a service worker of the site's own that imports it.
+   *
+   * Rejects with a {@link QuireError}: `unsupported` where the browser has no service workers or this one cannot be registered.
+   */
+  serve(serviceWorker: string | URL | ServiceWorkerRegistration): Promise<Server>;
   /** Frees the model and ends its worker; calls under way are aborted. */
   unload(): Promise<void>;
 }
@@ -188,6 +198,7 @@ class WorkerEngine implements Engine {
   readonly completions: TextCompletions;
   #client: Client;
   #events: Events;
+  #servers = new Set<Server>();
 
   constructor(client: Client, info: EngineInfo) {
     this.#client = client;
@@ -237,7 +248,16 @@ class WorkerEngine implements Engine {
     return this.#client.call("logits", { ids, kvF16 });
   }
 
+  async serve(serviceWorker: string | URL | ServiceWorkerRegistration): Promise<Server> {
+    const work: Work = (path, request, onPart, signal) =>
+      this.#client.call(path === "completions" ? "complete" : "chat", { request }, onPart, signal);
+    const server = await serve(work, this.info.name, serviceWorker);
+    this.#servers.add(server);
+    return server;
+  }
+
   async unload(): Promise<void> {
+    for (const server of this.#servers) await server.close();
     // The worker owns every byte of the model; with it goes all of it.
     this.#client.terminate();
   }

@@ -66,8 +66,12 @@ impl Model {
             }
             emit(ChunkChoice { index, delta, logprobs: (!of.is_empty()).then_some(Logprobs { content: of }), finish_reason });
         };
-        say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
+        // Nothing is said before there is a token: a request that is refused has no answer, not a part of one.
+        let mut is_first = true;
         let mut on_part = |Part { deltas, token, is_content, tokenizer }: Part<'_>| {
+            if std::mem::take(&mut is_first) {
+                say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
+            }
             let token = token.filter(|_| is_content && parameters.wants_logprobs());
             waiting.extend(token.map(|token| token_logprob(token, tokenizer)));
             deltas.into_iter().for_each(|delta| say(delta, &mut waiting, None));

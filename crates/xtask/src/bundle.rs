@@ -19,12 +19,17 @@ pub(crate) fn build() -> Result<PathBuf> {
     let web = root().join("web");
     npm::install(&web)?;
     say("bundling the page");
-    run(Command::new(web.join("node_modules/.bin/esbuild"))
-        .args(["page/main.ts", "src/index.ts", "src/worker.ts"])
-        .args(["--bundle", "--format=esm", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning"])
-        .args(["--entry-names=[name]", "--external:./wasm/*"])
-        .arg(format!("--outdir={}", out.display()))
-        .current_dir(&web))?;
+    // Not every browser takes a service worker that is a module; without imports and exports it is both.
+    for (format, entries) in
+        [("esm", &["page/main.ts", "src/index.ts", "src/worker.ts", "src/ai-sdk.ts"][..]), ("iife", &["src/service-worker.ts"])]
+    {
+        run(Command::new(web.join("node_modules/.bin/esbuild"))
+            .args(entries)
+            .args(["--bundle", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning"])
+            .args(["--entry-names=[name]", "--external:./wasm/*"])
+            .args([format!("--format={format}"), format!("--outdir={}", out.display())])
+            .current_dir(&web))?;
+    }
     for name in ["index.html", "style.css", "icon.svg", "catalogue.json"] {
         let from = web.join("page").join(name);
         fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
@@ -40,7 +45,11 @@ pub(crate) fn check_types() -> Result<()> {
     let web = root().join("web");
     npm::install(&web)?;
     say("checking types");
-    run(Command::new(web.join("node_modules/.bin/tsc")).arg("--noEmit").current_dir(&web))
+    // A page and a service worker have different globals.
+    for project in ["tsconfig.json", "tsconfig.service-worker.json"] {
+        run(Command::new(web.join("node_modules/.bin/tsc")).args(["--noEmit", "-p", project]).current_dir(&web))?;
+    }
+    Ok(())
 }
 
 /// Bundles the tests of `web/` for node, a file each, and names them.
@@ -62,6 +71,8 @@ pub(crate) fn tests() -> Result<Vec<PathBuf>> {
         .args(&sources)
         .args(["--bundle", "--platform=node", "--format=esm", "--target=es2022", "--log-level=warning"])
         .args(["--out-extension:.js=.mjs"])
+        // For what of the tests' own dependencies is CommonJS.
+        .arg("--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);")
         .arg(format!("--outdir={}", out.display())))?;
     let name = |source: &PathBuf| out.join(source.with_extension("mjs").file_name().unwrap_or_default());
     Ok(sources.iter().map(name).collect())

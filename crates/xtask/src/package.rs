@@ -15,7 +15,18 @@ const MAX_TARBALL: u64 = 1_500_000;
 const MAX_SCRIPT: u64 = 16_000;
 
 /// What `web/package.json` exports, from the built page to `web/dist`.
-const PARTS: [&str; 6] = ["index.js", "index.js.map", "worker.js", "worker.js.map", "wasm/quire_web.js", "wasm/quire_web_bg.wasm"];
+const PARTS: [&str; 10] = [
+    "index.js",
+    "index.js.map",
+    "worker.js",
+    "worker.js.map",
+    "service-worker.js",
+    "service-worker.js.map",
+    "ai-sdk.js",
+    "ai-sdk.js.map",
+    "wasm/quire_web.js",
+    "wasm/quire_web_bg.wasm",
+];
 
 /// Makes `target/package/site` and `target/package/quire-VERSION.tgz`, and says where the latter is.
 ///
@@ -36,7 +47,10 @@ pub(crate) fn build() -> Result<PathBuf> {
     }
     copy(&page, &dist, &PARTS.map(PathBuf::from))?;
     copy(&root(), &dist, &["LICENSE-MIT", "LICENSE-APACHE"].map(PathBuf::from))?;
-    run(Command::new(web.join("node_modules/.bin/tsc")).args(["-p", "tsconfig.package.json"]).current_dir(&web))?;
+    for project in ["tsconfig.package.json", "tsconfig.service-worker.json"] {
+        let declare = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", "src", "--outDir", "dist"];
+        run(Command::new(web.join("node_modules/.bin/tsc")).args(["-p", project]).args(declare).current_dir(&web))?;
+    }
     let name = read(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(&out).current_dir(&web))?;
     let tarball = out.join(name);
     let bytes = within(&tarball, MAX_TARBALL)?;
@@ -103,12 +117,12 @@ pub(crate) fn check() -> Result<()> {
     )?;
     npm::install(&user)?;
     npm::add(&user, &tarball)?;
-    run(Command::new("node").arg("build.mjs").arg(apps()).current_dir(&user))?;
+    run(Command::new("node").arg("build.mjs").arg(apps()).arg(root().join("web/examples")).current_dir(&user))?;
     let script = "import { accessSync } from 'node:fs'; import { fileURLToPath } from 'node:url'; \
                   for (const name of process.argv.slice(1)) accessSync(fileURLToPath(import.meta.resolve(name)));";
     run(Command::new("node")
         .args(["--input-type=module", "-e", script, "--"])
-        .args(["quire", "quire/worker", "quire/quire_web_bg.wasm", "quire/package.json"])
+        .args(["quire", "quire/worker", "quire/service-worker", "quire/ai-sdk", "quire/quire_web_bg.wasm", "quire/package.json"])
         .current_dir(&user))?;
     for (module, resolution) in [("esnext", "bundler"), ("nodenext", "nodenext")] {
         // Written out: an empty list of types cannot be said on every shell's command line.

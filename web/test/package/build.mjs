@@ -1,13 +1,14 @@
 // Builds the same page as those who use the package would: by Vite, webpack and esbuild, and without a bundler, with the package beside
-// it or on a CDN. Each lands in a folder of its own below the one that is named.
+// it or on a CDN; and the examples. Each lands in a folder of its own below the first one that is named; the examples are in the second.
 
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { build as esbuild } from "esbuild";
 import { build as vite } from "vite";
 import webpack from "webpack";
 
-const out = resolve(process.argv[2]);
+const [out, examples] = process.argv.slice(2, 4).map((folder) => resolve(folder));
 const app = resolve("app");
 const dist = resolve("node_modules/quire/dist");
 
@@ -45,3 +46,20 @@ await plain("plain", `"./quire/index.js"`);
 await cp(dist, join(out, "plain/quire"), { recursive: true });
 // The same server has another origin by another name.
 await plain("cdn", "`http://127.0.0.1:${location.port}/apps/plain/quire/index.js`");
+
+// As `npm run build` does, but for what it installs: here that comes from one lock file.
+await rm("examples", { recursive: true, force: true });
+const isSource = (path) => !path.slice(examples.length).includes("node_modules");
+await cp(examples, "examples", { recursive: true, filter: isSource });
+for (const { name } of (await readdir("examples", { withFileTypes: true })).filter((entry) => entry.isDirectory())) {
+  const root = resolve("examples", name);
+  const built = join(out, "examples", name);
+  if (name === "plain") {
+    await cp(root, built, { recursive: true });
+    await cp(dist, join(built, "quire"), { recursive: true });
+    continue;
+  }
+  const { build } = JSON.parse(await readFile(join(root, "package.json"), "utf8")).scripts;
+  if (build.startsWith("node ")) execFileSync("node", [build.split(" ")[1]], { cwd: root });
+  await vite({ root, base: "./", logLevel: "error", build: { outDir: built, emptyOutDir: true } });
+}

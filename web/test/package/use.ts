@@ -1,6 +1,8 @@
 /** How a project uses the package; its types are checked against the installed one. */
 
-import { createEngine, isSupported, QuireError } from "quire";
+import type { LanguageModelV4 } from "@ai-sdk/provider";
+import { createEngine, type Engine, isSupported, QuireError } from "quire";
+import { quire } from "quire/ai-sdk";
 
 export async function capital(write: (text: string) => void): Promise<string> {
   const support = await isSupported();
@@ -20,4 +22,10 @@ export async function capital(write: (text: string) => void): Promise<string> {
     if (error instanceof QuireError && error.code === "out_of_memory") return "too large";
     throw error;
   }
+}
+
+export async function model(engine: Engine): Promise<LanguageModelV4> {
+  const { baseURL } = await engine.serve("/service-worker.js");
+  console.log(baseURL);
+  return quire(engine);
 }

@@ -1,0 +1,23 @@
+import OpenAI from "openai";
+import { createEngine } from "quire";
+
+const MODEL = "https://huggingface.co/ggml-org/gpt-oss-20b-GGUF/resolve/main/gpt-oss-20b-mxfp4.gguf";
+const model = new URL(location.href).searchParams.get("model") ?? MODEL;
+const [form, status, answer] = ["form", "#status", "#answer"].map((name) => document.querySelector(name));
+
+const onProgress = ({ loaded, total }) => (status.textContent = `Loading: ${Math.round((100 * loaded) / (total || 1))} %`);
+const engine = await createEngine({ model, onProgress });
+status.textContent = `${engine.info.name} on ${engine.info.adapter}`;
+
+const { baseURL } = await engine.serve("service-worker.js");
+// From here on nothing knows of Quire; any page of this site could do the same.
+const openai = new OpenAI({ baseURL, apiKey: "none", dangerouslyAllowBrowser: true });
+form.querySelector("button").disabled = false;
+
+form.onsubmit = async (event) => {
+  event.preventDefault();
+  answer.textContent = "";
+  const messages = [{ role: "user", content: form.question.value }];
+  const stream = await openai.chat.completions.create({ model: "gpt-oss-20b", messages, stream: true });
+  for await (const { choices } of stream) answer.append(choices[0]?.delta.content ?? "");
+};

@@ -1,0 +1,127 @@
+/**
+ * The service worker that answers OpenAI's API on the page's own origin, with a page's engine behind it: `/v1/chat/completions`,
+ * `/v1/completions` and `/v1/models`, at the root or below the scope. It is served from the site's root by itself, or imported into the
+ * site's own service worker, whose other requests and whose life it does not touch.
+ */
+
+import { httpError, type HttpError } from "./http.ts";
+import { type Answer, type Asked, event, HOST, hold, type Host, JSON_TYPE, type Path, SSE_TYPE, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
+
+declare const self: ServiceWorkerGlobalScope;
+
+type Route = { path: Path } | { path: "models"; id: string | undefined };
+
+self.addEventListener("message", (event) => {
+  const { data, source, ports } = event as { data: ToServiceWorker | undefined; source: Client | null; ports: readonly MessagePort[] };
+  if (data?.quire !== "hello" || !source) return;
+  event.waitUntil(self.clients.claim().then(() => ports[0]?.postMessage({ client: source.id } satisfies Welcome)));
+});
+
+self.addEventListener("fetch", (event) => {
+  const route = routeOf(event.request);
+  if (route) event.respondWith(respond(event, route));
+});
+
+/** What is asked of an engine; everything else is the network's. */
+function routeOf({ url, mode }: Request): Route | undefined {
+  const { origin, pathname } = new URL(url);
+  if (origin !== self.location.origin || mode === "navigate") return undefined;
+  const bases = [self.registration.scope, `${origin}/`].map((base) => `${new URL(base).pathname}v1/`);
+  const base = bases.find((base) => pathname.startsWith(base));
+  const path = base && pathname.slice(base.length);
+  if (path === "chat/completions" || path === "completions") return { path };
+  if (path === "models") return { path, id: undefined };
+  if (path?.startsWith("models/")) return { path: "models", id: decodeURIComponent(path.slice("models/".length)) };
+  return undefined;
+}
+
+async function respond(event: FetchEvent, route: Route): Promise<Response> {
+  const { request } = event;
+  const method = route.path === "models" ? "GET" : "POST";
+  if (request.method !== method) return refuse(httpError(405, "method_not_allowed", `/v1/${route.path} takes ${method} alone.`));
+  const hosts = await findHosts(event.clientId);
+  if (route.path === "models") return listModels(hosts, route.id);
+  const body = await request.json().catch(() => undefined);
+  if (typeof body !== "object" || body === null) return refuse(httpError(400, "invalid_json", "The body is not a JSON object."));
+  const host = hosts.find(({ model }) => model === body.model) ?? hosts[0];
+  if (!host) return refuse(httpError(503, "no_model", "No page of this site has a model: open one, and ask again once it has loaded."));
+  return relay(host, route.path, body);
+}
+
+/** Engines of all pages: those of the page that asks first, then by how lately somebody looked at theirs. */
+async function findHosts(asker: string): Promise<Host[]> {
+  const { held } = await navigator.locks.query();
+  const names = (held ?? []).map(({ name }) => name).filter((name) => name?.startsWith(HOST));
+  const hosts = names.map((name) => JSON.parse(name!.slice(HOST.length)) as Host);
+  const clients = (await self.clients.matchAll({ type: "window" })).map(({ id }) => id);
+  const rank = ({ client }: Host) => (client === asker ? -1 : clients.indexOf(client));
+  return hosts.filter(({ client }) => clients.includes(client)).sort((a, b) => rank(a) - rank(b));
+}
+
+function listModels(hosts: Host[], id: string | undefined): Response {
+  const models = new Map(hosts.map(({ model, created }) => [model, { id: model, object: "model", created, owned_by: "quire" }]));
+  if (id === undefined) return json(200, { object: "list", data: [...models.values()] });
+  const model = models.get(id);
+  return model ? json(200, model) : refuse(httpError(404, "model_not_found", `No page of this site has a model ${JSON.stringify(id)}.`));
+}
+
+/** Passes a request on, and its answer back as it comes. That its reader has gone shows only by the body: requests here do not tell of aborts. */
+async function relay(host: Host, path: Path, body: object): Promise<Response> {
+  const client = await self.clients.get(host.client);
+  const lock = `quire request ${crypto.randomUUID()}`;
+  const release = await hold(lock);
+  const { port1: port, port2 } = new MessageChannel();
+  const ended = new AbortController();
+  const end = () => {
+    ended.abort();
+    release();
+    port.close();
+  };
+  const abort = () => {
+    port.postMessage("abort");
+    end();
+  };
+  return new Promise((resolve) => {
+    const encoder = new TextEncoder();
+    let type: string | undefined;
+    let sink!: ReadableStreamDefaultController<Uint8Array>;
+    const source = new ReadableStream<Uint8Array>({ start: (controller) => void (sink = controller), cancel: abort });
+    port.onmessage = ({ data }: MessageEvent<Answer>) => {
+      if (data.kind === "head") {
+        type = data.type;
+        resolve(new Response(source, { status: data.status, headers: headers(type) }));
+      } else if (data.kind === "part") {
+        sink.enqueue(encoder.encode(data.text));
+      } else {
+        if (data.broken === undefined) sink.close();
+        else sink.error(new TypeError(data.broken));
+        end();
+      }
+    };
+    const fail = (error: HttpError) => {
+      if (type === SSE_TYPE) {
+        sink.enqueue(encoder.encode(event(JSON.stringify(error.body))));
+        sink.close();
+      } else if (type) {
+        sink.error(new TypeError(error.body.error.message));
+      } else {
+        resolve(refuse(error));
+      }
+      end();
+    };
+    whenReleased(HOST + JSON.stringify(host), ended.signal, () => fail(httpError(503, "no_model", "The page that had the model is gone.")));
+    client?.postMessage({ quire: "request", engine: host.engine, path, body, lock } satisfies Asked, [port2]);
+  });
+}
+
+function headers(type: string): HeadersInit {
+  return { "content-type": type, "cache-control": "no-store", "x-request-id": crypto.randomUUID() };
+}
+
+function json(status: number, body: object): Response {
+  return new Response(JSON.stringify(body), { status, headers: headers(JSON_TYPE) });
+}
+
+function refuse({ status, body }: HttpError): Response {
+  return json(status, body);
+}
