@@ -149,8 +149,11 @@ export const tests = {
     return `after ${found.waits.map((seconds) => seconds.toFixed(2)).join(", ")} s`;
   },
 
-  async "the service worker may be stopped in mid-answer: the client is told, the engine is free, the next request is answered"(tab, { browser }) {
-    if (browser !== "Chromium") return "Firefox has no command for it";
+};
+
+/** Firefox has no command for it. */
+export const stopped = {
+  async "the service worker may be stopped in mid-answer: the client is told, the engine is free, the next request is answered"(tab) {
     await tab.evaluate(() => {
       const read = async () => {
         let n = 0;
@@ -173,7 +176,10 @@ export const tests = {
     assert.equal(next, 4);
     return ended;
   },
+};
 
+/** After the others: it closes the page that has the engine. */
+export const gone = {
   async "a tab without an engine is answered by one that has one, and told when it goes"(tab, options) {
     const other = await another(tab);
     try {

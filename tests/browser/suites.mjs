@@ -28,7 +28,8 @@ export const suites = [
   { name: "the engine on a GPU that is lost", only: "Chromium", tests: losses.tests }, // Firefox has no command to lose it
   { name: "the package", tests: packaged.tests },
   { name: "the examples", only: "Firefox", tests: packaged.examples },
-  { name: "the service worker", tests: serve.tests },
+  { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },
+  { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

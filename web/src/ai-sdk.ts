@@ -17,7 +17,7 @@ import type {
   LanguageModelV4Usage,
   SharedV4Warning,
 } from "@ai-sdk/provider";
-import type { ChatCompletionChunk, ChatRequest, Engine, FinishReason, Message, Tool, Usage } from "./index.ts";
+import type { ChatCompletionChunk, ChatRequest, Engine, FinishReason, RequestMessage, Tool, Usage } from "./index.ts";
 
 /**
  * The engine's model for `generateText`, `streamText` and whatever else takes one: with reasoning, tools and structured output. What the SDK
@@ -173,8 +173,8 @@ function request(options: LanguageModelV4CallOptions): { body: ChatRequest & For
   return { body: { ...body, ...options.providerOptions?.["quire"] }, warnings };
 }
 
-function messages(prompt: LanguageModelV4Prompt): Message[] {
-  return prompt.flatMap((message): Message[] => {
+function messages(prompt: LanguageModelV4Prompt): RequestMessage[] {
+  return prompt.flatMap((message): RequestMessage[] => {
     switch (message.role) {
       case "system":
         return [{ role: "system", content: message.content }];

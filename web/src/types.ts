@@ -21,7 +21,7 @@ export interface TextPart {
 /** One turn of a conversation. */
 export interface Message {
   role: Role;
-  content?: string | TextPart[] | null;
+  content: string | null;
   /** The model's reasoning before its answer. */
   reasoning?: string;
   name?: string;
@@ -29,6 +29,11 @@ export interface Message {
   tool_calls?: ToolCall[];
   /** Of a tool: which call this answers. */
   tool_call_id?: string;
+}
+
+/** A turn as a request may say it: OpenAI's clients have more ways. */
+export interface RequestMessage extends Omit<Message, "content"> {
+  content?: string | TextPart[] | null;
 }
 
 /** The model's turn. */
@@ -84,7 +89,7 @@ interface Sampling {
 
 /** What {@link Completions.create} takes, as OpenAI has it. */
 export interface ChatRequest extends Sampling {
-  messages: Message[];
+  messages: RequestMessage[];
   /** Whether each token of the content comes with its log probability. */
   logprobs?: boolean | null;
   /** Likeliest tokens to report beside each one, 0 to 20. */
