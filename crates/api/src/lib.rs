@@ -18,6 +18,7 @@ mod request;
 mod speak;
 mod stats;
 mod stop;
+mod twins;
 
 pub use complete::{CompletionPrompt, CompletionRequest, TextChoice, TextCompletion, TextLogprobs, ends};
 pub use dialect::Dialect;
@@ -30,3 +31,4 @@ pub use monitor::{ExpertMap, LiveEvent, LiveListener, Monitor, Place, TierBytes}
 pub use reply::*;
 pub use request::{Parameters, Request, Stop, StreamOptions};
 pub use stats::Stats;
+pub use twins::{Twins, TwinsError};

@@ -72,20 +72,24 @@ pub(crate) fn run() -> Result<bool> {
     tally += timed("models", || Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned))));
     // Side by side: long parts of both have work for one core alone.
     tally += thread::scope(|scope| {
-        let page = scope.spawn(web);
+        let web = scope.spawn(|| page() + browsing());
         let rust = timed("Rust", || rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error))));
-        rust + page.join().unwrap_or_else(|_| Tally::of("the page's tests end", Err(anyhow::anyhow!("they panicked"))))
-    });
-    tally += timed("browsers", || {
-        let browsers = models::locate(models::DEFAULT).and_then(|model| browsers(&model, "", &[]));
-        browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
+        rust + web.join().unwrap_or_else(|_| Tally::of("the page's tests end", Err(anyhow::anyhow!("they panicked"))))
     });
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     Ok(tally.failed == 0)
 }
 
+/// Every suite in both browsers.
+fn browsing() -> Tally {
+    timed("browsers", || {
+        let browsers = models::locate(models::DEFAULT).and_then(|model| browsers(&model, "", &[]));
+        browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
+    })
+}
+
 /// The page, the package and their TypeScript, without a browser.
-fn web() -> Tally {
+fn page() -> Tally {
     let mut tally = timed("building the page", || Tally::of("the page can be built and the wasm module is small", is_small()));
     tally += timed("packaging", || Tally::of("the npm package installs, and its exports and types are there", package::check()));
     tally += timed("TypeScript", || {
