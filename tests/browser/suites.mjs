@@ -2,6 +2,7 @@
 // is a sentence.
 
 import * as cache from "./cache.mjs";
+import * as chats from "./chats.mjs";
 import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
@@ -10,6 +11,7 @@ import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
 import * as size from "./size.mjs";
+import { openStandin } from "./standin.mjs";
 
 /** What is said natively; only `cargo xtask test --long` knows. */
 const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
@@ -17,6 +19,8 @@ const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
 export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
   { name: "the page", tests: page.conversation },
+  { name: "conversations", only: "Chromium", open: openStandin, tests: chats.tests },
+  { name: "conversations", only: "Firefox", open: openStandin, tests: chats.inFirefox },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

@@ -1,7 +1,7 @@
 //! The page: TypeScript bundled by esbuild beside the wasm module, static files copied.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -19,17 +19,43 @@ pub(crate) fn build() -> Result<PathBuf> {
     let web = root().join("web");
     npm::install(&web)?;
     say("bundling the page");
-    run(Command::new(web.join("node_modules/.bin/esbuild"))
-        .args(["page/main.ts", "src/index.ts", "src/worker.ts"])
-        .args(["--bundle", "--format=esm", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning"])
-        .args(["--entry-names=[name]", "--external:./wasm/*"])
-        .arg(format!("--outdir={}", out.display()))
-        .current_dir(&web))?;
-    for name in ["index.html", "style.css", "icon.svg", "catalogue.json"] {
+    forget(&out)?;
+    // What the page needs only at times comes in parts of its own, all in one folder: modules find the worker beside them.
+    let page = ["page/main.ts", "page/maths.css"];
+    let split = ["--splitting", "--chunk-names=part-[hash]", "--asset-names=fonts/[name]-[hash]", "--loader:.woff2=file"];
+    // Browsers that have WebGPU need no older fonts.
+    esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
+    esbuild(&web, &out, &["src/index.ts", "src/worker.ts"], &["--external:./wasm/*"])?;
+    for name in ["index.html", "style.css", "dialogs.css", "icon.svg", "catalogue.json"] {
         let from = web.join("page").join(name);
         fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
     Ok(out)
+}
+
+/// Bundles `entries`, each with what it imports.
+fn esbuild(web: &Path, out: &Path, entries: &[&str], options: &[&str]) -> Result<()> {
+    run(Command::new(web.join("node_modules/.bin/esbuild"))
+        .args(entries)
+        .args(["--bundle", "--format=esm", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning", "--entry-names=[name]"])
+        .args(options)
+        .arg(format!("--outdir={}", out.display()))
+        .current_dir(web))
+}
+
+/// Removes what an earlier build left: parts are named by what is in them.
+fn forget(out: &Path) -> Result<()> {
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        if path.is_file() {
+            fs::remove_file(path)?;
+        }
+    }
+    let fonts = out.join("fonts");
+    if fonts.exists() {
+        fs::remove_dir_all(fonts)?;
+    }
+    Ok(())
 }
 
 /// Checks the types of everything in `web/`.
