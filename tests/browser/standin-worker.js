@@ -12,6 +12,13 @@ const fill = { type: "fill", state: "done", loaded: 12e9, total: 12e9, verified:
 const stats = { places: [["gpu", "ram"], ["disk", "network"]], heat: [[1, 0], [0, 0]], fill, hits: 30, misses: 10, tokens: 20, passes: 30, replays: 10 };
 const rest = { stall_seconds: 1.5, bytes_fetched: 3e9, bytes_disk: 2e9, bytes_ram: 1e9, bytes_held: 5e8, bytes_wasm: 2e7, bytes_gpu: 4e9, slots: 1 };
 
+/** `pieces` put together to some fifty. */
+function few(pieces) {
+  const size = Math.ceil(pieces.length / 50);
+  const groups = Array.from({ length: Math.ceil(pieces.length / size) }, (_, at) => pieces.slice(at * size, (at + 1) * size));
+  return groups.map((group) => ({ content: group.map(({ content }) => content).join("") }));
+}
+
 /** The pieces that answer `request`, and how long each takes, in milliseconds. */
 function answer(request) {
   const last = request.messages.at(-1);
@@ -20,7 +27,7 @@ function answer(request) {
   const parts = (text) => (text.match(/\s*\S+\s*/g) ?? [text]).map((content) => ({ content }));
   switch (order) {
     case "repeat":
-      return { pieces: parts(text), ms: 1 };
+      return { pieces: few(parts(text)), ms: 1 };
     case "think":
       return { pieces: [...parts(text).map(({ content }) => ({ reasoning: content })), { content: "Thought." }], ms: 5 };
     case "slowly":

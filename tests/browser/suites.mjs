@@ -6,6 +6,7 @@ import * as chats from "./chats.mjs";
 import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
+import * as hostile from "./hostile.mjs";
 import * as losses from "./losses.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
@@ -21,6 +22,7 @@ export const suites = [
   { name: "the page", tests: page.conversation },
   { name: "conversations", only: "Chromium", open: openStandin, tests: chats.tests },
   { name: "conversations", only: "Firefox", open: openStandin, tests: chats.inFirefox },
+  { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

@@ -1,6 +1,7 @@
 /** Turns as the log shows them: what was said, how it ended, and what can be done with it. */
 
 import type { ToolCall } from "../src/index.ts";
+import { copyButton } from "./copy.ts";
 import { create, iconButton, textButton } from "./dom.ts";
 import { t } from "./language.ts";
 import { RichText } from "./rich.ts";
@@ -175,14 +176,4 @@ function places(tree: Tree, turn: Turn, actions: Actions): HTMLElement[] {
   const count = create("span", "", t("{n} of {all}", { n: at + 1, all: all.length }));
   group.append(step("left", t("Previous version"), all[at - 1]), count, step("right", t("Next version"), all[at + 1]));
   return [group];
-}
-
-export function copyButton(text: () => string): HTMLButtonElement {
-  const button = iconButton("copy", t("Copy"), () => {
-    void navigator.clipboard.writeText(text()).then(() => {
-      button.classList.add("done");
-      setTimeout(() => button.classList.remove("done"), 1500);
-    });
-  });
-  return button;
 }

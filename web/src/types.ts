@@ -50,6 +50,8 @@ export interface ChatRequest extends Sampling {
   top_logprobs?: number;
   reasoning_effort?: "low" | "medium" | "high";
   tools?: Tool[];
+  /** Whether the last message, the assistant's, was only begun: the answer is what follows it. An addition, by vLLM's name. */
+  continue_final_message?: boolean;
 }
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";

@@ -26,7 +26,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     // Browsers that have WebGPU need no older fonts.
     esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts"], &["--external:./wasm/*"])?;
-    for name in ["index.html", "style.css", "dialogs.css", "icon.svg", "catalogue.json"] {
+    for name in ["index.html", "style.css", "text.css", "dialogs.css", "icon.svg", "catalogue.json"] {
         let from = web.join("page").join(name);
         fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
