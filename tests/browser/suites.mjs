@@ -11,6 +11,7 @@ import * as losses from "./losses.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
+import * as settings from "./settings.mjs";
 import * as size from "./size.mjs";
 import { openStandin } from "./standin.mjs";
 
@@ -23,6 +24,7 @@ export const suites = [
   { name: "conversations", only: "Chromium", open: openStandin, tests: chats.tests },
   { name: "conversations", only: "Firefox", open: openStandin, tests: chats.inFirefox },
   { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
+  { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

@@ -4,6 +4,8 @@ import { isSupported } from "../src/index.ts";
 import { Chat } from "./chat.ts";
 import { wireDialogs } from "./dialogs.ts";
 import { element } from "./dom.ts";
+import { receive } from "./drop.ts";
+import { SettingsForm } from "./form.ts";
 import { drawIcons } from "./icons.ts";
 import * as language from "./language.ts";
 import { t } from "./language.ts";
@@ -16,9 +18,8 @@ import { Side } from "./side.ts";
 import { Tree } from "./tree.ts";
 
 const settings = load();
-language.speak(language.choose(settings.language));
-language.translate(document);
 drawIcons(document);
+dress();
 wireDialogs();
 
 const message = element<HTMLTextAreaElement>("message");
@@ -45,6 +46,15 @@ const list = new List((head, isRemoved) => {
   if (isRemoved) begin();
   else chat.tree.head.title = head.title;
 });
+
+/** Language and colours, as they are set. */
+function dress(): void {
+  const spoken = language.choose(settings.language);
+  language.speak(spoken);
+  language.translate(document);
+  document.documentElement.lang = spoken;
+  document.documentElement.dataset["theme"] = settings.theme;
+}
 
 /** Makes the controls say what can be done now. */
 function refresh(): void {
@@ -116,6 +126,20 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+new SettingsForm(
+  settings,
+  (name) => {
+    if (name === "theme") dress();
+    if (name !== "language") return;
+    dress();
+    chat.show();
+    void list.show();
+  },
+  () => {
+    if (loader.model) void loader.load(loader.model);
+  },
+);
+
 async function open(model: string | File): Promise<void> {
   remember(model);
   await loader.load(model);
@@ -128,6 +152,10 @@ const support = await isSupported();
 if (support.ok) {
   const { first, choices } = await available();
   offer(choices, (model) => void open(model));
+  receive((files) => {
+    const model = files.find(({ name }) => /\.gguf$/i.test(name));
+    if (model) void open(model);
+  });
   const model = first ?? lastModel();
   if (model) await loader.load(model);
 } else {
