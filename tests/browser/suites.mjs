@@ -7,6 +7,7 @@ import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
 import * as hostile from "./hostile.mjs";
+import * as keeping from "./keeping.mjs";
 import * as losses from "./losses.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
@@ -25,6 +26,7 @@ export const suites = [
   { name: "conversations", only: "Firefox", open: openStandin, tests: chats.inFirefox },
   { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
+  { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

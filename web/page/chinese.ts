@@ -92,6 +92,34 @@ export const chinese = {
   "Dark": "深色",
   "from {least} to {most}": "从 {least} 到 {most}",
 
+  // Storage, export and import
+  "Models on this machine": "这台设备上的模型文件",
+  "No model is kept here yet.": "这里还没有保存模型。",
+  "{used} of {quota} that the browser allows.": "已用 {used}，浏览器允许 {quota}。",
+  "It keeps them until you remove them.": "浏览器会一直保留，直到你移除。",
+  "It may clear them when the disk fills up.": "磁盘空间不足时，浏览器可能会清除它们。",
+  "Of {name}, on this machine": "{name} 在这台设备上的部分",
+  "Remove": "移除",
+  "Remove {size}?": "移除 {size}？",
+  "This conversation as Markdown": "将这次对话导出为 Markdown",
+  "This conversation as JSON": "将这次对话导出为 JSON",
+  "All conversations as JSON": "将所有对话导出为 JSON",
+  "Import JSON…": "导入 JSON…",
+  "Conversations imported: {n}": "已导入对话：{n}",
+  "{file} could not be imported: {why}": "无法导入 {file}：{why}",
+
+  // Performance
+  "Performance": "性能",
+  "Speed": "速度",
+  "Prompt": "提示",
+  "{n} tokens in {s} s": "{n} 个词元，{s} 秒",
+  "Passes a token": "每词元前向次数",
+  "Experts found": "专家命中",
+  "{hits} of {all}": "{hits} / {all}",
+  "Waited for experts": "等待专家",
+  "To the GPU": "传到 GPU",
+  "From network, disk, RAM": "来自网络、磁盘、内存",
+
   // Turns
   "You": "你",
   "Answer": "回答",

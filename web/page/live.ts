@@ -5,6 +5,7 @@ import { bytes, duration, Rate } from "./format.ts";
 import { element } from "./dom.ts";
 import { Grid } from "./grid.ts";
 import { t } from "./language.ts";
+import { Performance } from "./performance.ts";
 
 /** How often the engine is asked how things stand, at most. */
 const ASK_MS = 400;
@@ -16,6 +17,7 @@ export class Live {
   #bar = element<HTMLProgressElement>("fill-bar");
   #button = element<HTMLButtonElement>("fill");
   #grid = new Grid();
+  readonly performance = new Performance();
   #rate = new Rate();
   #engine: Engine | undefined;
   #fill: FillProgress | undefined;
@@ -64,7 +66,9 @@ export class Live {
       const stats = await engine?.stats().catch(() => undefined);
       if (!stats || this.#engine !== engine) return;
       this.#show(stats.fill);
-      if (this.#details.open) this.#grid.show(stats);
+      if (!this.#details.open) return;
+      this.#grid.show(stats);
+      this.performance.show(stats);
     }, ASK_MS);
   }
 

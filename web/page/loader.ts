@@ -15,7 +15,7 @@ export class Loader {
   /** What was loaded last, or is being loaded. */
   model: Model | undefined;
   #loading = new Loading();
-  #live = new Live();
+  readonly live = new Live();
   #load: AbortController | undefined;
   #options: () => Partial<EngineOptions>;
   #changed: () => void;
@@ -32,7 +32,7 @@ export class Loader {
     this.showTrouble();
     element("model").textContent = nameOf(model);
     element("adapter").textContent = "";
-    this.#live.end();
+    this.live.end();
     await this.engine?.unload();
     this.engine = undefined;
     this.#loading.start();
@@ -48,7 +48,7 @@ export class Loader {
         onWarning: (warning) => notify(warning.message),
       });
       this.engine = loaded;
-      this.#live.start(loaded);
+      this.live.start(loaded);
       // For the console.
       Object.assign(globalThis, { engine: loaded });
       element("model").textContent = loaded.info.name;

@@ -15,6 +15,8 @@ import { available, lastModel, offer, remember } from "./models.ts";
 import { engineOf, load, requestOf } from "./settings.ts";
 import * as shelf from "./shelf.ts";
 import { Side } from "./side.ts";
+import { Storage } from "./storage.ts";
+import { Transfers } from "./transfers.ts";
 import { Tree } from "./tree.ts";
 
 const settings = load();
@@ -36,7 +38,9 @@ const chat = new Chat({
     refresh();
     if (!chat.isEmpty) show(chat.tree);
   },
-  paced: ({ tokensPerSecond }) => {
+  paced: (pace) => {
+    const { tokensPerSecond } = pace;
+    loader.live.performance.paced(pace);
     element("speed").textContent = tokensPerSecond === undefined ? "" : `${tokensPerSecond.toFixed(1)} tok/s`;
   },
 });
@@ -126,6 +130,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+new Storage();
+const transfers = new Transfers(
+  () => chat.tree,
+  () => void list.show(),
+);
 new SettingsForm(
   settings,
   (name) => {
@@ -153,8 +162,10 @@ if (support.ok) {
   const { first, choices } = await available();
   offer(choices, (model) => void open(model));
   receive((files) => {
-    const model = files.find(({ name }) => /\.gguf$/i.test(name));
+    const of = (ending: RegExp) => files.filter(({ name }) => ending.test(name));
+    const [model] = of(/\.gguf$/i);
     if (model) void open(model);
+    for (const file of of(/\.json$/i)) void transfers.take(file);
   });
   const model = first ?? lastModel();
   if (model) await loader.load(model);

@@ -3,9 +3,11 @@ import { test } from "node:test";
 import { grow } from "../page/answer.ts";
 import { chinese } from "../page/chinese.ts";
 import { choose, speak, t } from "../page/language.ts";
+import { ofPace, ofStats } from "../page/performance.ts";
 import { engineOf, parse, requestOf } from "../page/settings.ts";
 import { titleOf, Tree } from "../page/tree.ts";
-import type { Message } from "../src/index.ts";
+import { fromJson, toJson, toMarkdown } from "../page/transfer.ts";
+import type { Message, Stats } from "../src/index.ts";
 
 const user = (content: string): Message => ({ role: "user", content });
 const answer = (content: string): Message => ({ role: "assistant", content });
@@ -78,4 +80,48 @@ test("the page speaks the browser's language or the one that is asked for", () =
 test("what is filled in stands in both languages", () => {
   const names = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(([name]) => name).sort();
   for (const [english, other] of Object.entries(chinese)) assert.deepEqual(names(other), names(english), english);
+});
+
+test("conversations come back from JSON as they went, with ids of their own", () => {
+  const tree = Tree.begin();
+  const first = tree.add(undefined, user("first"));
+  tree.add(first, { ...answer("one"), reasoning: "Hm." }, "length");
+  tree.add(first, answer("two"), "stop");
+  tree.choose(tree.places(tree.path[1]!)[0]!);
+  const [kept] = fromJson(toJson([{ head: tree.head, turns: tree.turns }]));
+  const again = new Tree(kept!.head, kept!.turns);
+  const plain = (tree: Tree) => tree.path.map(({ message, end, made }) => ({ message, end, made }));
+  assert.deepEqual(plain(again), plain(tree));
+  assert.equal(again.places(again.path[1]!).length, 2);
+  assert.equal(again.head.title, "first");
+  const ids = new Set(tree.turns.map(({ id }) => id));
+  assert.ok(again.turns.every(({ id, conversation }) => !ids.has(id) && conversation === again.head.id));
+});
+
+test("a file that is none is refused in words, with the place", () => {
+  const file = (turn: object) => JSON.stringify({ format: "quire-conversations", conversations: [{ turns: [turn] }] });
+  const bad: [string, RegExp][] = [
+    ["", /not JSON/],
+    ["[]", /not an object/],
+    ['{"format":"other"}', /says format "other"/],
+    ['{"format":"quire-conversations"}', /conversations is not an array/],
+    [file({ id: "a", parent: "b", message: {} }), /conversations\[0\]\.turns\[0\]\.parent/],
+    [file({ id: "a", parent: "", message: { role: "system", content: "" } }), /role is "system"/],
+    [file({ id: "a", parent: "", message: { role: "user", content: 3 } }), /content is not text/],
+    [file({ id: "a", parent: "", message: { role: "assistant", content: "", tool_calls: [{}] } }), /tool_calls\[0\]/],
+  ];
+  for (const [text, words] of bad) assert.throws(() => fromJson(text), words, text);
+});
+
+test("Markdown has the path that is shown, reasoning as a quotation", () => {
+  const tree = Tree.begin();
+  tree.add(tree.add(undefined, user("Why?")), { ...answer("So."), reasoning: "Hm.\nWell." });
+  assert.equal(toMarkdown("Why?", tree.path, "You", "Answer"), "# Why?\n\n## You\n\nWhy?\n\n## Answer\n\n> Hm.\n> Well.\n\nSo.\n");
+});
+
+test("performance is told in rows", () => {
+  const pace = { tokensPerSecond: 3, promptTokens: 7, timings: { prefill_seconds: 0.5, prefill_tps: 14, decode_tps: 21.5 } };
+  assert.deepEqual(ofPace(pace), [["Speed", "21.5 tok/s"], ["Prompt", "7 tokens in 0.5 s"]]);
+  const stats = { hits: 3, misses: 1, tokens: 2, passes: 3, stall_seconds: 0.25, bytes_gpu: 4e9, bytes_fetched: 3e9, bytes_disk: 0, bytes_ram: 1e6 } as Stats;
+  assert.deepEqual(ofStats(stats).map(([, value]) => value), ["1.50", "3 of 4", "0.3 s", "4.0 GB", "3.0 GB, 0 B, 1.0 MB"]);
 });
