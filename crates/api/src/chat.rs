@@ -52,8 +52,12 @@ impl Model {
     ) -> Result<Choice, Error> {
         let dialect = self.dialect.as_ref().ok_or(Error::NoDialect)?;
         let parameters = &request.parameters;
-        let answer =
-            Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader: Reader::new(dialect, parameters.stops()) };
+        let mut reader = Reader::new(dialect, parameters.stops());
+        // What was said before is not said again.
+        for id in dialect.opening(&request.chat)?.encode(&self.tokenizer) {
+            reader.push(id, &self.tokenizer);
+        }
+        let answer = Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader };
         let mut message = Message { role: "assistant", ..Message::default() };
         let mut logprobs = parameters.wants_logprobs().then(Logprobs::default);
         // Those of tokens whose text is held back wait for it.
