@@ -88,7 +88,7 @@ export const tests = {
     const found = await tab.evaluate(() => {
       const answer = [...document.querySelectorAll(".answer")].at(-1);
       const text = (selector) => answer.querySelector(selector)?.textContent;
-      return [text("h3"), text("em"), text("td"), answer.querySelectorAll("a[rel~=noopener]").length, answer.textContent.includes("for $5 or $6.")];
+      return [text("h2"), text("em"), text("td"), answer.querySelectorAll("a[rel~=noopener]").length, answer.textContent.includes("for $5 or $6.")];
     });
     assert.deepEqual(found, ["Title", "text", "1", 2, true]);
   },

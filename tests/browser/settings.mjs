@@ -39,8 +39,8 @@ export const tests = {
   async "budgets and context hold from when the model is loaded again"(tab) {
     await tab.click("button", "Settings");
     await set(tab, "GPU memory, in GB", "4.5");
-    await set(tab, "Memory for experts, in GB", "0");
-    await set(tab, "Context length, in tokens", "8192");
+    await set(tab, "RAM for experts, in GB", "0");
+    await set(tab, "Context, in tokens", "8192");
     const before = await adapter(tab);
     await tab.click("button", "Load the model again");
     await tab.until("the model", (before) => !["", before].includes(document.getElementById("adapter").textContent), before);

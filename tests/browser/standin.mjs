@@ -9,7 +9,7 @@ import { browsers } from "./browsers.mjs";
 
 const config = { model: "models/standin.gguf", models: [{ title: "Stand-in", about: "Says what it is told to", url: "models/standin.gguf" }] };
 
-/** Serves the page at `url` anew; resolves to `{ url, asked, close }`, `asked` being the paths that were asked for. */
+/** Serves the page at `url` anew; resolves to `{ url, asked, stop }`, `asked` being the paths that were asked for. */
 async function serve(url) {
   const asked = [];
   const own = {
@@ -32,11 +32,11 @@ async function serve(url) {
     passed.end();
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
-  const close = () => {
+  const stop = () => {
     server.closeAllConnections();
     server.close();
   };
-  return { url: `http://localhost:${server.address().port}/`, asked, close };
+  return { url: `http://localhost:${server.address().port}/`, asked, stop };
 }
 
 /** A browser's tab at the page with the stand-in; `tab.standin` is its server. */
@@ -46,5 +46,5 @@ export async function openStandin({ browser, webgpu }) {
   tab.standin = standin;
   // Nothing is slow here.
   tab.page.setDefaultTimeout(10_000);
-  return { tab, close: () => close().finally(standin.close) };
+  return { tab, close: () => close().finally(standin.stop) };
 }

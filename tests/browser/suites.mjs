@@ -13,6 +13,7 @@ import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
 import * as settings from "./settings.mjs";
+import * as shell from "./shell.mjs";
 import * as size from "./size.mjs";
 import { openStandin } from "./standin.mjs";
 
@@ -27,6 +28,7 @@ export const suites = [
   { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
+  { name: "the page's shell", only: "Chromium", open: openStandin, tests: shell.tests },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

@@ -87,6 +87,12 @@ export class Chat implements Actions {
     void this.#answer(tree, tree.add(tree.before(turn), { role: "user", content: text }));
   }
 
+  /** Opens what was asked last for editing. */
+  editLast(): void {
+    const asked = this.#tree.path.reverse().find(({ message }) => message.role === "user");
+    if (asked && !this.#answering) this.#views.get(asked.id)?.edit?.();
+  }
+
   regenerate(turn: Turn): void {
     const before = this.#tree.before(turn);
     if (before) void this.#answer(this.#tree, before);

@@ -110,6 +110,10 @@ element("composer").addEventListener("submit", (event) => {
 });
 message.addEventListener("input", refresh);
 message.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowUp" && message.value === "") {
+    event.preventDefault();
+    chat.editLast();
+  }
   // While an input method composes, Enter belongs to it.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
@@ -149,9 +153,16 @@ new SettingsForm(
   },
 );
 
+/** Keeps the page itself for when there is no network, once there is a model to talk with. */
+function keepPage(): void {
+  // Private windows may have none; the page is none the worse.
+  if (loader.engine) navigator.serviceWorker?.register("sw.js").catch(() => {});
+}
+
 async function open(model: string | File): Promise<void> {
-  remember(model);
   await loader.load(model);
+  if (loader.engine) remember(model);
+  keepPage();
   if (loader.engine && !document.querySelector("dialog[open]")) message.focus();
 }
 
@@ -168,7 +179,7 @@ if (support.ok) {
     for (const file of of(/\.json$/i)) void transfers.take(file);
   });
   const model = first ?? lastModel();
-  if (model) await loader.load(model);
+  if (model) await open(model);
 } else {
   element("choose").hidden = element("choose-first").hidden = true;
   message.disabled = true;

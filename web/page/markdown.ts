@@ -58,14 +58,14 @@ const marked = new Marked({
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
     // Below the page's own headings.
     heading({ tokens, depth }) {
-      const tag = `h${Math.min(6, depth + 2)}`;
+      const tag = `h${Math.min(6, depth + 1)}`;
       return `<${tag}>${this.parser.parseInline(tokens)}</${tag}>\n`;
     },
   },
 });
 
 const allowed: Config & { RETURN_DOM_FRAGMENT: true } = {
-  ALLOWED_TAGS: "p br hr strong em del code pre blockquote ul ol li a h3 h4 h5 h6 table thead tbody tr th td #text".split(" "),
+  ALLOWED_TAGS: "p br hr strong em del code pre blockquote ul ol li a h2 h3 h4 h5 h6 table thead tbody tr th td #text".split(" "),
   ALLOWED_ATTR: ["href", "title", "class", "start", "align"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
   ALLOW_DATA_ATTR: false,

@@ -19,6 +19,8 @@ export interface TurnView {
   readonly root: HTMLElement;
   /** Shows the turn as it is now. */
   update(isGoing: boolean): void;
+  /** Opens an editor; of what a person said. */
+  edit?(): void;
 }
 
 export function viewOf(tree: Tree, turn: Turn, actions: Actions): TurnView {
@@ -27,13 +29,15 @@ export function viewOf(tree: Tree, turn: Turn, actions: Actions): TurnView {
 
 class QuestionView implements TurnView {
   readonly root = create("article", "user");
+  readonly edit: () => void;
   #text = create("div", "text");
 
   constructor(tree: Tree, turn: Turn, actions: Actions) {
     const said = turn.message.content ?? "";
     this.root.setAttribute("aria-label", t("You"));
     this.#text.textContent = said;
-    const edit = asking(iconButton("pencil", t("Edit"), () => this.#edit(said, (text) => actions.edit(turn, text))));
+    this.edit = () => this.#edit(said, (text) => actions.edit(turn, text));
+    const edit = asking(iconButton("pencil", t("Edit"), this.edit));
     const tools = create("div", "tools");
     tools.append(...places(tree, turn, actions), copyButton(() => said), edit);
     this.root.append(this.#text, tools);
@@ -43,6 +47,7 @@ class QuestionView implements TurnView {
 
   /** Puts an editor in the place of what was said. */
   #edit(said: string, ask: (text: string) => void): void {
+    if (this.root.classList.contains("edited")) return;
     const form = create("form", "editor");
     const input = create("textarea");
     input.value = said;
@@ -50,6 +55,7 @@ class QuestionView implements TurnView {
     const close = () => {
       form.remove();
       this.root.classList.remove("edited");
+      this.root.querySelector<HTMLElement>("[data-asks]")?.focus();
     };
     const send = create("button", "primary", t("Ask again"));
     const row = create("div", "row");

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { grow } from "../page/answer.ts";
 import { chinese } from "../page/chinese.ts";
@@ -75,6 +76,16 @@ test("the page speaks the browser's language or the one that is asked for", () =
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 / 3");
   speak("en");
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 of 3");
+});
+
+test("all that index.html says is in the table", async () => {
+  const html = await readFile(new URL("../../web/page/index.html", import.meta.url), "utf8");
+  const said = [...html.matchAll(/<[a-z0-9]+([^>]*\sdata-t(?:\s[^>]*)?)\/?>([^<]*)/g)].flatMap(([, attributes = "", text = ""]) => {
+    const named = [...attributes.matchAll(/(?:aria-label|placeholder|title)="([^"]*)"/g)].map(([, value]) => value!);
+    return [...named, text.trim()].filter(Boolean);
+  });
+  assert.ok(said.length > 60, `${said.length}`);
+  assert.deepEqual(said.filter((text) => !(text in chinese)), []);
 });
 
 test("what is filled in stands in both languages", () => {

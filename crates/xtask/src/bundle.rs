@@ -9,6 +9,10 @@ use anyhow::{Context, Result};
 use crate::shell::{root, run, say, target};
 use crate::{npm, wasm};
 
+/// Files of the page that are served as they are.
+const STATIC: [&str; 8] =
+    ["index.html", "style.css", "text.css", "dialogs.css", "icon.svg", "icon-512.png", "catalogue.json", "manifest.webmanifest"];
+
 /// Builds everything that is served at `/`, and says where it is.
 ///
 /// # Errors
@@ -26,10 +30,14 @@ pub(crate) fn build() -> Result<PathBuf> {
     // Browsers that have WebGPU need no older fonts.
     esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts"], &["--external:./wasm/*"])?;
-    for name in ["index.html", "style.css", "text.css", "dialogs.css", "icon.svg", "catalogue.json"] {
+    // Not every browser takes a service worker that is a module.
+    esbuild(&web, &out, &["page/sw.ts"], &["--format=iife"])?;
+    for name in STATIC {
         let from = web.join("page").join(name);
         fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
+    let shell: Vec<String> = files(&out)?.iter().map(|file| file.to_string_lossy().replace('\\', "/")).collect();
+    fs::write(out.join("shell.json"), serde_json::to_string(&shell)?)?;
     Ok(out)
 }
 
@@ -58,6 +66,26 @@ fn forget(out: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The files of the page at `out`: all that is built but notes for tools.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(crate) fn files(out: &Path) -> Result<Vec<PathBuf>> {
+    const SERVED: [&str; 9] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2"];
+    let mut files = Vec::new();
+    for folder in ["", "fonts", "wasm"] {
+        for entry in fs::read_dir(out.join(folder))? {
+            let file = Path::new(folder).join(entry?.file_name());
+            let is_served = file.extension().is_some_and(|ending| SERVED.iter().any(|served| ending == *served));
+            if is_served && out.join(&file).is_file() {
+                files.push(file);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// Checks the types of everything in `web/`.
 ///
 /// # Errors
@@ -66,7 +94,11 @@ pub(crate) fn check_types() -> Result<()> {
     let web = root().join("web");
     npm::install(&web)?;
     say("checking types");
-    run(Command::new(web.join("node_modules/.bin/tsc")).arg("--noEmit").current_dir(&web))
+    // A page and a service worker have different globals.
+    for project in ["tsconfig.json", "page/tsconfig.json"] {
+        run(Command::new(web.join("node_modules/.bin/tsc")).args(["--noEmit", "-p", project]).current_dir(&web))?;
+    }
+    Ok(())
 }
 
 /// Bundles the tests of `web/` for node, a file each, and names them.

@@ -25,7 +25,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     if out.exists() {
         fs::remove_dir_all(&out)?;
     }
-    copy(&page, &out.join("site"), &site(&page)?)?;
+    copy(&page, &out.join("site"), &bundle::files(&page)?)?;
 
     let web = root().join("web");
     let dist = web.join("dist");
@@ -41,22 +41,6 @@ pub(crate) fn build() -> Result<PathBuf> {
     ensure!(bytes <= MAX_TARBALL, "{} has {bytes} bytes, at most {MAX_TARBALL} are allowed", tarball.display());
     say(&format!("{}: {bytes} bytes; the site is in {}", tarball.display(), out.join("site").display()));
     Ok(tarball)
-}
-
-/// The files of the site: all that is built but notes for tools.
-fn site(page: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for folder in ["", "wasm"] {
-        for entry in fs::read_dir(page.join(folder))? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let is_served = [".html", ".css", ".svg", ".json", ".js", ".wasm"].iter().any(|end| name.to_string_lossy().ends_with(end));
-            if is_served && entry.file_type()?.is_file() {
-                files.push(Path::new(folder).join(name));
-            }
-        }
-    }
-    Ok(files)
 }
 
 /// Copies `files` from one folder to another, which is made.
