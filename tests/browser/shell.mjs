@@ -28,7 +28,7 @@ export const tests = {
     const sizes = [];
     tab.page.on("response", async (response) => {
       const { pathname } = new URL(response.url());
-      const isAsked = /^\/($|main|part-|style|text|dialogs|icon\.svg)/.test(pathname);
+      const isAsked = /^\/($|main|part-|style|frame|talk|foot|text|dialogs|icon\.svg)/.test(pathname);
       if (isAsked) sizes.push(response.body().then((body) => [pathname, body.length]));
     });
     await tab.goto(tab.standin.url);

@@ -3,6 +3,7 @@
 
 import * as cache from "./cache.mjs";
 import * as chats from "./chats.mjs";
+import * as documents from "./documents.mjs";
 import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
@@ -29,6 +30,7 @@ export const suites = [
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the page's shell", only: "Chromium", open: openStandin, tests: shell.tests },
+  { name: "documents", only: "Chromium", open: openStandin, tests: documents.tests },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

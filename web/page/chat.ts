@@ -5,6 +5,7 @@ import { answer, type Pace, words } from "./answer.ts";
 import { element } from "./dom.ts";
 import { t } from "./language.ts";
 import { notify } from "./notice.ts";
+import type { Document, Passage } from "./passages.ts";
 import * as shelf from "./shelf.ts";
 import { Tree, type Turn } from "./tree.ts";
 import { type Actions, type TurnView, viewOf } from "./turns.ts";
@@ -37,6 +38,8 @@ export class Chat implements Actions {
   #tree = Tree.begin();
   #views = new Map<string, TurnView>();
   #answering: Answering | undefined;
+  /** Before an answer: for what the documents have on the question. */
+  #isSearching = false;
   /** Deleted while an answer was under way: to be kept no more. */
   #forgotten = new WeakSet<Tree>();
 
@@ -53,7 +56,7 @@ export class Chat implements Actions {
   }
 
   get isAnswering(): boolean {
-    return this.#answering !== undefined;
+    return this.#isSearching || this.#answering !== undefined;
   }
 
   stop(): void {
@@ -78,13 +81,31 @@ export class Chat implements Actions {
 
   async ask(text: string): Promise<void> {
     const tree = this.#tree;
-    await this.#answer(tree, tree.add(tree.path.at(-1), { role: "user", content: text }));
+    await this.#put(tree, tree.path.at(-1), text);
   }
 
   edit(turn: Turn, text: string): void {
-    if (this.#answering || !this.#around.engine()) return;
-    const tree = this.#tree;
-    void this.#answer(tree, tree.add(tree.before(turn), { role: "user", content: text }));
+    if (this.isAnswering || !this.#around.engine()) return;
+    void this.#put(this.#tree, this.#tree.before(turn), text);
+  }
+
+  /** Takes a document, or lets go of it. */
+  given(document: Document, isRemoved: boolean): void {
+    if (isRemoved) shelf.removeDocument(document).catch(complain);
+    // Before something is said there is nothing to be kept.
+    else if (!this.isEmpty) this.#keep(this.#tree, [], [document]);
+  }
+
+  /** Puts a question after `parent`, with what the documents have on it. */
+  async #put(tree: Tree, parent: Turn | undefined, text: string): Promise<void> {
+    const { documents } = tree;
+    this.#isSearching = true;
+    this.#around.changed();
+    const passages = documents.length > 0 ? await find(documents, text) : [];
+    this.#isSearching = false;
+    const asked = tree.add(parent, { role: "user", content: text }, { passages });
+    this.#keep(tree, [asked], documents);
+    await this.#answer(tree, asked);
   }
 
   /** Opens what was asked last for editing. */
@@ -141,7 +162,7 @@ export class Chat implements Actions {
   async #answer(tree: Tree, asked: Turn, resumed?: Turn): Promise<void> {
     const engine = this.#around.engine();
     if (!engine || this.#answering) return;
-    const turn = resumed ?? tree.add(asked, { role: "assistant", content: "" }, "going");
+    const turn = resumed ?? tree.add(asked, { role: "assistant", content: "" }, { end: "going" });
     const answering = (this.#answering = { tree, turn, controller: new AbortController(), keptAt: performance.now() });
     const said = tree.messages(resumed ? turn : asked).filter(({ role, content, tool_calls }) => role !== "assistant" || content || tool_calls || resumed);
     const request: ChatRequest = {
@@ -152,7 +173,7 @@ export class Chat implements Actions {
     this.show();
     this.#follow(true);
     this.#around.changed();
-    this.#keep(tree, [asked, turn]);
+    this.#keep(tree, [turn]);
     const grown = (pace: Pace) => {
       const isNear = this.#isAtEnd();
       this.#views.get(turn.id)?.update(true);
@@ -168,12 +189,10 @@ export class Chat implements Actions {
     this.#around.changed();
   }
 
-  #keep(tree: Tree, turns: Turn[]): void {
+  #keep(tree: Tree, turns: Turn[], documents: Document[] = []): void {
     if (this.#forgotten.has(tree)) return;
     if (this.#answering) this.#answering.keptAt = performance.now();
-    shelf.keep(tree.head, turns).catch((error: unknown) => {
-      notify(t("This conversation is not kept: {why}", { why: words(error) }));
-    });
+    shelf.keep(tree.head, turns, documents).catch(complain);
   }
 
   #isAtEnd(): boolean {
@@ -184,4 +203,18 @@ export class Chat implements Actions {
   #follow(isWanted: boolean): void {
     if (isWanted) document.documentElement.scrollTop = document.documentElement.scrollHeight;
   }
+}
+
+/** What the documents have on a question. Without it, rather than not at all, the question is put. */
+async function find(documents: Document[], question: string): Promise<Passage[]> {
+  try {
+    return (await import("./search.ts")).best(documents, question);
+  } catch (error) {
+    notify(words(error));
+    return [];
+  }
+}
+
+function complain(error: unknown): undefined {
+  notify(t("This conversation is not kept: {why}", { why: words(error) }));
 }

@@ -108,6 +108,17 @@ export const chinese = {
   "Conversations imported: {n}": "已导入对话：{n}",
   "{file} could not be imported: {why}": "无法导入 {file}：{why}",
 
+  // Documents
+  "Documents": "文档",
+  "Attach documents": "添加文档",
+  "Remove {name}": "移除 {name}",
+  "there is no text in it": "其中没有文字",
+  "it is larger than 50 MB": "它大于 50 MB",
+  "it is not text": "它不是文本",
+  "{file} could not be read: {why}": "无法读取 {file}：{why}",
+  "Passages from the documents": "文档中的段落",
+  "Sources": "来源",
+
   // Performance
   "Performance": "性能",
   "Speed": "速度",

@@ -72,11 +72,11 @@ export class List {
 
   async #remove(head: Head): Promise<void> {
     try {
-      const turns = await shelf.turns(head.id);
+      const { turns, documents } = await shelf.read(head);
       await shelf.remove(head.id);
       this.#changed(head, true);
       notify(t("“{title}” was deleted.", { title: head.title }), () => {
-        void shelf.keep(head, turns).then(() => this.show(), complain);
+        void shelf.keep(head, turns, documents).then(() => this.show(), complain);
       });
     } catch (error) {
       complain(error);

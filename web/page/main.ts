@@ -1,6 +1,7 @@
 /** The page: a model, conversations with it, and what is said next. */
 
 import { isSupported } from "../src/index.ts";
+import { Attachments } from "./attachments.ts";
 import { Chat } from "./chat.ts";
 import { wireDialogs } from "./dialogs.ts";
 import { element } from "./dom.ts";
@@ -37,6 +38,7 @@ const chat = new Chat({
   changed: () => {
     refresh();
     if (!chat.isEmpty) show(chat.tree);
+    attachments.show();
   },
   paced: (pace) => {
     const { tokensPerSecond } = pace;
@@ -93,7 +95,7 @@ async function follow(): Promise<void> {
   if (id === chat.tree.head.id) return;
   const head = id ? await shelf.head(id).catch(() => undefined) : undefined;
   if (!head) return begin();
-  chat.open(new Tree(head, await shelf.turns(id)));
+  chat.open(await shelf.read(head));
   side.leave();
 }
 
@@ -135,6 +137,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 new Storage();
+const attachments = new Attachments(
+  () => chat.tree,
+  (document, isRemoved) => chat.given(document, isRemoved),
+);
 const transfers = new Transfers(
   () => chat.tree,
   () => void list.show(),
@@ -177,6 +183,7 @@ if (support.ok) {
     const [model] = of(/\.gguf$/i);
     if (model) void open(model);
     for (const file of of(/\.json$/i)) void transfers.take(file);
+    void attachments.take(of(/\.(?:pdf|txt|md|markdown|csv|tex|html?)$/i));
   });
   const model = first ?? lastModel();
   if (model) await open(model);

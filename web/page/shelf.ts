@@ -1,6 +1,7 @@
 /** Conversations in IndexedDB: a row for each head and for each turn, so that an answer is kept as it grows. */
 
-import type { Head, Turn } from "./tree.ts";
+import type { Document } from "./passages.ts";
+import { type Head, Tree, type Turn } from "./tree.ts";
 
 const NAME = "quire-conversations";
 
@@ -12,6 +13,7 @@ function open(): Promise<IDBDatabase> {
     request.onupgradeneeded = () => {
       request.result.createObjectStore("heads", { keyPath: "id" });
       request.result.createObjectStore("turns", { keyPath: ["conversation", "id"] });
+      request.result.createObjectStore("documents", { keyPath: ["conversation", "id"] });
     };
     request.onerror = () => reject(request.error ?? new Error("The browser keeps nothing here."));
     request.onsuccess = () => {
@@ -28,47 +30,60 @@ function open(): Promise<IDBDatabase> {
   return opened;
 }
 
+type Name = "heads" | "turns" | "documents";
+type Stores = Record<Name, IDBObjectStore>;
+
 /** Does `work` in one transaction; resolves once it is on the disk, as far as the browser says. */
-async function transact<T>(mode: IDBTransactionMode, work: (heads: IDBObjectStore, turns: IDBObjectStore) => IDBRequest<T> | void): Promise<T> {
+async function transact<T>(mode: IDBTransactionMode, work: (stores: Stores) => IDBRequest<T> | void): Promise<T> {
   const db = await open();
-  const transaction = db.transaction(["heads", "turns"], mode);
+  const names: Name[] = ["heads", "turns", "documents"];
+  const transaction = db.transaction(names, mode);
   return new Promise((resolve, reject) => {
-    const request = work(transaction.objectStore("heads"), transaction.objectStore("turns"));
+    const request = work(Object.fromEntries(names.map((name) => [name, transaction.objectStore(name)])) as Stores);
     transaction.oncomplete = () => resolve(request?.result as T);
     transaction.onabort = () => reject(transaction.error ?? new Error("The browser kept nothing."));
   });
 }
 
-/** All turns of a conversation. */
+/** All rows of a conversation. */
 const of = (id: string) => IDBKeyRange.bound([id], [id, []]);
 
 /** The conversations, those that changed last first. */
 export async function list(): Promise<Head[]> {
-  const heads = await transact("readonly", (heads) => heads.getAll() as IDBRequest<Head[]>);
+  const heads = await transact("readonly", ({ heads }) => heads.getAll() as IDBRequest<Head[]>);
   return heads.sort((a, b) => b.changed - a.changed);
 }
 
 export function head(id: string): Promise<Head | undefined> {
-  return transact("readonly", (heads) => heads.get(id) as IDBRequest<Head | undefined>);
+  return transact("readonly", ({ heads }) => heads.get(id) as IDBRequest<Head | undefined>);
 }
 
-export function turns(id: string): Promise<Turn[]> {
-  return transact("readonly", (_, turns) => turns.getAll(of(id)) as IDBRequest<Turn[]>);
+/** A conversation with all that belongs to it. */
+export async function read(head: Head): Promise<Tree> {
+  const turns = await transact("readonly", ({ turns }) => turns.getAll(of(head.id)) as IDBRequest<Turn[]>);
+  const documents = await transact("readonly", ({ documents }) => documents.getAll(of(head.id)) as IDBRequest<Document[]>);
+  return new Tree(head, turns, documents);
 }
 
-/** Keeps a head and some of its turns. */
-export async function keep(head: Head, changed: Turn[] = []): Promise<void> {
-  await transact("readwrite", (heads, turns) => {
+/** Keeps a head, and of its turns and documents those that are new or other than before. */
+export async function keep(head: Head, changed: Turn[] = [], given: Document[] = []): Promise<void> {
+  await transact("readwrite", ({ heads, turns, documents }) => {
     heads.put(head);
     for (const turn of changed) turns.put(turn);
+    for (const document of given) documents.put(document);
   });
   tell();
 }
 
+export async function removeDocument({ conversation, id }: Document): Promise<void> {
+  await transact("readwrite", ({ documents }) => void documents.delete([conversation, id]));
+}
+
 export async function remove(id: string): Promise<void> {
-  await transact("readwrite", (heads, turns) => {
+  await transact("readwrite", ({ heads, turns, documents }) => {
     heads.delete(id);
     turns.delete(of(id));
+    documents.delete(of(id));
   });
   tell();
 }

@@ -1,6 +1,7 @@
 /** Conversations as files: JSON, which comes back as it was, and Markdown, for people. */
 
 import type { Message, ToolCall } from "../src/index.ts";
+import type { Passage } from "./passages.ts";
 import { type End, type Head, newId, titleOf, type Turn } from "./tree.ts";
 
 const FORMAT = "quire-conversations";
@@ -51,6 +52,7 @@ function conversation(value: unknown, index: number): Kept {
     const parent = ids.get(fields["parent"]);
     if (parent === undefined) throw new Error(`${at}.parent is not the id of another turn.`);
     const trouble = fields["trouble"];
+    const passages = fields["passages"] === undefined ? [] : array(fields["passages"], `${at}.passages`).map((value) => passage(value, `${at}.passages`));
     return {
       conversation: head.id,
       id,
@@ -58,6 +60,7 @@ function conversation(value: unknown, index: number): Kept {
       made: time(fields["made"]),
       message: message(fields["message"], `${at}.message`),
       ...(end && { end }),
+      ...(passages.length > 0 && { passages }),
       ...(typeof trouble === "string" && { trouble }),
     };
   });
@@ -85,6 +88,12 @@ function call(value: unknown, at: string): ToolCall {
   const { name, arguments: given } = record(called, `${at}.function`);
   if (typeof id !== "string" || typeof name !== "string" || typeof given !== "string") throw new Error(`${at} is not a call of a function.`);
   return { id, type: "function", function: { name, arguments: given } };
+}
+
+function passage(value: unknown, at: string): Passage {
+  const { source, text } = record(value, at);
+  if (typeof source !== "string" || typeof text !== "string") throw new Error(`${at} are not texts with their sources.`);
+  return { source, text };
 }
 
 function record(value: unknown, at: string): Record<string, unknown> {

@@ -72,7 +72,7 @@ export class Transfers {
 
 async function all(): Promise<Kept[]> {
   const kept: Kept[] = [];
-  for (const head of await shelf.list()) kept.push({ head, turns: await shelf.turns(head.id) });
+  for (const head of await shelf.list()) kept.push({ head, turns: (await shelf.read(head)).turns });
   return kept;
 }
 

@@ -1,6 +1,7 @@
 /** A conversation as a tree: every turn follows another, and of the turns that follow the same one, one is chosen. */
 
 import type { Message } from "../src/index.ts";
+import { type Document, type Passage, withPassages } from "./passages.ts";
 
 /** How an answer ended: by itself, cut at the longest length, stopped by the person, with trouble, or not yet. */
 export type End = "stop" | "length" | "stopped" | "failed" | "going";
@@ -16,6 +17,8 @@ export interface Turn {
   message: Message;
   /** Of answers. */
   end?: End;
+  /** Of questions: what of the documents they were put with. */
+  passages?: Passage[];
   /** Of answers that failed: why, in words. */
   trouble?: string;
 }
@@ -35,11 +38,14 @@ export const newId = (): string => crypto.randomUUID();
 
 export class Tree {
   readonly head: Head;
+  /** What was given to the conversation to answer from. */
+  readonly documents: Document[];
   #turns = new Map<string, Turn>();
   #after = new Map<string, Turn[]>();
 
-  constructor(head: Head, turns: Iterable<Turn> = []) {
+  constructor(head: Head, turns: Iterable<Turn> = [], documents: Document[] = []) {
     this.head = head;
+    this.documents = documents;
     for (const turn of [...turns].sort((a, b) => a.made - b.made)) this.#hold(turn);
   }
 
@@ -69,15 +75,18 @@ export class Tree {
     return this.#turns.get(turn.parent);
   }
 
-  /** What was said up to `turn`, itself included; no turn is nothing. */
+  /** What was said up to `turn`, itself included, with the passages of documents that go with it; no turn is nothing. */
   messages(turn: Turn | undefined): Message[] {
     const said: Message[] = [];
-    for (let at = turn; at; at = this.before(at)) said.unshift(at.message);
+    for (let at = turn; at; at = this.before(at)) {
+      const { message, passages } = at;
+      said.unshift(passages ? { ...message, content: withPassages(message.content ?? "", passages) } : message);
+    }
     return said;
   }
 
   /** Adds a turn after `parent`, or a first one, and chooses it. */
-  add(parent: Turn | undefined, message: Message, end?: End): Turn {
+  add(parent: Turn | undefined, message: Message, { end, passages = [] }: Pick<Turn, "end" | "passages"> = {}): Turn {
     const latest = this.#after.get(parent?.id ?? "")?.at(-1)?.made ?? 0;
     const turn: Turn = {
       conversation: this.head.id,
@@ -87,6 +96,7 @@ export class Tree {
       made: Math.max(Date.now(), latest + 1),
       message,
       ...(end && { end }),
+      ...(passages.length > 0 && { passages }),
     };
     this.#hold(turn);
     this.choose(turn);

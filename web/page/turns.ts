@@ -4,6 +4,7 @@ import type { ToolCall } from "../src/index.ts";
 import { copyButton } from "./copy.ts";
 import { create, iconButton, textButton } from "./dom.ts";
 import { t } from "./language.ts";
+import { cited, type Passage } from "./passages.ts";
 import { RichText } from "./rich.ts";
 import type { Tree, Turn } from "./tree.ts";
 
@@ -40,7 +41,7 @@ class QuestionView implements TurnView {
     const edit = asking(iconButton("pencil", t("Edit"), this.edit));
     const tools = create("div", "tools");
     tools.append(...places(tree, turn, actions), copyButton(() => said), edit);
-    this.root.append(this.#text, tools);
+    this.root.append(this.#text, ...passagesView(t("Passages from the documents"), turn.passages ?? []), tools);
   }
 
   update(): void {}
@@ -91,18 +92,21 @@ class AnswerView implements TurnView {
   #calls = create("div", "calls");
   #answer = create("div", "answer");
   #text = new RichText(this.#answer);
+  #sources = create("div");
+  #passages: Passage[];
   #note = create("p", "note");
   #resume: HTMLButtonElement;
   #tools = create("div", "tools");
 
   constructor(tree: Tree, turn: Turn, actions: Actions) {
     this.#turn = turn;
+    this.#passages = tree.before(turn)?.passages ?? [];
     this.root.setAttribute("aria-label", t("Answer"));
     this.#details.append(this.#summary, this.#reasoning);
     this.#resume = asking(textButton(t("Continue"), () => actions.resume(turn), "resume"));
     const again = asking(iconButton("again", t("Regenerate"), () => actions.regenerate(turn)));
     this.#tools.append(...places(tree, turn, actions), copyButton(() => turn.message.content ?? ""), again, this.#resume);
-    this.root.append(this.#details, this.#calls, this.#answer, this.#note, this.#tools);
+    this.root.append(this.#details, this.#calls, this.#answer, this.#sources, this.#note, this.#tools);
   }
 
   update(isGoing: boolean): void {
@@ -114,6 +118,7 @@ class AnswerView implements TurnView {
     extend(this.#reasoning, reasoning);
     this.#calls.replaceChildren(...tool_calls.map(callView));
     this.#text.show(content ?? "", !isGoing);
+    if (!isGoing) this.#sources.replaceChildren(...passagesView(t("Sources"), this.#passages, cited(content ?? "", this.#passages)));
     const note = isGoing ? "" : noteOf(end, trouble);
     this.#note.hidden = note === "";
     this.#note.textContent = note;
@@ -158,6 +163,20 @@ function callView({ function: { name, arguments: given } }: ToolCall): HTMLEleme
   details.append(summary, create("pre", "", text));
   details.open = true;
   return details;
+}
+
+/** Passages to be unfolded, all or those of some numbers; nothing if there are none. */
+function passagesView(title: string, passages: Passage[], numbers = [...passages.keys()]): HTMLElement[] {
+  if (numbers.length === 0) return [];
+  const details = create("details", "passages");
+  details.append(create("summary", "", title));
+  for (const n of numbers) {
+    const { source = "", text = "" } = passages[n] ?? {};
+    const item = create("blockquote");
+    item.append(create("cite", "", `[${n + 1}] ${source}`), create("div", "text", text));
+    details.append(item);
+  }
+  return [details];
 }
 
 /** Marks a button that asks the engine, so that it waits while an answer is under way. */

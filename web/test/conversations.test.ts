@@ -6,6 +6,8 @@ import { chinese } from "../page/chinese.ts";
 import { choose, speak, t } from "../page/language.ts";
 import { ofPace, ofStats } from "../page/performance.ts";
 import { engineOf, parse, requestOf } from "../page/settings.ts";
+import { cited, cut, withPassages } from "../page/passages.ts";
+import { best, tokenize } from "../page/search.ts";
 import { titleOf, Tree } from "../page/tree.ts";
 import { fromJson, toJson, toMarkdown } from "../page/transfer.ts";
 import type { Message, Stats } from "../src/index.ts";
@@ -96,8 +98,8 @@ test("what is filled in stands in both languages", () => {
 test("conversations come back from JSON as they went, with ids of their own", () => {
   const tree = Tree.begin();
   const first = tree.add(undefined, user("first"));
-  tree.add(first, { ...answer("one"), reasoning: "Hm." }, "length");
-  tree.add(first, answer("two"), "stop");
+  tree.add(first, { ...answer("one"), reasoning: "Hm." }, { end: "length" });
+  tree.add(first, answer("two"), { end: "stop" });
   tree.choose(tree.places(tree.path[1]!)[0]!);
   const [kept] = fromJson(toJson([{ head: tree.head, turns: tree.turns }]));
   const again = new Tree(kept!.head, kept!.turns);
@@ -128,6 +130,36 @@ test("Markdown has the path that is shown, reasoning as a quotation", () => {
   const tree = Tree.begin();
   tree.add(tree.add(undefined, user("Why?")), { ...answer("So."), reasoning: "Hm.\nWell." });
   assert.equal(toMarkdown("Why?", tree.path, "You", "Answer"), "# Why?\n\n## You\n\nWhy?\n\n## Answer\n\n> Hm.\n> Well.\n\nSo.\n");
+});
+
+test("documents are cut at paragraphs, sentences and words, and no letter is lost", () => {
+  const sentence = "This is a sentence of some words. ";
+  const [one, two, ...more] = cut("a.txt", [`First.\r\n\r\nSecond.\n\n${sentence.repeat(50)}`]);
+  assert.deepEqual([one!.source, one!.text.slice(0, 14)], ["a.txt", "First.\n\nSecond"]);
+  assert.ok(two!.text.endsWith("words.") && more.every(({ text }) => text.length <= 1200));
+  assert.deepEqual(cut("b.pdf", ["one", " ", "three"]).map(({ source }) => source), ["b.pdf, page 1", "b.pdf, page 3"]);
+  const lump = "x".repeat(5000);
+  assert.equal(cut("c", [lump]).map(({ text }) => text).join(""), lump);
+});
+
+test("the passages that fit a question are found, in Chinese too", () => {
+  const texts = ["The cat sleeps.", "量子纠缠是一种现象。", "Bread is baked.", "Rain falls.", "Ships sail.", "A horse runs.", "Stones lie."];
+  const document = { conversation: "c", id: "d", name: "n", passages: texts.map((text) => ({ source: "n", text })) };
+  assert.deepEqual(best([document], "What does the horse do?").map(({ text }) => text).includes("A horse runs."), true);
+  assert.equal(best([document], "什么是量子纠缠？")[0]?.text, texts[1]);
+  assert.deepEqual(tokenize("Die 量子纠 7"), ["Die", "量子", "子纠", "7"]);
+});
+
+test("a question is put with its passages, and the answer's citations are read", () => {
+  const passages = [{ source: "a.txt", text: "A" }, { source: "b.pdf, page 2", text: "B" }];
+  const tree = Tree.begin();
+  const asked = tree.add(undefined, user("Why?"), { passages });
+  const [message] = tree.messages(asked);
+  assert.match(message!.content!, /^\[1\] a\.txt:\nA\n\n\[2\] b\.pdf, page 2:\nB\n\n.*\n\nWhy\?$/s);
+  assert.equal(asked.message.content, "Why?");
+  assert.equal(withPassages("Why?", []), "Why?");
+  assert.deepEqual(cited("As in [2], 【1†L3-L5】 and [7] [2].", passages), [0, 1]);
+  assert.deepEqual(fromJson(toJson([{ head: tree.head, turns: tree.turns }]))[0]!.turns[0]!.passages, passages);
 });
 
 test("performance is told in rows", () => {

@@ -10,8 +10,19 @@ use crate::shell::{root, run, say, target};
 use crate::{npm, wasm};
 
 /// Files of the page that are served as they are.
-const STATIC: [&str; 8] =
-    ["index.html", "style.css", "text.css", "dialogs.css", "icon.svg", "icon-512.png", "catalogue.json", "manifest.webmanifest"];
+const STATIC: [&str; 11] = [
+    "index.html",
+    "style.css",
+    "frame.css",
+    "talk.css",
+    "text.css",
+    "foot.css",
+    "dialogs.css",
+    "icon.svg",
+    "icon-512.png",
+    "catalogue.json",
+    "manifest.webmanifest",
+];
 
 /// Builds everything that is served at `/`, and says where it is.
 ///
@@ -30,6 +41,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     // Browsers that have WebGPU need no older fonts.
     esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts"], &["--external:./wasm/*"])?;
+    esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
     // Not every browser takes a service worker that is a module.
     esbuild(&web, &out, &["page/sw.ts"], &["--format=iife"])?;
     for name in STATIC {
