@@ -1,9 +1,5 @@
 // Rotates q and k by position and appends k and v to the cache; one thread makes two neighbouring
 // elements, which are one word of an f16 cache.
-// The angle of a position is the sum of the angles of its two digits to the base BASE, whose cosines
-// and sines are tabled: exact to f32 rounding at any position, on GPUs with a coarse sin too.
-
-const BASE: u32 = 512u;
 
 struct Args {
     n_heads: u32,
@@ -16,6 +12,7 @@ struct Args {
 }
 
 #import step
+#import rope
 
 @group(0) @binding(0) var<uniform> args: Args;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -30,27 +27,6 @@ struct Args {
 @group(0) @binding(6) var<storage, read_write> k_cache: array<vec2<f32>>;
 @group(0) @binding(7) var<storage, read_write> v_cache: array<vec2<f32>>;
 #endif
-
-// Element e, rotated, of the head that begins at `first`.
-fn rotated(first: u32, e: u32, position: u32) -> f32 {
-    if (e >= args.n_rot) {
-        return qkv[first + e];
-    }
-    let n_pairs = args.n_rot / 2u;
-    var pair = e % n_pairs;
-    var is_second = e >= n_pairs;
-    var partner = select(e + n_pairs, e - n_pairs, is_second);
-    if (args.interleaved == 1u) {
-        pair = e / 2u;
-        is_second = e % 2u == 1u;
-        partner = e ^ 1u;
-    }
-    let l = low[(position % BASE) * n_pairs + pair];
-    let h = high[(position / BASE) * n_pairs + pair];
-    let cos = (h.x * l.x - h.y * l.y) * args.concentration;
-    let sin = (h.y * l.x + h.x * l.y) * args.concentration;
-    return qkv[first + e] * cos + select(-sin, sin, is_second) * qkv[first + partner];
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

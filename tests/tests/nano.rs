@@ -65,3 +65,17 @@ fn mxfp4_experts_and_q8_0_attention_give_the_logits_of_their_dequantised_weights
 fn sixteen_experts_are_routed_alike() {
     check("nano-moe16", "nano-moe16", KvType::F32, [(1, 2e-3), (40, 2e-3), (900, 2e-3)]);
 }
+
+#[test]
+fn tokens_one_by_one_give_the_logits_of_a_chunk() {
+    let files = open(&vector("nano/nano-f32.gguf"));
+    let tokens = &read_ids("nano/tokens-900.txt")[..400];
+    for (kv, bound) in [(KvType::F32, 1e-4), (KvType::F16, 5e-3)] {
+        let [chunks, alone] = [64, 1].map(|chunk| {
+            let mut engine = engine(&files, Options { chunk, ..options(kv) });
+            pollster::block_on(engine.logits(tokens, true)).unwrap()
+        });
+        let error = worst_row(&alone, &chunks, N_VOCAB);
+        assert!(error < bound, "{kv:?}: the worst position is off by {error:.2e}");
+    }
+}

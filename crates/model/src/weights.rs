@@ -102,6 +102,7 @@ pub struct State {
     pub qkv: Slice,    // (chunk, n_heads + 2 n_kv_heads, head_dim)
     pub q: Slice,      // (chunk, n_heads, head_dim)
     pub attn: Slice,   // (chunk, n_heads, head_dim)
+    pub parts: Slice,  // what one token's query heads find in the parts of its keys
     pub h: Slice,      // (chunk, n_embd)
     pub paging: Paging,
     pub routes: Vec<Slice>, // (chunk, n_used) Route, of each layer; one buffer
@@ -132,12 +133,13 @@ impl Model {
         let token_embd = placer.matrix("token_embd.weight", config.n_embd, config.n_vocab)?;
         let shared = Shared::new(&mut placer.buffers, &config, &options);
         let n_slots = n_slots(&config, &options)?;
-        let layers =
+        let layers: Vec<Layer> =
             (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, n_slots, l)).collect::<Result<_, _>>()?;
         let output_norm = placer.vector(&[("output_norm.weight", &[config.n_embd.into()])])?;
         let has_head = config.architecture == Architecture::GptOss || placer.has("output.weight");
         let output = if has_head { placer.matrix("output.weight", config.n_embd, config.n_vocab)? } else { token_embd.clone() };
-        let state = State::new(&mut placer.buffers, &config, &options, &shared);
+        let n_parts = layers.iter().map(|layer| layer.kv.n_parts(layer.window)).max().unwrap_or(1);
+        let state = State::new(&mut placer.buffers, &config, &options, &shared, n_parts);
         placer.check_state()?;
         let Placer { buffers, uploads, mut bytes, .. } = placer;
         bytes.per_expert = bytes.experts / (u64::from(config.n_layers) * u64::from(config.experts.n)).max(1);
@@ -334,7 +336,7 @@ impl Projection {
 }
 
 impl State {
-    fn new(buffers: &mut Buffers, config: &Config, options: &Options, shared: &Shared) -> Self {
+    fn new(buffers: &mut Buffers, config: &Config, options: &Options, shared: &Shared, n_parts: u32) -> Self {
         let chunk = u64::from(options.chunk);
         let heads = config.heads;
         let sampling = buffers.zeros("sampling", size_of::<Sampling>() as u64, Usage::Uniform);
@@ -372,6 +374,7 @@ impl State {
             qkv: words("qkv", chunk * all_heads),
             q: words("q", chunk * q_heads),
             attn: words("attn", chunk * q_heads),
+            parts: words("parts of attention", heads.parts_bytes(n_parts) / 4),
             h: words("h", chunk * u64::from(config.n_embd)),
             paging,
             routes,

@@ -4,6 +4,8 @@
 #![allow(clippy::needless_range_loop, reason = "keeps the code comparable to the shaders")]
 
 mod attention;
+mod flash_decode;
+mod flash_merge;
 mod get_rows;
 mod matmul;
 mod moe_down;
@@ -146,6 +148,8 @@ type Twin = fn(&Call<'_>) -> Result<(), Error>;
 fn twin(shader: &str) -> Option<Twin> {
     Some(match shader {
         "attention" => attention::run,
+        "flash_decode" => flash_decode::run,
+        "flash_merge" => flash_merge::run,
         "get_rows" => get_rows::run,
         "matmul" => matmul::run,
         "moe_down" => moe_down::run,

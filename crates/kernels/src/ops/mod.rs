@@ -2,6 +2,8 @@
 //! records it.
 
 mod attention;
+mod flash_decode;
+mod flash_merge;
 mod get_rows;
 mod matmul;
 mod moe_down;
@@ -17,6 +19,9 @@ mod router_topk;
 mod sample;
 
 pub use attention::AttentionArgs;
+pub(crate) use flash_decode::part_keys;
+pub use flash_decode::{FlashDecodeArgs, MAX_PARTS, PART};
+pub use flash_merge::FlashMergeArgs;
 pub use get_rows::GetRowsArgs;
 pub use matmul::{MatmulArgs, Rows};
 pub use moe_down::MoeDownArgs;
