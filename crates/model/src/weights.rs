@@ -364,6 +364,7 @@ impl State {
             tokens,
             step,
             sampled: words("sampled", (size_of::<Sampled>() / 4) as u64),
+            scan: words("scan of the scores", Sampler::scan_bytes(config.n_vocab) / 4),
             sampling,
             paging,
         };

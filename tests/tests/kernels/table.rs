@@ -7,7 +7,7 @@ use std::process::Command;
 use kernels::kernels::{FAMILIES, FORMATS};
 use kernels::ops::{
     AttentionArgs, FlashDecodeArgs, FlashMergeArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs, MoeSumArgs,
-    PenalizeArgs, RmsNormArgs, RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs,
+    PenalizeArgs, RmsNormArgs, RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs, SampleBinsArgs, SampleScanArgs,
 };
 use kernels::{Format, Kernel};
 
@@ -44,7 +44,9 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             "rope_append" => layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity concentration),
             "route_slots" => layout!(RouteSlotsArgs: n_routes n_experts layer),
             "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps layer stand_ins),
-            "sample" => layout!(SampleArgs: n_vocab n_tokens),
+            "sample" => layout!(SampleArgs: n_vocab n_slices n_tokens),
+            "sample_bins" => layout!(SampleBinsArgs: n_vocab slice n_slices),
+            "sample_scan" => layout!(SampleScanArgs: n_vocab slice),
             other => panic!("{other} has arguments that no test knows"),
         };
         assert_eq!(kernel.args, fields, "{}", kernel.name);

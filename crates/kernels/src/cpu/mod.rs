@@ -18,6 +18,8 @@ mod rope_append;
 mod route_slots;
 mod router_topk;
 mod sample;
+mod sample_bins;
+mod sample_scan;
 mod weights;
 
 use std::cell::Cell;
@@ -162,6 +164,8 @@ fn twin(shader: &str) -> Option<Twin> {
         "route_slots" => route_slots::run,
         "router_topk" => router_topk::run,
         "sample" => sample::run,
+        "sample_bins" => sample_bins::run,
+        "sample_scan" => sample_scan::run,
         _ => return None,
     })
 }

@@ -17,6 +17,8 @@ mod rope_append;
 mod route_slots;
 mod router_topk;
 mod sample;
+mod sample_bins;
+mod sample_scan;
 
 pub use attention::AttentionArgs;
 pub(crate) use flash_decode::part_keys;
@@ -35,6 +37,9 @@ pub use rope_append::{ROPE_BASE, Rope, RopeAppendArgs};
 pub use route_slots::RouteSlotsArgs;
 pub use router_topk::{MAX_EXPERTS, Route, Router, RouterArgs};
 pub use sample::{IN_PROMPT, MAX_LOGPROBS, MAX_STOPS, SampleArgs, Sampled, Sampler, Sampling, Step};
+pub use sample_bins::SampleBinsArgs;
+pub use sample_scan::SampleScanArgs;
+pub(crate) use sample_scan::{N_BINS, PARTIAL};
 
 use crate::{Format, Slice};
 
