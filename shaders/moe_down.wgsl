@@ -27,10 +27,8 @@ struct Args {
 #import choices
 #import weights as w
 
-var<workgroup> partial: array<Sum, THREADS * THREAD_ROWS>;
-
 // Group g of a row; past the last row it is the last one's.
-fn row_group(slot: u32, row: u32, g: u32) -> Group {
+fn row_group(slot: u32, row: u32, g: u32) -> Weights {
     return w_group(slot, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
 }
 
@@ -49,17 +47,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r] += dots(row_group(slot, row + r, g), v);
         }
     }
-    for (var r = 0u; r < THREAD_ROWS; r++) {
-        partial[r * THREADS + thread] = sums[r];
-    }
-    workgroupBarrier();
-
-    for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
-        let out_row = group.x * ROWS + r;
-        var sum = Sum(bias[chosen[group.y].expert * args.n_rows + out_row]);
-        for (var l = 0u; l < LANES; l++) {
-            sum += partial[r % THREAD_ROWS * THREADS + r / THREAD_ROWS * LANES + l];
+    let column = thread % COLS;
+    for (var first = 0u; first < THREAD_ROWS; first += LANES / COLS) {
+        for (var i = 0u; i < LANES; i++) {
+            put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
-        store(group.y, out_row, sum);
+        workgroupBarrier();
+        let out_row = row + first + thread % LANES / COLS;
+        if (out_row < args.n_rows && column < n_choices(group.y)) {
+            let expert = chosen[group.y].expert;
+            store(group.y, column, out_row, bias[expert * args.n_rows + out_row] + total(thread, thread % LANES));
+        }
+        workgroupBarrier();
     }
 }
