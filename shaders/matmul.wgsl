@@ -4,9 +4,13 @@
 #ifdef FOUR
 const THREAD_ROWS: u32 = 16u;
 #else
+#ifdef WIDE
+const THREAD_ROWS: u32 = 4u;
+#else
 const THREAD_ROWS: u32 = 8u;
 #endif
-const ROWS: u32 = ROW_TILES * THREAD_ROWS;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
 
 struct Args {
     n_cols: u32,    // elements of a row of W
@@ -49,22 +53,23 @@ fn inverse_rms(thread: u32, first_token: u32) -> Sum {
         put(thread, c, part(sum, c));
     }
     workgroupBarrier();
-    if (thread < COLS) {
-        let at = thread * THREADS;
-        var squared = 0.0;
-        for (var i = 0u; i < THREADS; i++) {
-            squared += partial[at + i];
-        }
-        partial[at] = inverseSqrt(squared / f32(args.n_cols) + args.eps);
+    let lane = thread % LANES;
+    let of_tile = total(thread, min(lane, COLS - 1u));
+    workgroupBarrier();
+    if (lane < COLS) {
+        put(thread / LANES, lane, of_tile);
     }
     workgroupBarrier();
+    var squared = Sum();
+    for (var tile = 0u; tile < ROW_TILES; tile++) {
 #ifdef FOUR
-    let inverse = Sum(partial[0], partial[THREADS], partial[2u * THREADS], partial[3u * THREADS]);
+        squared += Sum(partial[tile], partial[THREADS + tile], partial[2u * THREADS + tile], partial[3u * THREADS + tile]);
 #else
-    let inverse = partial[0];
+        squared += partial[tile];
 #endif
+    }
     workgroupBarrier();
-    return inverse;
+    return inverseSqrt(squared / f32(args.n_cols) + args.eps);
 }
 
 // Of four elements.
@@ -138,15 +143,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r] += dots(row_group(row + r, g), v);
         }
     }
-    let column = thread % COLS;
-    for (var first = 0u; first < THREAD_ROWS; first += LANES / COLS) {
-        for (var i = 0u; i < LANES; i++) {
+    let lane = thread % LANES;
+    let column = lane % COLS;
+    for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {
+        for (var i = 0u; i < SUMS; i++) {
             put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
         workgroupBarrier();
-        let out_row = row + first + thread % LANES / COLS;
-        if (out_row < args.n_rows && first_token + column < args.n_tokens) {
-            var sum = total(thread, thread % LANES);
+        let out_row = row + first + lane / COLS;
+        if (lane < SUMS && out_row < args.n_rows && first_token + column < args.n_tokens) {
+            var sum = total(thread, lane);
 #ifdef RMS
             sum *= part(scale, column);
 #endif

@@ -4,9 +4,13 @@
 #ifdef FOUR
 const THREAD_ROWS: u32 = 16u;
 #else
+#ifdef WIDE
+const THREAD_ROWS: u32 = 4u;
+#else
 const THREAD_ROWS: u32 = 8u;
 #endif
-const ROWS: u32 = ROW_TILES * THREAD_ROWS;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
 
 struct Args {
     n_cols: u32,    // elements of a: the expert's FFN width
@@ -47,16 +51,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r] += dots(row_group(slot, row + r, g), v);
         }
     }
-    let column = thread % COLS;
-    for (var first = 0u; first < THREAD_ROWS; first += LANES / COLS) {
-        for (var i = 0u; i < LANES; i++) {
+    let lane = thread % LANES;
+    let column = lane % COLS;
+    for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {
+        for (var i = 0u; i < SUMS; i++) {
             put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
         workgroupBarrier();
-        let out_row = row + first + thread % LANES / COLS;
-        if (out_row < args.n_rows && column < n_choices(group.y)) {
+        let out_row = row + first + lane / COLS;
+        if (lane < SUMS && out_row < args.n_rows && column < n_choices(group.y)) {
             let expert = chosen[group.y].expert;
-            store(group.y, column, out_row, bias[expert * args.n_rows + out_row] + total(thread, thread % LANES));
+            store(group.y, column, out_row, bias[expert * args.n_rows + out_row] + total(thread, lane));
         }
         workgroupBarrier();
     }

@@ -7,9 +7,13 @@
 #ifdef FOUR
 const THREAD_ROWS: u32 = 8u;
 #else
+#ifdef WIDE
+const THREAD_ROWS: u32 = 2u;
+#else
 const THREAD_ROWS: u32 = 4u;
 #endif
-const ROWS: u32 = ROW_TILES * THREAD_ROWS;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
 
 struct Args {
     n_cols: u32,     // elements of h
@@ -58,20 +62,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     // Half of the sums are of gate.
-    let half_lanes = LANES / 2u;
-    let sum_of = thread % half_lanes;
-    let column = sum_of % COLS;
-    for (var first = 0u; first < THREAD_ROWS; first += half_lanes / COLS) {
-        for (var i = 0u; i < half_lanes; i++) {
+    let half_sums = SUMS / 2u;
+    let lane = thread % LANES;
+    let column = lane % COLS;
+    for (var first = 0u; first < THREAD_ROWS; first += half_sums / COLS) {
+        for (var i = 0u; i < half_sums; i++) {
             put(thread, i, part(gate[first + i / COLS], i % COLS));
-            put(thread, half_lanes + i, part(up[first + i / COLS], i % COLS));
+            put(thread, half_sums + i, part(up[first + i / COLS], i % COLS));
         }
         workgroupBarrier();
-        let out_row = row + first + sum_of / COLS;
-        if (thread % LANES < half_lanes && out_row < args.n_rows && column < n_choices(group.y)) {
+        let out_row = row + first + lane / COLS;
+        if (lane < half_sums && out_row < args.n_rows && column < n_choices(group.y)) {
             let expert = chosen[group.y].expert;
-            let g = min(bias[expert * args.n_rows + out_row] + total(thread, sum_of), args.limit);
-            let u = bias[(args.n_experts + expert) * args.n_rows + out_row] + total(thread, half_lanes + sum_of);
+            let g = min(bias[expert * args.n_rows + out_row] + total(thread, lane), args.limit);
+            let u = bias[(args.n_experts + expert) * args.n_rows + out_row] + total(thread, half_sums + lane);
             let shifted = clamp(u, -args.limit, args.limit) + args.shift;
             store(group.y, column, out_row, g / (1.0 + exp(-args.alpha * g)) * shifted);
         }

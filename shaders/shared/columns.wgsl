@@ -1,12 +1,20 @@
 // What the matrix kernels have in common. A thread takes THREAD_ROWS rows and every LANES-th group of their
 // columns, for one column of x, or with FOUR for four, so that each weight is read once for all of them. The
-// LANES threads of a tile of rows are added up at the end, LANES sums at a time, which leaves one to each.
+// LANES threads of a tile of rows are added up at the end, SUMS sums at a time. WIDE is the shape for a GPU with
+// room for tens of thousands of threads.
 // + neighbouring threads read neighbouring 16-byte words of the same row
 // + 32 elements of x serve all rows of a thread
 // + little workgroup memory, which a browser has to zero: software adapters write that out word by word
 
+#ifdef WIDE
+const LANES: u32 = 32u;
+const ROW_TILES: u32 = 4u;
+const SUMS: u32 = 4u;
+#else
 const LANES: u32 = 8u;
 const ROW_TILES: u32 = 8u;
+const SUMS: u32 = 8u;
+#endif
 const THREADS: u32 = LANES * ROW_TILES;
 
 #ifdef FOUR
@@ -42,7 +50,7 @@ fn dots(w: Weights, v: Columns) -> Sum {
 }
 #endif
 
-var<workgroup> partial: array<f32, THREADS * LANES>;
+var<workgroup> partial: array<f32, THREADS * SUMS>;
 
 // A thread's share of sum i.
 fn put(thread: u32, i: u32, value: f32) {

@@ -102,6 +102,7 @@ impl Engine {
             engine.gpu.write(&buffer, 0, &wanted.contents);
             engine.buffers.push(buffer);
         }
+        engine.tune().await?;
         engine.write_logit_bias(&[]);
         Ok(engine)
     }
