@@ -70,8 +70,12 @@ impl Model {
             }
             emit(ChunkChoice { index, delta, logprobs: (!of.is_empty()).then_some(Logprobs { content: of }), finish_reason });
         };
-        say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
+        // Nothing is said of a request that the engine refuses.
+        let mut has_begun = false;
         let mut on_part = |Part { deltas, token, is_content, tokenizer }: Part<'_>| {
+            if !std::mem::replace(&mut has_begun, true) {
+                say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
+            }
             let token = token.filter(|_| is_content && parameters.wants_logprobs());
             waiting.extend(token.map(|token| token_logprob(token, tokenizer)));
             deltas.into_iter().for_each(|delta| say(delta, &mut waiting, None));
