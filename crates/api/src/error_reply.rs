@@ -79,7 +79,8 @@ impl From<&Error> for ErrorReply {
     fn from(error: &Error) -> Self {
         let message = error.to_string();
         match error.code() {
-            "invalid_request" => Self::invalid(message),
+            // What is not supported of a model that was loaded is to chat with it.
+            "invalid_request" | "unsupported" => Self::invalid(message),
             "context_length" => Self::new(400, INVALID, Some("context_length_exceeded"), message),
             // Whoever has gone does not read it; others see that it was not their doing.
             "aborted" => Self::unavailable("the answer was cut short"),
@@ -99,6 +100,7 @@ mod tests {
             (Error::Request { why: "n must be 1 to 16".into() }, 400, None),
             (engine::Error::ContextLength { got: 9, context: 8 }.into(), 400, Some("context_length_exceeded")),
             (text::Error::NoMessages.into(), 400, None),
+            (Error::NoDialect, 400, None),
             (engine::Error::Gpu { why: "it burns".into() }.into(), 500, Some("internal")),
             (engine::Error::DeviceLost { why: "unplugged".into() }.into(), 503, Some("device_lost")),
         ];

@@ -119,7 +119,7 @@ impl Items {
                 Open { id: format!("{}_{:x}{:08x}", kind.prefix(), now(), entropy()), kind, text: String::new(), logprobs: Vec::new() };
             let item = open.item("in_progress");
             self.tell(json!({"type": "response.output_item.added", "output_index": self.done.len(), "item": item}), on_event);
-            if open.kind == Kind::Message {
+            if !open.is_call() {
                 self.tell(open.event("response.content_part.added", self.done.len(), &[("part", open.part())]), on_event);
             }
             self.open = Some(open);
@@ -147,7 +147,7 @@ impl Items {
             Kind::Call { name, .. } => vec![("name", name.as_str().into()), ("arguments", text)],
         };
         self.tell(open.event(&format!("response.{}.done", open.kind.content()), index, &fields), on_event);
-        if open.kind == Kind::Message {
+        if !open.is_call() {
             self.tell(open.event("response.content_part.done", index, &[("part", open.part())]), on_event);
         }
         let item = open.item(status);
@@ -185,14 +185,10 @@ impl Kind {
 impl Open {
     fn item(&self, status: &str) -> Value {
         let Self { id, text, .. } = self;
-        let has_begun = !text.is_empty();
+        let content: Vec<Value> = (!text.is_empty()).then(|| self.part()).into_iter().collect();
         match &self.kind {
-            Kind::Reasoning => {
-                let content: Vec<Value> = has_begun.then(|| json!({"type": "reasoning_text", "text": text})).into_iter().collect();
-                json!({"id": id, "type": "reasoning", "status": status, "summary": [], "content": content})
-            }
+            Kind::Reasoning => json!({"id": id, "type": "reasoning", "status": status, "summary": [], "content": content}),
             Kind::Message => {
-                let content: Vec<Value> = has_begun.then(|| self.part()).into_iter().collect();
                 json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": content})
             }
             Kind::Call { call_id, name } => {
@@ -202,12 +198,19 @@ impl Open {
     }
 
     fn part(&self) -> Value {
-        json!({"type": "output_text", "text": self.text, "annotations": [], "logprobs": self.logprobs})
+        match self.kind {
+            Kind::Reasoning => json!({"type": "reasoning_text", "text": self.text}),
+            _ => json!({"type": "output_text", "text": self.text, "annotations": [], "logprobs": self.logprobs}),
+        }
+    }
+
+    fn is_call(&self) -> bool {
+        matches!(self.kind, Kind::Call { .. })
     }
 
     fn event(&self, kind: &str, index: usize, fields: &[(&str, Value)]) -> Value {
         let mut event = json!({"type": kind, "item_id": self.id, "output_index": index});
-        if !matches!(self.kind, Kind::Call { .. }) {
+        if !self.is_call() {
             event["content_index"] = 0.into();
         }
         for (name, value) in fields {
