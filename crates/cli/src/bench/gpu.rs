@@ -78,7 +78,8 @@ pub(super) async fn run(args: &GpuArgs) -> Result<()> {
 
     let ceiling = bench.kernels(&mut engine).await?;
     for &context in &args.contexts {
-        if let Some(tps) = bench.decode(&mut engine, context).await? {
+        let decode = bench.decode(&mut engine, context).await?;
+        if let (Some(tps), Some(ceiling)) = (decode, ceiling) {
             let measure = "decode, share of what a copy's bandwidth gives";
             let row = Row { measure, slots: engine.model().n_slots, context, tokens: args.decode };
             bench.note(row, tps / ceiling, "")?;
@@ -136,7 +137,11 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn note(&mut self, row: Row<'_>, value: f64, unit: &str) -> Result<()> {
         let Row { measure, slots, context, tokens } = row;
-        let value = if value == value.trunc() && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.5}") };
+        let value = match value.abs() {
+            size if size > 0.0 && size < 1e-2 => format!("{value:.3e}"),
+            size if value == value.trunc() && size < 1e15 => format!("{value:.0}"),
+            _ => format!("{value:.4}"),
+        };
         self.out.serialize((&self.adapter, self.args.layers, measure, slots, context, tokens, value, unit))?;
         Ok(self.out.flush()?)
     }
@@ -170,11 +175,15 @@ impl Bench<'_> {
     }
 
     /// Each kernel alone, of decode and of a chunk of prefill. Gives the tokens a second at which decode would read its weights
-    /// as fast as a copy moves bytes.
-    async fn kernels(&mut self, engine: &mut Engine) -> Result<f64> {
+    /// as fast as a copy moves bytes; `None` if the time is over.
+    async fn kernels(&mut self, engine: &mut Engine) -> Result<Option<f64>> {
         let slots = engine.model().n_slots;
-        let mut ceiling = 0.0;
-        for tokens in [1, engine.model().options.chunk] {
+        let mut ceiling = None;
+        let chunk = self.args.prompts.iter().copied().max().unwrap_or_default().min(engine.model().options.chunk);
+        for tokens in [1, chunk.max(2)] {
+            if self.is_over("kernels") {
+                break;
+            }
             let timings = engine.time_kernels(tokens, KERNEL_TIME).await?;
             // A copy reads each byte and writes it.
             let bandwidth = 2.0 * timings.copy_bytes_per_second;
@@ -191,7 +200,7 @@ impl Bench<'_> {
                 let bytes: u64 = timings.kernels.iter().map(|k| k.weight_bytes * k.dispatches as u64).sum();
                 self.note(row("weights read"), bytes as f64, "B a token")?;
                 self.note(row("dispatches"), timings.kernels.iter().map(|k| k.dispatches).sum::<usize>() as f64, "a token")?;
-                ceiling = bandwidth / bytes as f64;
+                ceiling = Some(bandwidth / bytes as f64);
             }
         }
         Ok(ceiling)
