@@ -319,6 +319,14 @@ fn who_goes_away_frees_a_place_at_once_and_who_finds_none_may_come_again() {
 }
 
 #[test]
+fn a_stream_that_waits_is_not_silent() {
+    let server = Server::start(&[&nano()]);
+    let _first = server.send("/v1/completions", &endless(false));
+    let second = server.send("/v1/completions", &json!({"prompt": "x", "stream": true}));
+    assert!(second.lines().map_while(Result::ok).any(|line| line == ":"), "a comment should come");
+}
+
+#[test]
 fn many_clients_at_once_get_each_their_own_answer_whole() {
     let server = Server::start(&[&nano()]);
     let ask = |seed: u64, stream: bool| json!({"prompt": format!("client {seed}"), "seed": seed, "max_tokens": 6, "logit_bias": ends(), "stream": stream});
@@ -332,7 +340,7 @@ fn many_clients_at_once_get_each_their_own_answer_whole() {
             scope.spawn(move || {
                 let mut count = 0;
                 while Instant::now() < end {
-                    let (seed, is_streaming) = ((n + count) % 8, n % 2 == 0);
+                    let (seed, is_streaming) = ((n + count) % 8, n.is_multiple_of(2));
                     let answer = server.post("/v1/completions", &ask(seed, is_streaming));
                     assert_eq!(answer.status, 200, "{}", answer.body);
                     let text: String = match is_streaming {

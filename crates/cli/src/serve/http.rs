@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::{Call, Endpoint, ErrorReply, Names, error_frame};
 use axum::body::Body;
@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::guard::Guard;
@@ -23,6 +24,9 @@ use super::queue::{Event, Place, Queue};
 
 /// Bytes that a request may have: a context of 131,072 tokens as JSON, many times over.
 const MOST_BYTES: usize = 16 << 20;
+
+/// How long a stream may be silent: proxies give up on connections that say nothing.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What all connections share.
 #[derive(Debug)]
@@ -109,11 +113,13 @@ async fn answer(State(server): Shared, endpoint: Endpoint, body: Result<String, 
         _ => ErrorReply::invalid(error.body_text()),
     })?;
     let call = Call::from_json(endpoint, &json).map_err(|error| ErrorReply::from(&error))?;
+    let is_stream = call.stream;
     if let Some(asked) = call.model.as_deref().filter(|asked| !server.names.has(asked)) {
         return Err(ErrorReply::no_such_model(asked, server.names.id()).into());
     }
     let mut place = server.queue.enter(call)?;
-    match place.event().await {
+    let first = if is_stream { event_or_comment(&mut place).await } else { place.event().await };
+    match first {
         Event::Done(reply) => Ok(([(header::CONTENT_TYPE, "application/json")], reply.json).into_response()),
         Event::Failed(error) => Err(error.into()),
         Event::Frame(first) => Ok(streaming(place, first)),
@@ -126,7 +132,7 @@ fn streaming(place: Place, first: String) -> Response {
         let mut place = place?;
         let event = match first {
             Some(frame) => Event::Frame(frame),
-            None => place.event().await,
+            None => event_or_comment(&mut place).await,
         };
         match event {
             Event::Frame(frame) => Some((frame, (Some(place), None))),
@@ -136,6 +142,11 @@ fn streaming(place: Place, first: String) -> Response {
     });
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(frames.map(Ok::<_, Infallible>))).into_response()
+}
+
+/// What happens next, or a comment where nothing has for a while.
+async fn event_or_comment(place: &mut Place) -> Event {
+    timeout(SILENCE, place.event()).await.unwrap_or_else(|_| Event::Frame(":\n\n".to_owned()))
 }
 
 async fn no_such_path(method: Method, uri: Uri) -> Failure {
