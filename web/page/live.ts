@@ -50,6 +50,11 @@ export class Live {
     this.#ask();
   }
 
+  /** Says all anew, as after a change of language. */
+  refresh(): void {
+    this.#ask();
+  }
+
   end(): void {
     for (const end of this.#ends.splice(0)) end();
     this.#engine = undefined;

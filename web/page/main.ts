@@ -152,6 +152,7 @@ new SettingsForm(
     if (name !== "language") return;
     dress();
     chat.show();
+    loader.live.refresh();
     void list.show();
   },
   () => {
