@@ -29,7 +29,7 @@ export const suites = [
   { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
-  { name: "the page's shell", only: "Chromium", open: openStandin, tests: shell.tests },
+  { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
   { name: "documents", only: "Chromium", open: openStandin, tests: documents.tests },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
