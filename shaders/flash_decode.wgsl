@@ -57,16 +57,16 @@ fn append(thread: u32, kv_head: u32) {
     let n_fours = args.head_dim / 4u;
     for (var i = thread; i < 2u * n_fours; i += THREADS) {
         if (i < n_fours) {
-            scores[i] = four(args.n_heads + kv_head, i);
+            staged[i] = four(args.n_heads + kv_head, i);
         } else {
-            scores[i] = four_as_they_are(args.n_heads + args.n_kv_heads + kv_head, i - n_fours);
+            staged[i] = four_as_they_are(args.n_heads + args.n_kv_heads + kv_head, i - n_fours);
         }
     }
     workgroupBarrier();
     let row = row_of(step.position % args.capacity, 0u, kv_head);
     for (var i = thread; i < args.head_dim / 8u; i += THREADS) {
-        keep_key(row, i, Eight(scores[2u * i], scores[2u * i + 1u]));
-        keep_value(row, i, Eight(scores[n_fours + 2u * i], scores[n_fours + 2u * i + 1u]));
+        keep_key(row, i, 0u);
+        keep_value(row, i, n_fours);
     }
 }
 

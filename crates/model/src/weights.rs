@@ -188,12 +188,15 @@ fn check_options(config: &Config, options: &Options) -> Result<(), Error> {
         }
     }
     let refuse = |why: String| Err(Error::Context { got: options.context, why });
-    let (context, row) = (u64::from(options.context), u64::from(config.heads.n_kv * config.heads.dim) * options.kv.bytes());
+    let keys = options.kv.bytes(config.heads, options.context);
     if options.context == 0 || options.context > config.n_context {
         return refuse(format!("the model was made for 1 to {}", config.n_context));
     }
-    if context * row > options.max_binding {
-        return refuse(format!("a layer's keys would take {} B, a binding may have {}", context * row, options.max_binding));
+    if keys > options.max_binding {
+        return refuse(format!("a layer's keys would take {keys} B, a binding may have {}", options.max_binding));
+    }
+    if options.kv == KvType::Q8_0 && !config.heads.dim.is_multiple_of(32) {
+        return Err(Error::Option { name: "kv", expected: "f16 or f32, as heads are no multiple of 32", got: config.heads.dim.into() });
     }
     Ok(())
 }
@@ -278,7 +281,7 @@ impl Layer {
         let down_bias = bias(placer, &[(&name("ffn_down_exps.bias"), &[embd, experts])])?;
 
         let capacity = kv_capacity(window, options);
-        let kv_bytes = u64::from(capacity) * u64::from(heads.n_kv * heads.dim) * options.kv.bytes();
+        let kv_bytes = options.kv.bytes(heads, capacity);
         let mut cache = |which: &str| placer.buffers.zeros(name(which), kv_bytes, Usage::State);
         let kv = KvCache { k: cache("keys"), v: cache("values"), capacity, dtype: options.kv };
         Ok(Self {

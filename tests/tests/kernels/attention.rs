@@ -32,6 +32,10 @@ impl Attention {
         Self { dtype: KvType::F32, ..self }
     }
 
+    fn over_q8_0(self) -> Self {
+        Self { dtype: KvType::Q8_0, ..self }
+    }
+
     /// In a ring just large enough.
     fn window(self, window: u32) -> Self {
         Self { window, capacity: window + self.n_tokens - 1, ..self }
@@ -69,6 +73,12 @@ impl Attention {
             for p in (last + 1).saturating_sub(self.capacity)..=last {
                 let at = (p % self.capacity) as usize * row;
                 cache[at..at + row].iter_mut().for_each(|v| *v = f16::from_f32(random.float(1.0)).to_f32());
+            }
+            if self.dtype == KvType::Q8_0 {
+                cache.chunks_mut(32).for_each(|block| {
+                    let (bytes, scale) = quantized(block);
+                    block.iter_mut().zip(bytes).for_each(|(v, byte)| *v = f32::from(byte) * scale.to_f32());
+                });
             }
             cache
         };
@@ -129,8 +139,23 @@ impl Attention {
         match self.dtype {
             KvType::F16 => bytes_to_words(&values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<u8>>()),
             KvType::F32 => values.iter().map(|v| v.to_bits()).collect(),
+            KvType::Q8_0 => {
+                let mut bytes: Vec<u8> = values.chunks(32).flat_map(|block| quantized(block).0).map(|byte| byte as u8).collect();
+                for row in values.chunks(self.heads.dim as usize) {
+                    let mut scales: Vec<f16> = row.chunks(32).map(|block| quantized(block).1).collect();
+                    scales.resize(row.len().div_ceil(128) * 4, f16::from_f32(1e-30 / 127.0));
+                    bytes.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
+                }
+                bytes_to_words(&bytes)
+            }
         }
     }
+}
+
+/// A block of q8_0.
+fn quantized(block: &[f32]) -> (Vec<i8>, f16) {
+    let top = block.iter().fold(1e-30f32, |top, v| top.max(v.abs()));
+    (block.iter().map(|v| (127.0 * v / top).round() as i8).collect(), f16::from_f32(top / 127.0))
 }
 
 #[test]
@@ -163,6 +188,10 @@ fn heads_of_every_size_are_right() {
     Attention::at(90).heads(2, 1, 256).test();
     Attention::at(70).heads(3, 3, 80).n_tokens(2).test();
     Attention::at(70).heads(9, 3, 8).over_f32().test();
+    Attention::at(150).heads(16, 2, 64).over_q8_0().test();
+    Attention::at(150).heads(4, 2, 96).over_q8_0().test();
+    Attention::at(150).heads(4, 4, 32).over_q8_0().n_tokens(20).test();
+    Attention::at(90).heads(2, 1, 256).over_q8_0().test();
     Attention::at(150).heads(24, 2, 64).test();
     Attention::at(150).heads(20, 2, 64).n_tokens(3).test();
 }

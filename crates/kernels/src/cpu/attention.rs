@@ -1,10 +1,11 @@
-use super::{Call, Error, Words};
+use super::kv::Cache;
+use super::{Call, Error};
 use crate::ops::AttentionArgs;
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: AttentionArgs = call.args();
     let [step, q, k_cache, v_cache, sinks, out] = call.bindings()?;
-    let f16 = call.kernel.has("KV_F16");
+    let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, args.capacity * args.n_kv_heads, args.head_dim));
     for token in 0..args.n_tokens {
         let position = step.u(0) + token;
         let first = position + 1 - args.window.min(position + 1);
@@ -12,9 +13,9 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
             let kv_head = head / (args.n_heads / args.n_kv_heads);
             let at = (token * args.n_heads + head) * args.head_dim;
             let query: Vec<f32> = (0..args.head_dim).map(|i| q.f(at + i) * args.scale).collect();
-            let row = |p: u32| ((p % args.capacity) * args.n_kv_heads + kv_head) * args.head_dim;
-            let key = |p: u32, i: u32| load(k_cache, f16, row(p) + i);
-            let value = |p: u32, i: u32| load(v_cache, f16, row(p) + i);
+            let row = |p: u32| (p % args.capacity) * args.n_kv_heads + kv_head;
+            let key = |p: u32, i: u32| k_cache.get(row(p), i);
+            let value = |p: u32, i: u32| v_cache.get(row(p), i);
             let found = attend(&query, first..position + 1, Some(sinks.f(head)), key, value);
             for (i, sum) in found.sums.iter().enumerate() {
                 out.set_f(at + i as u32, sum / found.total);
@@ -46,8 +47,4 @@ pub(crate) fn attend(
     let total = sink.map_or(0.0, |sink| (sink - top).exp()) + weights.iter().sum::<f32>();
     let sum = |i| positions.clone().zip(&weights).map(|(p, weight)| weight * value(p, i)).sum();
     Found { sums: (0..query.len() as u32).map(sum).collect(), top, total }
-}
-
-pub(crate) fn load(cache: Words<'_>, f16: bool, at: u32) -> f32 {
-    if f16 { cache.halves(at / 2)[at as usize % 2] } else { cache.f(at) }
 }

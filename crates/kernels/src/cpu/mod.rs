@@ -7,6 +7,7 @@ mod attention;
 mod flash_decode;
 mod flash_merge;
 mod get_rows;
+mod kv;
 mod matmul;
 mod moe_down;
 mod moe_gate_up_swiglu;

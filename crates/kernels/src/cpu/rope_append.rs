@@ -1,10 +1,11 @@
+use super::kv::Cache;
 use super::{Call, Error, Words};
 use crate::ops::{ROPE_BASE, RopeAppendArgs};
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: RopeAppendArgs = call.args();
     let [step, qkv, low, high, q, k_cache, v_cache] = call.bindings()?;
-    let f16 = call.kernel.has("KV_F16");
+    let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, args.capacity * args.n_kv_heads, args.head_dim));
     let n_all = args.n_heads + 2 * args.n_kv_heads;
     for token in 0..call.workgroups[1] {
         let position = step.u(0) + token;
@@ -13,19 +14,16 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
         for head in 0..n_all {
             let first = (token * n_all + head) * args.head_dim;
             let row = (position % args.capacity) * args.n_kv_heads;
-            for word in 0..args.head_dim / 2 {
-                let e = word * 2;
-                if head < args.n_heads {
-                    let at = (token * args.n_heads + head) * args.head_dim + e;
-                    q.set_f(at, rotated(first, e));
-                    q.set_f(at + 1, rotated(first, e + 1));
-                } else if head < args.n_heads + args.n_kv_heads {
-                    let at = (row + head - args.n_heads) * args.head_dim / 2 + word;
-                    store(k_cache, f16, at, [rotated(first, e), rotated(first, e + 1)]);
-                } else {
-                    let at = (row + head - args.n_heads - args.n_kv_heads) * args.head_dim / 2 + word;
-                    store(v_cache, f16, at, [qkv.f(first + e), qkv.f(first + e + 1)]);
-                }
+            let is_value = head >= args.n_heads + args.n_kv_heads;
+            let values: Vec<f32> =
+                (first..).zip(0..args.head_dim).map(|(at, e)| if is_value { qkv.f(at) } else { rotated(first, e) }).collect();
+            if head < args.n_heads {
+                let at = (token * args.n_heads + head) * args.head_dim;
+                (at..).zip(values).for_each(|(at, v)| q.set_f(at, v));
+            } else if is_value {
+                v_cache.set(row + head - args.n_heads - args.n_kv_heads, &values);
+            } else {
+                k_cache.set(row + head - args.n_heads, &values);
             }
         }
     }
@@ -55,15 +53,4 @@ pub(crate) fn rotated(turn: Turn, [qkv, low, high]: [Words<'_>; 3], first: u32, 
     let cos = (high.f(h) * low.f(l) - high.f(h + 1) * low.f(l + 1)) * concentration;
     let sin = (high.f(h + 1) * low.f(l) + high.f(h) * low.f(l + 1)) * concentration;
     qkv.f(first + e) * cos + (if is_second { sin } else { -sin }) * qkv.f(first + partner)
-}
-
-/// Two neighbouring elements of a cache.
-pub(crate) fn store(cache: Words<'_>, f16: bool, at: u32, pair: [f32; 2]) {
-    if f16 {
-        let [low, high] = pair.map(|v| u32::from(half::f16::from_f32(v).to_bits()));
-        cache.set_u(at, low | high << 16);
-    } else {
-        cache.set_f(at * 2, pair[0]);
-        cache.set_f(at * 2 + 1, pair[1]);
-    }
 }

@@ -38,6 +38,7 @@ impl Recording {
         let kernel = match kv.dtype {
             KvType::F16 => &kernels::F32_ATTENTION_F16,
             KvType::F32 => &kernels::F32_ATTENTION_F32,
+            KvType::Q8_0 => &kernels::F32_ATTENTION_Q8_0,
         };
         let n_rows = n_tokens * (heads.n / heads.n_kv);
         self.dispatch(kernel, &args, &[step, q, kv.k, kv.v, sinks, out], [n_rows.div_ceil(8 * n_groups), heads.n_kv, 1]);

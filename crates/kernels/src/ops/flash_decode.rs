@@ -73,6 +73,7 @@ impl Recording {
         let kernel = match kv.dtype {
             KvType::F16 => &kernels::F32_FLASH_DECODE_F16,
             KvType::F32 => &kernels::F32_FLASH_DECODE_F32,
+            KvType::Q8_0 => &kernels::F32_FLASH_DECODE_Q8_0,
         };
         let found = if n_parts == 1 { out } else { parts };
         let workgroups = [n_parts, heads.n_kv, (heads.n / heads.n_kv).div_ceil(8)];

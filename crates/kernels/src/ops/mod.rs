@@ -114,13 +114,27 @@ pub struct KvCache {
 pub enum KvType {
     F16,
     F32,
+    /// Blocks of 32 bytes with a scale in f16; for heads of a multiple of 32 elements.
+    Q8_0,
 }
 
 impl KvType {
-    pub fn bytes(self) -> u64 {
+    /// Bytes of the keys, or of the values, of `n` positions.
+    pub fn bytes(self, heads: Heads, n: u32) -> u64 {
+        let row = match self {
+            Self::F16 => heads.dim * 2,
+            Self::F32 => heads.dim * 4,
+            Self::Q8_0 => heads.dim + heads.dim.div_ceil(128) * 8,
+        };
+        u64::from(n) * u64::from(heads.n_kv) * u64::from(row)
+    }
+
+    /// As options name it.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::F16 => 2,
-            Self::F32 => 4,
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Q8_0 => "q8_0",
         }
     }
 }
