@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let w = w_group(0u, args.n_blocks, row * n_groups + id.x);
     let at = (token * n_groups + id.x) * 8u;
     for (var i = 0u; i < 4u; i++) {
-        y[at + i] = w.a[i];
-        y[at + 4u + i] = w.b[i];
+        y[at + i] = w.scale.x * w.a[i] - w.min.x;
+        y[at + 4u + i] = w.scale.y * w.b[i] - w.min.y;
     }
 }

@@ -4,9 +4,13 @@
 #ifdef FOUR
 const THREAD_ROWS: u32 = 16u;
 #else
+#ifdef WIDE
+const THREAD_ROWS: u32 = 4u;
+#else
 const THREAD_ROWS: u32 = 8u;
 #endif
-const ROWS: u32 = ROW_TILES * THREAD_ROWS;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
 
 struct Args {
     n_cols: u32,    // elements of a row of W
@@ -38,8 +42,6 @@ struct Args {
 #import columns
 #import weights as w
 
-var<workgroup> partial: array<Sum, THREADS * THREAD_ROWS>;
-
 #ifdef RMS
 // 1/rms of each token's x.
 fn inverse_rms(thread: u32, first_token: u32) -> Sum {
@@ -47,18 +49,27 @@ fn inverse_rms(thread: u32, first_token: u32) -> Sum {
     for (var i = thread; i < args.n_cols / 4u; i += THREADS) {
         sum += squares(first_token, i);
     }
-    partial[thread] = sum;
-    workgroupBarrier();
-    if (thread == 0u) {
-        for (var i = 1u; i < THREADS; i++) {
-            sum += partial[i];
-        }
-        partial[0] = inverseSqrt(sum / f32(args.n_cols) + args.eps);
+    for (var c = 0u; c < COLS; c++) {
+        put(thread, c, part(sum, c));
     }
     workgroupBarrier();
-    let inverse = partial[0];
+    let lane = thread % LANES;
+    let of_tile = total(thread, min(lane, COLS - 1u));
     workgroupBarrier();
-    return inverse;
+    if (lane < COLS) {
+        put(thread / LANES, lane, of_tile);
+    }
+    workgroupBarrier();
+    var squared = Sum();
+    for (var tile = 0u; tile < ROW_TILES; tile++) {
+#ifdef FOUR
+        squared += Sum(partial[tile], partial[THREADS + tile], partial[2u * THREADS + tile], partial[3u * THREADS + tile]);
+#else
+        squared += partial[tile];
+#endif
+    }
+    workgroupBarrier();
+    return inverseSqrt(squared / f32(args.n_cols) + args.eps);
 }
 
 // Of four elements.
@@ -86,17 +97,17 @@ fn x_group(token: u32, g: u32) -> Group {
     let b = mat4x4<f32>(x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
 #ifdef RMS
     let i = g * 8u;
-    return Group(
+    return group_of(
         mat4x4<f32>(a[0] * gain[i], a[1] * gain[i + 1u], a[2] * gain[i + 2u], a[3] * gain[i + 3u]),
         mat4x4<f32>(b[0] * gain[i + 4u], b[1] * gain[i + 5u], b[2] * gain[i + 6u], b[3] * gain[i + 7u]),
     );
 #else
-    return Group(a, b);
+    return group_of(a, b);
 #endif
 }
 
 // Group g of a row of this part; past the last row it is the last one's.
-fn row_group(row: u32, g: u32) -> Group {
+fn row_group(row: u32, g: u32) -> Weights {
     return w_group(0u, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
 }
 
@@ -132,29 +143,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r] += dots(row_group(row + r, g), v);
         }
     }
-    for (var r = 0u; r < THREAD_ROWS; r++) {
-        partial[r * THREADS + thread] = sums[r];
-    }
-    workgroupBarrier();
-
-    for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
-        let out_row = group.x * ROWS + r;
-        var sum = Sum();
-        for (var l = 0u; l < LANES; l++) {
-            sum += partial[r % THREAD_ROWS * THREADS + r / THREAD_ROWS * LANES + l];
+    let lane = thread % LANES;
+    let column = lane % COLS;
+    for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {
+        for (var i = 0u; i < SUMS; i++) {
+            put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
+        workgroupBarrier();
+        let out_row = row + first + lane / COLS;
+        if (lane < SUMS && out_row < args.n_rows && first_token + column < args.n_tokens) {
+            var sum = total(thread, lane);
 #ifdef RMS
-        sum *= scale;
+            sum *= part(scale, column);
 #endif
 #ifdef BIAS
-        sum += bias[args.first_row + out_row];
+            sum += bias[args.first_row + out_row];
 #endif
-#ifdef FOUR
-        for (var c = 0u; c < min(COLS, args.n_tokens - first_token); c++) {
-            store(first_token + c, out_row, sum[c]);
+            store(first_token + column, out_row, sum);
         }
-#else
-        store(first_token, out_row, sum);
-#endif
+        workgroupBarrier();
     }
 }

@@ -4,9 +4,13 @@
 #ifdef FOUR
 const THREAD_ROWS: u32 = 16u;
 #else
+#ifdef WIDE
+const THREAD_ROWS: u32 = 4u;
+#else
 const THREAD_ROWS: u32 = 8u;
 #endif
-const ROWS: u32 = ROW_TILES * THREAD_ROWS;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
 
 struct Args {
     n_cols: u32,    // elements of a: the expert's FFN width
@@ -27,10 +31,8 @@ struct Args {
 #import choices
 #import weights as w
 
-var<workgroup> partial: array<Sum, THREADS * THREAD_ROWS>;
-
 // Group g of a row; past the last row it is the last one's.
-fn row_group(slot: u32, row: u32, g: u32) -> Group {
+fn row_group(slot: u32, row: u32, g: u32) -> Weights {
     return w_group(slot, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
 }
 
@@ -49,17 +51,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r] += dots(row_group(slot, row + r, g), v);
         }
     }
-    for (var r = 0u; r < THREAD_ROWS; r++) {
-        partial[r * THREADS + thread] = sums[r];
-    }
-    workgroupBarrier();
-
-    for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
-        let out_row = group.x * ROWS + r;
-        var sum = Sum(bias[chosen[group.y].expert * args.n_rows + out_row]);
-        for (var l = 0u; l < LANES; l++) {
-            sum += partial[r % THREAD_ROWS * THREADS + r / THREAD_ROWS * LANES + l];
+    let lane = thread % LANES;
+    let column = lane % COLS;
+    for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {
+        for (var i = 0u; i < SUMS; i++) {
+            put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
-        store(group.y, out_row, sum);
+        workgroupBarrier();
+        let out_row = row + first + lane / COLS;
+        if (lane < SUMS && out_row < args.n_rows && column < n_choices(group.y)) {
+            let expert = chosen[group.y].expert;
+            store(group.y, column, out_row, bias[expert * args.n_rows + out_row] + total(thread, lane));
+        }
+        workgroupBarrier();
     }
 }

@@ -7,9 +7,13 @@
 #ifdef FOUR
 const THREAD_ROWS: u32 = 8u;
 #else
+#ifdef WIDE
+const THREAD_ROWS: u32 = 2u;
+#else
 const THREAD_ROWS: u32 = 4u;
 #endif
-const ROWS: u32 = ROW_TILES * THREAD_ROWS;
+#endif
+const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
 
 struct Args {
     n_cols: u32,     // elements of h
@@ -38,8 +42,6 @@ struct Args {
 #import weights as gate
 #import weights as up
 
-var<workgroup> partial: array<Sum, THREADS * THREAD_ROWS * 2u>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let slot = chosen[group.y].slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
@@ -59,24 +61,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             up[r] += dots(up_group(slot, args.n_blocks, at), v);
         }
     }
-    for (var r = 0u; r < THREAD_ROWS; r++) {
-        partial[r * THREADS + thread] = gate[r];
-        partial[(THREAD_ROWS + r) * THREADS + thread] = up[r];
-    }
-    workgroupBarrier();
-
-    for (var r = thread; r < min(ROWS, args.n_rows - group.x * ROWS); r += THREADS) {
-        let out_row = group.x * ROWS + r;
-        let expert = chosen[group.y].expert;
-        var g = Sum(bias[expert * args.n_rows + out_row]);
-        var u = Sum(bias[(args.n_experts + expert) * args.n_rows + out_row]);
-        let at = r % THREAD_ROWS * THREADS + r / THREAD_ROWS * LANES;
-        for (var l = 0u; l < LANES; l++) {
-            g += partial[at + l];
-            u += partial[THREAD_ROWS * THREADS + at + l];
+    // Half of the sums are of gate.
+    let half_sums = SUMS / 2u;
+    let lane = thread % LANES;
+    let column = lane % COLS;
+    for (var first = 0u; first < THREAD_ROWS; first += half_sums / COLS) {
+        for (var i = 0u; i < half_sums; i++) {
+            put(thread, i, part(gate[first + i / COLS], i % COLS));
+            put(thread, half_sums + i, part(up[first + i / COLS], i % COLS));
         }
-        g = min(g, Sum(args.limit));
-        u = clamp(u, Sum(-args.limit), Sum(args.limit));
-        store(group.y, out_row, g / (1.0 + exp(-args.alpha * g)) * (u + args.shift));
+        workgroupBarrier();
+        let out_row = row + first + lane / COLS;
+        if (lane < half_sums && out_row < args.n_rows && column < n_choices(group.y)) {
+            let expert = chosen[group.y].expert;
+            let g = min(bias[expert * args.n_rows + out_row] + total(thread, lane), args.limit);
+            let u = bias[(args.n_experts + expert) * args.n_rows + out_row] + total(thread, half_sums + lane);
+            let shifted = clamp(u, -args.limit, args.limit) + args.shift;
+            store(group.y, column, out_row, g / (1.0 + exp(-args.alpha * g)) * shifted);
+        }
+        workgroupBarrier();
     }
 }

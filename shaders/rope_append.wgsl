@@ -1,9 +1,6 @@
-// Rotates q and k by position and appends k and v to the cache; one thread makes two neighbouring
-// elements, which are one word of an f16 cache.
-// The angle of a position is the sum of the angles of its two digits to the base BASE, whose cosines
-// and sines are tabled: exact to f32 rounding at any position, on GPUs with a coarse sin too.
+// Rotates q and k by position and appends k and v to the cache: one head of one token a workgroup.
 
-const BASE: u32 = 512u;
+const THREADS: u32 = 32u;
 
 struct Args {
     n_heads: u32,
@@ -16,74 +13,48 @@ struct Args {
 }
 
 #import step
+#import rope
+#import kv
 
 @group(0) @binding(0) var<uniform> args: Args;
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> qkv: array<f32>;          // [n_tokens, n_heads + 2 n_kv_heads, head_dim]
 @group(0) @binding(3) var<storage, read> low: array<vec2<f32>>;    // [BASE, n_rot/2] cos, sin of position % BASE
 @group(0) @binding(4) var<storage, read> high: array<vec2<f32>>;   // [.., n_rot/2] of BASE * (position / BASE)
-@group(0) @binding(5) var<storage, read_write> q: array<vec2<f32>>; // [n_tokens, n_heads, head_dim/2]
-#ifdef KV_F16
-@group(0) @binding(6) var<storage, read_write> k_cache: array<u32>; // [capacity, n_kv_heads, head_dim/2]
-@group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;
-#else
-@group(0) @binding(6) var<storage, read_write> k_cache: array<vec2<f32>>;
-@group(0) @binding(7) var<storage, read_write> v_cache: array<vec2<f32>>;
-#endif
+@group(0) @binding(5) var<storage, read_write> q: array<vec4<f32>>;   // [n_tokens, n_heads, head_dim]
+@group(0) @binding(6) var<storage, read_write> k_cache: array<Cell>;  // [capacity, n_kv_heads, head_dim]
+@group(0) @binding(7) var<storage, read_write> v_cache: array<Cell>;
 
-// Element e, rotated, of the head that begins at `first`.
-fn rotated(first: u32, e: u32, position: u32) -> f32 {
-    if (e >= args.n_rot) {
-        return qkv[first + e];
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let head = group.x;
+    let token = group.y;
+    let n_turned = args.n_heads + args.n_kv_heads;
+    let position = step.position + token;
+    let first = (token * (n_turned + args.n_kv_heads) + head) * args.head_dim;
+    for (var i = thread; i < args.head_dim / 4u; i += THREADS) {
+        let e = 4u * i;
+        if (head < n_turned) {
+            staged[i] = vec4<f32>(
+                rotated(first, e, position),
+                rotated(first, e + 1u, position),
+                rotated(first, e + 2u, position),
+                rotated(first, e + 3u, position),
+            );
+        } else {
+            staged[i] = vec4<f32>(qkv[first + e], qkv[first + e + 1u], qkv[first + e + 2u], qkv[first + e + 3u]);
+        }
+        if (head < args.n_heads) {
+            q[(token * args.n_heads + head) * (args.head_dim / 4u) + i] = staged[i];
+        }
     }
-    let n_pairs = args.n_rot / 2u;
-    var pair = e % n_pairs;
-    var is_second = e >= n_pairs;
-    var partner = select(e + n_pairs, e - n_pairs, is_second);
-    if (args.interleaved == 1u) {
-        pair = e / 2u;
-        is_second = e % 2u == 1u;
-        partner = e ^ 1u;
-    }
-    let l = low[(position % BASE) * n_pairs + pair];
-    let h = high[(position / BASE) * n_pairs + pair];
-    let cos = (h.x * l.x - h.y * l.y) * args.concentration;
-    let sin = (h.y * l.x + h.x * l.y) * args.concentration;
-    return qkv[first + e] * cos + select(-sin, sin, is_second) * qkv[first + partner];
-}
-
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let words = args.head_dim / 2u;
-    let head = id.x / words;
-    let word = id.x % words;
-    let n_all = args.n_heads + 2u * args.n_kv_heads;
-    if (head >= n_all) {
-        return;
-    }
-    let position = step.position + id.y;
-    let first = (id.y * n_all + head) * args.head_dim;
-    let e = word * 2u;
-    if (head < args.n_heads) {
-        q[(id.y * args.n_heads + head) * words + word] = vec2<f32>(rotated(first, e, position), rotated(first, e + 1u, position));
-        return;
-    }
+    workgroupBarrier();
     let row = (position % args.capacity) * args.n_kv_heads;
-    if (head < args.n_heads + args.n_kv_heads) {
-        let k = vec2<f32>(rotated(first, e, position), rotated(first, e + 1u, position));
-        let at = (row + head - args.n_heads) * words + word;
-#ifdef KV_F16
-        k_cache[at] = pack2x16float(k);
-#else
-        k_cache[at] = k;
-#endif
-    } else {
-        let v = vec2<f32>(qkv[first + e], qkv[first + e + 1u]);
-        let at = (row + head - args.n_heads - args.n_kv_heads) * words + word;
-#ifdef KV_F16
-        v_cache[at] = pack2x16float(v);
-#else
-        v_cache[at] = v;
-#endif
+    for (var i = thread; i < args.head_dim / 8u; i += THREADS) {
+        if (head >= n_turned) {
+            keep_value(row + head - n_turned, i, 0u);
+        } else if (head >= args.n_heads) {
+            keep_key(row + head - args.n_heads, i, 0u);
+        }
     }
 }

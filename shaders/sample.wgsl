@@ -1,19 +1,23 @@
-// Samples the next token and advances the step, by one workgroup. Temperature first, then top-k,
-// top-p over what top-k left, min-p; a threshold on the score stands for each filter, found bit by bit
-// on the scores' order, so nothing is sorted. The draw is the largest score plus Gumbel noise, which
-// has the softmax's own distribution. Equal scores go to the lower id. A pass that missed an expert
-// changes nothing: it says which layer missed, and the next pass begins with a clean slate.
+// Draws the next token from what sample_scan and sample_bins found, and advances the step, by one workgroup.
+// Temperature first, then top-k, top-p over what top-k left, min-p; a threshold on the score stands for each
+// filter. The bins say in which of them it lies; the tokens down to there, seldom many, are gathered, and
+// digit by digit of the scores' order it is found among them, so nothing is sorted. The draw is the largest
+// score plus Gumbel noise, which has the softmax's own distribution. Equal scores go to the lower id. A pass
+// that missed an expert changes nothing: it says which layer missed, and the next begins with a clean slate.
 
 const THREADS: u32 = 256u;
 
 struct Args {
     n_vocab: u32,
+    n_slices: u32,
     n_tokens: u32,  // of this step: the position advances by so many
 }
 
 #import step
 #import sampling
 #import paging
+#import draw
+#import bins
 
 // What the host reads of a step; without logprobs it is the first 32 bytes.
 struct Sampled {
@@ -38,203 +42,290 @@ struct Sampled {
 @group(0) @binding(6) var<storage, read_write> step: Step;
 @group(0) @binding(7) var<storage, read_write> sampled: Sampled;
 @group(0) @binding(8) var<storage, read_write> paging: Paging;
+@group(0) @binding(9) var<storage, read_write> scan: Scan;
 
-var<workgroup> best_score: array<f32, THREADS>;
-var<workgroup> best_id: array<u32, THREADS>;
-var<workgroup> sums: array<f32, THREADS>;
-var<workgroup> tally: array<u32, THREADS>;
+// Bins a thread looks at.
+const STRIDE: u32 = N_BINS / THREADS;
 
-// Monotonic in the float.
-fn key(score: f32) -> u32 {
-    let bits = bitcast<u32>(score);
-    return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+var<workgroup> is_drawn: u32;
+var<workgroup> n_candidates: atomic<u32>;
+var<workgroup> digits: array<atomic<u32>, THREADS>;
+var<workgroup> from_here: array<u32, THREADS>;
+var<workgroup> up_to: array<f32, THREADS>;
+var<workgroup> found: Cut;
+var<workgroup> first_thread: atomic<u32>;
+
+// Where a share of the tokens ends: in a bin, with so much of it.
+struct Cut {
+    bin: u32,
+    need: u32,  // of the bin's tokens, or units of mass
 }
 
-// PCG, three rounds over (seed, draw, id); uniform in (0, 1).
-fn uniform_01(id: u32) -> f32 {
-    var state = step.seed;
-    var word = 0u;
-    for (var i = 0u; i < 3u; i++) {
-        state = (state ^ select(select(id, step.n_sampled, i == 1u), 0x9E3779B9u, i == 0u)) * 747796405u + 2891336453u;
-        word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
-        state = (word >> 22u) ^ word;
+// What is in a bin: tokens, or mass with the likeliest token as 1.
+fn weight(bin: u32, of_mass: bool) -> f32 {
+    if (of_mass) {
+        return f32(atomicLoad(&scan.masses[bin])) * exp(-f32(bin) / BINS_EACH) / MASS_UNITS;
     }
-    return (f32(state) + 0.5) * 2.3283064e-10;
+    return f32(atomicLoad(&scan.tallies[bin]));
 }
 
-// -ln(-ln u) with u near 1 kept precise: the complement of u is drawn.
-fn gumbel(id: u32) -> f32 {
-    let v = min(uniform_01(id), 0.99999994);
-    let exponential = select(-log(1.0 - v), v + 0.5 * v * v, v < 0.001);
-    return -log(exponential);
-}
-
-// Every thread gets the workgroup's best (score, id), the lower id among equals.
-fn reduce_best(thread: u32, score: f32, id: u32) -> u32 {
-    best_score[thread] = score;
-    best_id[thread] = id;
+// Sums over the bins up to each thread's last one.
+fn sum_bins(thread: u32, of_mass: bool) {
+    var mine = 0.0;
+    for (var i = 0u; i < STRIDE; i++) {
+        mine += weight(thread * STRIDE + i, of_mass);
+    }
+    up_to[thread] = mine;
     workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        if (thread < half) {
-            let other = thread + half;
-            if (best_score[other] > best_score[thread] || (best_score[other] == best_score[thread] && best_id[other] < best_id[thread])) {
-                best_score[thread] = best_score[other];
-                best_id[thread] = best_id[other];
+    for (var reach = 1u; reach < THREADS; reach *= 2u) {
+        var more = 0.0;
+        if (thread >= reach) {
+            more = up_to[thread - reach];
+        }
+        workgroupBarrier();
+        up_to[thread] += more;
+        workgroupBarrier();
+    }
+}
+
+// The bin where sums reach `enough`, after sum_bins.
+fn find_bin(thread: u32, enough: f32, of_mass: bool) -> Cut {
+    if (thread == 0u) {
+        atomicStore(&first_thread, THREADS - 1u);
+    }
+    workgroupBarrier();
+    if (up_to[thread] >= enough) {
+        atomicMin(&first_thread, thread);
+    }
+    workgroupBarrier();
+    if (thread == atomicLoad(&first_thread)) {
+        var before = 0.0;
+        if (thread > 0u) {
+            before = up_to[thread - 1u];
+        }
+        var bin = thread * STRIDE;
+        // Sums in another order may end a little lower.
+        for (var i = 1u; i < STRIDE && before + weight(bin, of_mass) < enough; i++) {
+            before += weight(bin, of_mass);
+            bin++;
+        }
+        let of_bin = (enough - before) * select(1.0, exp(f32(bin) / BINS_EACH) * MASS_UNITS, of_mass);
+        found = Cut(bin, u32(clamp(ceil(of_bin), 1.0, 4e9)));
+    }
+    workgroupBarrier();
+    let cut = found;
+    workgroupBarrier();
+    return cut;
+}
+
+fn candidate(j: u32) -> u32 {
+    return scan.words[args.n_slices * PARTIAL + j];
+}
+
+fn candidate_weight(score: f32, top: f32, rate: f32, of_mass: bool) -> u32 {
+    return select(1u, mass_of(score, top, rate), of_mass);
+}
+
+// The largest order from which on the candidates of a bin weigh `need`, or the least of them.
+fn select_order(thread: u32, n: u32, bin: u32, need: u32, top: f32, rate: f32, of_mass: bool) -> u32 {
+    var prefix = 0u;
+    var left = need;
+    for (var round = 0u; round < 4u; round++) {
+        let shift = 24u - 8u * round;
+        atomicStore(&digits[thread], 0u);
+        if (thread == 0u) {
+            // For a bin that weighs nothing: all of it.
+            found = Cut(0u, 1u);
+        }
+        workgroupBarrier();
+        for (var j = thread; j < n; j += THREADS) {
+            let score = scores[candidate(j)];
+            let o = order(score);
+            if ((o >> shift) >> 8u == prefix && bin_of(score, top, rate) == bin) {
+                atomicAdd(&digits[(o >> shift) & 255u], candidate_weight(score, top, rate, of_mass));
             }
         }
         workgroupBarrier();
-    }
-    let id_of_best = best_id[0];
-    workgroupBarrier();
-    return id_of_best;
-}
-
-fn reduce_sum(thread: u32, value: f32) -> f32 {
-    sums[thread] = value;
-    workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        if (thread < half) {
-            sums[thread] += sums[thread + half];
+        from_here[thread] = atomicLoad(&digits[thread]);
+        workgroupBarrier();
+        for (var reach = 1u; reach < THREADS; reach *= 2u) {
+            var more = 0u;
+            if (thread + reach < THREADS) {
+                more = from_here[thread + reach];
+            }
+            workgroupBarrier();
+            from_here[thread] += more;
+            workgroupBarrier();
+        }
+        // A bin may have a little less: then it is its least.
+        left = clamp(left, 1u, max(from_here[0], 1u));
+        var above = 0u;
+        if (thread + 1u < THREADS) {
+            above = from_here[thread + 1u];
+        }
+        if (from_here[thread] >= left && above < left) {
+            found = Cut(thread, left - above);
         }
         workgroupBarrier();
-    }
-    let total = sums[0];
-    workgroupBarrier();
-    return total;
-}
-
-fn argmax_of_logits(thread: u32, below: u32, after: u32) -> u32 {
-    var score = -3.4e38;
-    var id = 0xFFFFFFFFu;
-    for (var i = thread; i < args.n_vocab; i += THREADS) {
-        let k = key(logits[i]);
-        let is_left = k < below || (k == below && i > after);
-        if (is_left && (logits[i] > score || id == 0xFFFFFFFFu)) {
-            score = logits[i];
-            id = i;
-        }
-    }
-    return reduce_best(thread, score, id);
-}
-
-fn argmax_of_scores(thread: u32) -> u32 {
-    var score = -3.4e38;
-    var id = 0xFFFFFFFFu;
-    for (var i = thread; i < args.n_vocab; i += THREADS) {
-        if (scores[i] > score) {
-            score = scores[i];
-            id = i;
-        }
-    }
-    return reduce_best(thread, score, id);
-}
-
-// How many scores have a key of at least `least`.
-fn count_from(thread: u32, least: u32) -> u32 {
-    var n = 0u;
-    for (var i = thread; i < args.n_vocab; i += THREADS) {
-        n += u32(key(scores[i]) >= least);
-    }
-    tally[thread] = n;
-    workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        if (thread < half) {
-            tally[thread] += tally[thread + half];
-        }
+        prefix = (prefix << 8u) | found.bin;
+        left = found.need;
         workgroupBarrier();
     }
-    let total = tally[0];
-    workgroupBarrier();
-    return total;
+    return prefix;
 }
 
-// Their share, unnormalised: exp((score - top) / temperature).
-fn mass_from(thread: u32, least: u32, top: f32) -> f32 {
-    var mass = 0.0;
+// Gathers what is in bins up to `last`; every thread gets how many.
+fn gather(thread: u32, last: u32, top: f32, rate: f32) -> u32 {
+    if (thread == 0u) {
+        atomicStore(&n_candidates, 0u);
+    }
+    workgroupBarrier();
     for (var i = thread; i < args.n_vocab; i += THREADS) {
-        if (key(scores[i]) >= least) {
-            mass += exp((scores[i] - top) / sampling.temperature);
+        if (bin_of(scores[i], top, rate) <= last) {
+            scan.words[args.n_slices * PARTIAL + atomicAdd(&n_candidates, 1u)] = i;
         }
     }
-    return reduce_sum(thread, mass);
+    storageBarrier();
+    workgroupBarrier();
+    return atomicLoad(&n_candidates);
 }
 
-// The least key that top-k, top-p and min-p leave.
-fn threshold(thread: u32, top: f32) -> u32 {
+// Mass of a bin's candidates from `least` on.
+fn mass_from(thread: u32, n: u32, bin: u32, least: u32, top: f32, rate: f32) -> f32 {
+    atomicStore(&digits[0], 0u);
+    workgroupBarrier();
+    for (var j = thread; j < n; j += THREADS) {
+        let score = scores[candidate(j)];
+        if (order(score) >= least && bin_of(score, top, rate) == bin) {
+            atomicAdd(&digits[0], mass_of(score, top, rate));
+        }
+    }
+    workgroupBarrier();
+    let mass = f32(atomicLoad(&digits[0])) * exp(-f32(bin) / BINS_EACH) / MASS_UNITS;
+    workgroupBarrier();
+    return mass;
+}
+
+// The best with noise of what the filters leave.
+fn draw_filtered(thread: u32, top: f32) -> u32 {
+    let rate = partial(0u).rate;
+    let has_k = sampling.top_k > 0u && sampling.top_k < args.n_vocab;
+    let has_p = sampling.top_p < 1.0;
     var least = 0u;
-    if (sampling.top_k > 0u && sampling.top_k < args.n_vocab) {
-        for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
-            if (count_from(thread, least | bit) >= sampling.top_k) {
-                least |= bit;
-            }
-        }
-    }
-    if (sampling.top_p < 1.0) {
-        let enough = sampling.top_p * mass_from(thread, least, top);
-        var nucleus = 0u;
-        for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
-            if (mass_from(thread, nucleus | bit, top) >= enough) {
-                nucleus |= bit;
-            }
-        }
-        least = max(least, nucleus);
-    }
+    var last = N_BINS - 1u;
     if (sampling.min_p > 0.0) {
-        least = max(least, key(top + sampling.temperature * log(sampling.min_p)));
+        let score = top + sampling.temperature * log(sampling.min_p);
+        least = order(score);
+        last = bin_of(score, top, rate);
     }
-    return min(least, key(top));
-}
-
-fn draw(thread: u32) -> u32 {
-    let greedy = argmax_of_scores(thread);
-    if (sampling.temperature == 0.0) {
-        return greedy;
+    var k = Cut(N_BINS - 1u, 0u);
+    if (has_k) {
+        sum_bins(thread, false);
+        k = find_bin(thread, f32(sampling.top_k), false);
+        last = k.bin;
     }
-    let top = scores[greedy];
-    let least = threshold(thread, top);
-    var score = -3.4e38;
-    var id = 0xFFFFFFFFu;
-    for (var i = thread; i < args.n_vocab; i += THREADS) {
-        if (key(scores[i]) >= least) {
-            let noisy = (scores[i] - top) / sampling.temperature + gumbel(i);
-            if (noisy > score) {
-                score = noisy;
-                id = i;
+    if (has_p) {
+        sum_bins(thread, true);
+    }
+    var p = Cut(N_BINS - 1u, 0u);
+    if (has_p && !has_k) {
+        p = find_bin(thread, sampling.top_p * up_to[THREADS - 1u], true);
+        last = p.bin;
+    }
+    let n = gather(thread, last, top, rate);
+    if (has_k) {
+        let kept = select_order(thread, n, k.bin, k.need, top, rate, false);
+        least = max(least, kept);
+        if (has_p) {
+            // The mass of the bins before, and what is kept of the last.
+            var mass = mass_from(thread, n, k.bin, kept, top, rate);
+            let owner = k.bin / STRIDE;
+            if (owner > 0u) {
+                mass += up_to[owner - 1u];
             }
+            for (var bin = owner * STRIDE; bin < k.bin; bin++) {
+                mass += weight(bin, true);
+            }
+            p = find_bin(thread, sampling.top_p * mass, true);
         }
     }
-    return reduce_best(thread, score, id);
+    if (has_p) {
+        least = max(least, select_order(thread, n, p.bin, p.need, top, rate, true));
+    }
+    least = min(least, order(top));
+    var best = Best(LEAST, NONE);
+    for (var j = thread; j < n; j += THREADS) {
+        let id = candidate(j);
+        if (order(scores[id]) >= least) {
+            best = better(best, Best(scores[id] / sampling.temperature + gumbel(id), id));
+        }
+    }
+    return reduce_best(thread, best).id;
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
     let first_miss = atomicLoad(&paging.first_miss);
-    let is_taken = thread == 0u && step.halt == 0u && first_miss == NO_MISS;
-    let token = draw(thread);
-
-    // Logprobs are the model's own: of the logits as they came.
-    let first = argmax_of_logits(thread, 0xFFFFFFFFu, 0u);
-    let top = logits[first];
-    var mass = 0.0;
-    for (var i = thread; i < args.n_vocab; i += THREADS) {
-        mass += exp(logits[i] - top);
+    if (thread == 0u) {
+        is_drawn = u32(step.halt == 0u && first_miss == NO_MISS);
     }
-    let log_total = top + log(reduce_sum(thread, mass));
-    var next = first;
-    for (var n = 0u; n < min(sampling.n_logprobs, MAX_LOGPROBS); n++) {
-        if (is_taken) {
-            sampled.ids[n] = next;
-            sampled.logprobs[n] = logits[next] - log_total;
-        }
-        next = argmax_of_logits(thread, key(logits[next]), next);
-        workgroupBarrier();
-    }
-
+    workgroupBarrier();
     if (thread == 0u) {
         sampled.first_miss = first_miss;
         atomicStore(&paging.first_miss, NO_MISS);
     }
-    if (is_taken) {
+    if (workgroupUniformLoad(&is_drawn) == 1u) {
+        take(thread);
+    }
+    if (filters()) {
+        for (var bin = thread; bin < N_BINS; bin += THREADS) {
+            atomicStore(&scan.tallies[bin], 0u);
+            atomicStore(&scan.masses[bin], 0u);
+        }
+    }
+}
+
+// Draws a token, says so, and advances the step.
+fn take(thread: u32) {
+    var score = Best(LEAST, NONE);
+    var noisy = Best(LEAST, NONE);
+    var logit = Best(LEAST, NONE);
+    if (thread < args.n_slices) {
+        let mine = partial(thread);
+        score = mine.score;
+        noisy = mine.noisy;
+        logit = Best(mine.top, thread);
+    }
+    score = reduce_best(thread, score);
+    var token = score.id;
+    if (filters()) {
+        token = draw_filtered(thread, score.score);
+    } else if (sampling.temperature > 0.0) {
+        token = reduce_best(thread, noisy).id;
+    }
+
+    // Logprobs are the model's own: of the logits as they came.
+    let top = reduce_best(thread, logit).score;
+    var mass = 0.0;
+    if (thread < args.n_slices) {
+        mass = partial(thread).mass * exp(logit.score - top);
+    }
+    let log_total = top + log(reduce_sum(thread, mass));
+    // The slices' lists, each in order, are merged.
+    var n_taken = 0u;
+    for (var n = 0u; n < min(min(sampling.n_logprobs, MAX_LOGPROBS), args.n_vocab); n++) {
+        var mine = Best(LEAST, NONE);
+        if (thread < args.n_slices && n_taken < MAX_LOGPROBS) {
+            mine = listed(thread, n_taken);
+        }
+        let next = reduce_best(thread, mine);
+        n_taken += u32(next.id == mine.id);
+        if (thread == 0u) {
+            sampled.ids[n] = next.id;
+            sampled.logprobs[n] = next.score - log_total;
+        }
+    }
+    if (thread == 0u) {
         for (var i = 0u; i < sampling.n_stops; i++) {
             if (sampling.stops[i / 4u][i % 4u] == token) {
                 step.halt = 1u;

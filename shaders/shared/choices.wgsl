@@ -12,7 +12,7 @@
 #endif
 
 fn x_group(at: u32) -> Group {
-    return Group(
+    return group_of(
         mat4x4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]),
         mat4x4<f32>(x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]),
     );
@@ -29,12 +29,20 @@ fn columns(workgroup: u32, share: u32, g: u32) -> Columns {
 #endif
 }
 
-fn store(workgroup: u32, row: u32, value: Sum) {
+fn n_choices(workgroup: u32) -> u32 {
 #ifdef FOUR
-    for (var c = 0u; c < chosen[workgroup].n_choices; c++) {
-        y[chosen[workgroup].choices[c] * args.n_rows + row] = value[c];
-    }
+    return chosen[workgroup].n_choices;
 #else
-    y[workgroup * args.n_rows + row] = value;
+    return 1u;
 #endif
+}
+
+// Of choice c of those of a workgroup.
+fn store(workgroup: u32, c: u32, row: u32, value: f32) {
+#ifdef FOUR
+    let choice = chosen[workgroup].choices[c];
+#else
+    let choice = workgroup;
+#endif
+    y[choice * args.n_rows + row] = value;
 }

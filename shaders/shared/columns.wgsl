@@ -1,16 +1,29 @@
 // What the matrix kernels have in common. A thread takes THREAD_ROWS rows and every LANES-th group of their
-// columns, for one column of x, or with FOUR for four, so that each weight is read once for all of them; the
-// LANES threads of a tile of rows are added up at the end.
+// columns, for one column of x, or with FOUR for four, so that each weight is read once for all of them. The
+// LANES threads of a tile of rows are added up at the end, SUMS sums at a time. WIDE is the shape for a GPU with
+// room for tens of thousands of threads.
 // + neighbouring threads read neighbouring 16-byte words of the same row
 // + 32 elements of x serve all rows of a thread
+// + little workgroup memory, which a browser has to zero: software adapters write that out word by word
 
+#ifdef WIDE
+const LANES: u32 = 32u;
+const ROW_TILES: u32 = 4u;
+const SUMS: u32 = 4u;
+#else
 const LANES: u32 = 8u;
 const ROW_TILES: u32 = 8u;
+const SUMS: u32 = 8u;
+#endif
 const THREADS: u32 = LANES * ROW_TILES;
 
 #ifdef FOUR
 const COLS: u32 = 4u;
 alias Sum = vec4<f32>;  // one a column
+
+fn part(sum: Sum, c: u32) -> f32 {
+    return sum[c];
+}
 
 struct Columns {
     a: Group,
@@ -19,15 +32,37 @@ struct Columns {
     d: Group,
 }
 
-fn dots(w: Group, v: Columns) -> Sum {
+fn dots(w: Weights, v: Columns) -> Sum {
     return Sum(dot_group(w, v.a), dot_group(w, v.b), dot_group(w, v.c), dot_group(w, v.d));
 }
 #else
 const COLS: u32 = 1u;
 alias Sum = f32;
+
+fn part(sum: Sum, c: u32) -> f32 {
+    return sum;
+}
+
 alias Columns = Group;
 
-fn dots(w: Group, v: Columns) -> Sum {
+fn dots(w: Weights, v: Columns) -> Sum {
     return dot_group(w, v);
 }
 #endif
+
+var<workgroup> partial: array<f32, THREADS * SUMS>;
+
+// A thread's share of sum i.
+fn put(thread: u32, i: u32, value: f32) {
+    partial[i * THREADS + thread] = value;
+}
+
+// The sum i of a thread's tile, once all have put their shares.
+fn total(thread: u32, i: u32) -> f32 {
+    let at = i * THREADS + thread / LANES * LANES;
+    var sum = 0.0;
+    for (var l = 0u; l < LANES; l++) {
+        sum += partial[at + l];
+    }
+    return sum;
+}

@@ -34,7 +34,7 @@ class Tab {
   }
 
   /** Polls `fn(arg)` in the page until it is true; fails with `what` and what the page shows by then. */
-  async until(what, fn, arg, seconds = 30) {
+  async until(what, fn, arg, seconds = 60) {
     const end = Date.now() + seconds * 1000;
     for (;;) {
       const value = await this.evaluate(fn, arg);

@@ -19,8 +19,8 @@ const ask = async (tab, text) => {
 const answers = (tab) =>
   tab.evaluate(() => [...document.querySelectorAll("[role=log] .answer")].map((answer) => answer.textContent));
 const begun = (tab, n) =>
-  tab.until(`answer ${n} to begin`, (n) => document.querySelectorAll("[role=log] .answer")[n - 1]?.textContent.length > 0, n, 300);
-const ended = (tab) => tab.until("the answer to end", () => document.getElementById("stop").hidden, undefined, 300);
+  tab.until(`answer ${n} to begin`, (n) => document.querySelectorAll("[role=log] .answer")[n - 1]?.textContent.length > 0, n, 600);
+const ended = (tab) => tab.until("the answer to end", () => document.getElementById("stop").hidden, undefined, 600);
 
 /** How the last answer ended, in words; empty if it simply ended. */
 const note = (tab) => tab.evaluate(() => [...document.querySelectorAll("[role=log] .note")].at(-1).textContent);

@@ -1,4 +1,5 @@
-// Runs every suite in every browser against the page at QUIRE_URL: a line for each test, then the counts as JSON.
+// Runs every suite in every browser, the browsers side by side, against the page at QUIRE_URL: a line for each test, then the
+// counts as JSON.
 // `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
 // folder for pictures of the page; CDN_URL is where the CDN simulator serves tests/vectors, and PACKAGED
 // the folder of pages that `cargo xtask test` builds from the npm package.
@@ -14,8 +15,9 @@ if (!url) {
 const only = process.argv[2] ?? "";
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
-for (const [browser, { maxTokens, lengths }] of Object.entries(browsers)) {
-  for (const { name: suite, only: where = browser, open = browsers[browser].open, webgpu = true, tests } of suites) {
+/** The suites of one browser, in their order. */
+async function run(browser, { open: plain, maxTokens, lengths }) {
+  for (const { name: suite, only: where = browser, open = plain, webgpu = true, tests } of suites) {
     if (where !== browser || !`${browser}: ${suite}`.includes(only)) continue;
     const opened = await open({ webgpu, browser }).catch((error) => ({ error }));
     for (const [name, test] of Object.entries(tests)) {
@@ -36,5 +38,8 @@ for (const [browser, { maxTokens, lengths }] of Object.entries(browsers)) {
     await opened.close?.().catch(() => {});
   }
 }
+
+// Side by side: neither keeps all cores busy.
+await Promise.all(Object.entries(browsers).map(([browser, options]) => run(browser, options)));
 console.log(JSON.stringify(counts));
 process.exit(counts.failed ? 1 : 0);

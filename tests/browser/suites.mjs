@@ -2,16 +2,23 @@
 // is a sentence.
 
 import * as cache from "./cache.mjs";
+import * as chats from "./chats.mjs";
+import * as documents from "./documents.mjs";
 import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
+import * as hostile from "./hostile.mjs";
+import * as keeping from "./keeping.mjs";
 import * as losses from "./losses.mjs";
 import * as packaged from "./packaged.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
 import * as serve from "./serve.mjs";
+import * as settings from "./settings.mjs";
+import * as shell from "./shell.mjs";
 import * as size from "./size.mjs";
+import { openStandin } from "./standin.mjs";
 
 /** What is said natively; only `cargo xtask test --long` knows. */
 const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
@@ -19,6 +26,13 @@ const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
 export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
   { name: "the page", tests: page.conversation },
+  { name: "conversations", only: "Chromium", open: openStandin, tests: chats.tests },
+  { name: "conversations", only: "Firefox", open: openStandin, tests: chats.inFirefox },
+  { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
+  { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
+  { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
+  { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
+  { name: "documents", only: "Chromium", open: openStandin, tests: documents.tests },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

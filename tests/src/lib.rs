@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
 pub mod cdn;
+pub mod parrot;
 mod twins;
 
 use std::path::{Path, PathBuf};

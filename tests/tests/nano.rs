@@ -56,6 +56,29 @@ fn f16_keys_cost_little() {
     check("nano", "nano-f32", KvType::F16, [(1, 5e-3), (40, 5e-3), (900, 5e-3)]);
 }
 
+/// Of a random model, whose routers have near-ties that any rounding turns: so by what they mean, not number by number.
+#[test]
+fn q8_0_keys_leave_the_distributions_nearly_as_they_are() {
+    let files = open(&vector("nano/nano-f32.gguf"));
+    let tokens = read_ids("nano/tokens-900.txt");
+    let [exact, q8_0] = [KvType::F32, KvType::Q8_0].map(|kv| {
+        pollster::block_on(engine(&files, options(kv)).logits(&tokens, true)).unwrap().chunks(N_VOCAB).map(log_softmax).collect()
+    });
+    let (exact, q8_0): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (exact, q8_0);
+    let top = |row: &[f64]| (0..N_VOCAB).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+    let n_same = exact.iter().zip(&q8_0).filter(|(e, q)| top(e) == top(q)).count();
+    let kl: f64 = exact.iter().zip(&q8_0).flat_map(|(e, q)| e.iter().zip(q).map(|(e, q)| e.exp() * (e - q))).sum();
+    let (same, kl) = (n_same as f64 / tokens.len() as f64, kl / tokens.len() as f64);
+    println!("nano-f32 Q8_0: same top token {:.1} %, mean KL divergence {kl:.1e}", same * 100.0);
+    assert!(same > 0.95 && kl < 5e-3, "same top token {same}, mean KL divergence {kl:.2e}");
+}
+
+fn log_softmax(row: &[f32]) -> Vec<f64> {
+    let top = f64::from(row.iter().copied().fold(f32::MIN, f32::max));
+    let total = row.iter().map(|l| (f64::from(*l) - top).exp()).sum::<f64>().ln();
+    row.iter().map(|l| f64::from(*l) - top - total).collect()
+}
+
 #[test]
 fn mxfp4_experts_and_q8_0_attention_give_the_logits_of_their_dequantised_weights() {
     check("nano", "nano", KvType::F32, [(1, 2e-3), (40, 2e-3), (900, 2e-3)]);
@@ -64,4 +87,18 @@ fn mxfp4_experts_and_q8_0_attention_give_the_logits_of_their_dequantised_weights
 #[test]
 fn sixteen_experts_are_routed_alike() {
     check("nano-moe16", "nano-moe16", KvType::F32, [(1, 2e-3), (40, 2e-3), (900, 2e-3)]);
+}
+
+#[test]
+fn tokens_one_by_one_give_the_logits_of_a_chunk() {
+    let files = open(&vector("nano/nano-f32.gguf"));
+    let tokens = &read_ids("nano/tokens-900.txt")[..400];
+    for (kv, bound) in [(KvType::F32, 1e-4), (KvType::F16, 5e-3)] {
+        let [chunks, alone] = [64, 1].map(|chunk| {
+            let mut engine = engine(&files, Options { chunk, ..options(kv) });
+            pollster::block_on(engine.logits(tokens, true)).unwrap()
+        });
+        let error = worst_row(&alone, &chunks, N_VOCAB);
+        assert!(error < bound, "{kv:?}: the worst position is off by {error:.2e}");
+    }
 }

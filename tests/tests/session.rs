@@ -95,6 +95,15 @@ fn a_prompt_that_begins_like_the_last_sequence_gets_the_same_answer_as_on_a_new_
 }
 
 #[test]
+fn kernels_of_another_shape_say_the_same() {
+    let mut engine = nano(&gpu(), OPTIONS);
+    let before = greedy(&mut engine, &prompt(40), 24);
+    pollster::block_on(engine.try_shapes()).unwrap();
+    let after = greedy(&mut engine, &prompt(40), 24);
+    assert_eq!((after.n_reused, after.ids), (0, before.ids));
+}
+
+#[test]
 fn going_back_further_than_a_window_remembers_begins_anew() {
     let gpu = gpu();
     let (mut used, mut other) = (nano(&gpu, OPTIONS), nano(&gpu, OPTIONS));

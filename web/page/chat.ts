@@ -1,112 +1,198 @@
-/** The conversation: what was said, shown as it comes. */
+/** The conversation that is shown, and the answer that is under way: perhaps in another one. */
 
-import { type ChatRequest, type Engine, type Message, QuireError } from "../src/index.ts";
-import { create, element } from "./dom.ts";
+import type { ChatRequest, Engine, Message } from "../src/index.ts";
+import { answer, type Pace, words } from "./answer.ts";
+import { element } from "./dom.ts";
+import { t } from "./language.ts";
+import { notify } from "./notice.ts";
+import type { Document, Passage } from "./passages.ts";
+import * as shelf from "./shelf.ts";
+import { Tree, type Turn } from "./tree.ts";
+import { type Actions, type TurnView, viewOf } from "./turns.ts";
 
-/** One answer in the log: reasoning folded away, the answer itself, and a line on how it ended. */
-class AnswerView {
-  readonly root = create("article", "assistant waiting");
-  #details = create("details");
-  #summary = create("summary", "", "Thinking…");
-  #reasoning = create("div", "text");
-  #answer = create("div", "text answer");
-  #note = create("p", "note");
+/** How often an answer under way is kept, at most. */
+const KEEP_MS = 500;
 
-  constructor() {
-    this.root.setAttribute("aria-label", "Answer");
-    this.#details.append(this.#summary, this.#reasoning);
-    this.#details.hidden = true;
-    this.#note.hidden = true;
-    this.root.append(this.#details, this.#answer, this.#note);
-  }
-
-  addReasoning(text: string): void {
-    this.#details.hidden = false;
-    this.#reasoning.append(text);
-  }
-
-  addAnswer(text: string): void {
-    this.#summary.textContent = "Reasoning";
-    this.#answer.append(text);
-  }
-
-  end(note = "", isTrouble = false): void {
-    this.root.classList.remove("waiting");
-    this.#summary.textContent = "Reasoning";
-    this.#note.hidden = note === "";
-    this.#note.textContent = note;
-    this.#note.classList.toggle("trouble", isTrouble);
-  }
+/** What the page around it gives a chat. */
+export interface Around {
+  engine(): Engine | undefined;
+  /** What every request says beside its messages. */
+  request(): Partial<ChatRequest>;
+  /** What stands before the first message. */
+  before(): Message[];
+  /** Something is other than before: which conversation is shown, whether an answer is under way. */
+  changed(): void;
+  paced(pace: Pace): void;
 }
 
-export class Chat {
+interface Answering {
+  tree: Tree;
+  turn: Turn;
+  controller: AbortController;
+  keptAt: number;
+}
+
+export class Chat implements Actions {
   #log = element("log");
-  #speed = element("speed");
-  #history: Message[] = [];
-  #running: AbortController | undefined;
+  #around: Around;
+  #tree = Tree.begin();
+  #views = new Map<string, TurnView>();
+  #answering: Answering | undefined;
+  /** Before an answer: for what the documents have on the question. */
+  #isSearching = false;
+  /** Deleted while an answer was under way: to be kept no more. */
+  #forgotten = new WeakSet<Tree>();
+
+  constructor(around: Around) {
+    this.#around = around;
+  }
+
+  get tree(): Tree {
+    return this.#tree;
+  }
 
   get isEmpty(): boolean {
-    return this.#history.length === 0;
+    return this.#tree.turns.length === 0;
+  }
+
+  get isAnswering(): boolean {
+    return this.#isSearching || this.#answering !== undefined;
   }
 
   stop(): void {
-    this.#running?.abort();
+    this.#answering?.controller.abort();
   }
 
-  /** Forgets the conversation. */
-  clear(): void {
+  /** Ends what is under way in a conversation that was deleted. */
+  forget(id: string): void {
+    if (this.#answering?.tree.head.id !== id) return;
+    this.#forgotten.add(this.#answering.tree);
     this.stop();
-    this.#history = [];
-    this.#log.replaceChildren();
-    this.#speed.textContent = "";
   }
 
-  /** Puts `text` to the engine and shows the answer. Never rejects: trouble is shown where the answer would be. */
-  async ask(engine: Engine, text: string): Promise<void> {
-    const asked: Message = { role: "user", content: text };
-    const history = (this.#history = [...this.#history, asked]);
-    const said = create("article", "user text", text);
-    said.setAttribute("aria-label", "You");
-    const view = new AnswerView();
-    this.#log.append(said, view.root);
-    this.#log.setAttribute("aria-busy", "true");
+  /** Shows another conversation; an answer under way goes on. */
+  open(tree: Tree): void {
+    const { tree: going } = this.#answering ?? {};
+    this.#tree = going?.head.id === tree.head.id && !this.#forgotten.has(going) ? going : tree;
+    this.show();
     this.#follow(true);
-    const controller = (this.#running = new AbortController());
-    const answer: Message = { role: "assistant", content: "" };
-    let finish = "";
-    try {
-      const stream = await engine.chat.completions.create(
-        { ...settings(location.search), messages: history, stream: true, stream_options: { include_usage: true } },
-        { signal: controller.signal },
-      );
-      const meter = new Meter();
-      for await (const chunk of stream) {
-        const choice = chunk.choices[0];
-        const { reasoning, content } = choice?.delta ?? {};
-        const isNear = this.#isAtEnd();
-        if (reasoning) {
-          answer.reasoning = (answer.reasoning ?? "") + reasoning;
-          view.addReasoning(reasoning);
-        }
-        if (content) {
-          answer.content += content;
-          view.addAnswer(content);
-        }
-        if (reasoning || content) this.#speed.textContent = meter.tick();
-        if (chunk.usage) this.#speed.textContent = meter.total(chunk.usage.completion_tokens);
-        finish = choice?.finish_reason ?? finish;
-        this.#follow(isNear);
-      }
-      view.end(finish === "length" ? "The answer was cut: it reached the longest length allowed." : "");
-    } catch (error) {
-      const isAbort = error instanceof DOMException && error.name === "AbortError";
-      view.end(isAbort ? "Stopped." : words(error), !isAbort);
-    } finally {
-      if (this.#running === controller) this.#running = undefined;
-      this.#log.setAttribute("aria-busy", "false");
-    }
-    // A conversation that was cleared meanwhile stays cleared.
-    if (this.#history === history && (answer.content || answer.reasoning)) this.#history = [...history, answer];
+    this.#around.changed();
+  }
+
+  async ask(text: string): Promise<void> {
+    const tree = this.#tree;
+    await this.#put(tree, tree.path.at(-1), text);
+  }
+
+  edit(turn: Turn, text: string): void {
+    if (this.isAnswering || !this.#around.engine()) return;
+    void this.#put(this.#tree, this.#tree.before(turn), text);
+  }
+
+  /** Takes a document, or lets go of it. */
+  given(document: Document, isRemoved: boolean): void {
+    if (isRemoved) shelf.removeDocument(document).catch(complain);
+    // Before something is said there is nothing to be kept.
+    else if (!this.isEmpty) this.#keep(this.#tree, [], [document]);
+  }
+
+  /** Puts a question after `parent`, with what the documents have on it. */
+  async #put(tree: Tree, parent: Turn | undefined, text: string): Promise<void> {
+    const { documents } = tree;
+    this.#isSearching = true;
+    this.#around.changed();
+    const passages = documents.length > 0 ? await find(documents, text) : [];
+    this.#isSearching = false;
+    const asked = tree.add(parent, { role: "user", content: text }, { passages });
+    this.#keep(tree, [asked], documents);
+    await this.#answer(tree, asked);
+  }
+
+  /** Opens what was asked last for editing. */
+  editLast(): void {
+    const asked = this.#tree.path.reverse().find(({ message }) => message.role === "user");
+    if (asked && !this.#answering) this.#views.get(asked.id)?.edit?.();
+  }
+
+  regenerate(turn: Turn): void {
+    const before = this.#tree.before(turn);
+    if (before) void this.#answer(this.#tree, before);
+  }
+
+  /** Has the model go on with an answer that was cut. */
+  resume(turn: Turn): void {
+    const before = this.#tree.before(turn);
+    if (before) void this.#answer(this.#tree, before, turn);
+  }
+
+  choose(turn: Turn): void {
+    this.#tree.choose(turn);
+    this.show();
+    this.#keep(this.#tree, []);
+    this.#around.changed();
+  }
+
+  /** Draws all turns anew. */
+  show(): void {
+    this.#views.clear();
+    const views = this.#tree.path.map((turn) => {
+      const view = viewOf(this.#tree, turn, this);
+      this.#views.set(turn.id, view);
+      view.update(this.#answering?.turn === turn);
+      return view.root;
+    });
+    this.#log.replaceChildren(...views);
+    this.#refresh();
+  }
+
+  /** Lets the buttons that ask the engine be pressed only when it can be asked. */
+  #refresh(): void {
+    const { isAnswering } = this;
+    this.#log.setAttribute("aria-busy", String(isAnswering));
+    const isReady = !isAnswering && this.#around.engine() !== undefined;
+    for (const button of this.#log.querySelectorAll<HTMLButtonElement>("[data-asks]")) button.disabled = !isReady;
+  }
+
+  /** To be called when there is an engine, or none any more. */
+  engineChanged(): void {
+    this.#refresh();
+  }
+
+  /** Has the turn after `asked` said, or `resumed` said to its end. */
+  async #answer(tree: Tree, asked: Turn, resumed?: Turn): Promise<void> {
+    const engine = this.#around.engine();
+    if (!engine || this.#answering) return;
+    const turn = resumed ?? tree.add(asked, { role: "assistant", content: "" }, { end: "going" });
+    const answering = (this.#answering = { tree, turn, controller: new AbortController(), keptAt: performance.now() });
+    const said = tree.messages(resumed ? turn : asked).filter(({ role, content, tool_calls }) => role !== "assistant" || content || tool_calls || resumed);
+    const request: ChatRequest = {
+      ...this.#around.request(),
+      messages: [...this.#around.before(), ...said],
+      ...(resumed && { continue_final_message: true }),
+    };
+    this.show();
+    this.#follow(true);
+    this.#around.changed();
+    this.#keep(tree, [turn]);
+    const grown = (pace: Pace) => {
+      const isNear = this.#isAtEnd();
+      this.#views.get(turn.id)?.update(true);
+      this.#follow(isNear);
+      this.#around.paced(pace);
+      if (performance.now() - answering.keptAt > KEEP_MS) this.#keep(tree, [turn]);
+    };
+    await answer(engine, request, turn, grown, answering.controller.signal);
+    this.#answering = undefined;
+    this.#views.get(turn.id)?.update(false);
+    this.#refresh();
+    this.#keep(tree, [turn]);
+    this.#around.changed();
+  }
+
+  #keep(tree: Tree, turns: Turn[], documents: Document[] = []): void {
+    if (this.#forgotten.has(tree)) return;
+    if (this.#answering) this.#answering.keptAt = performance.now();
+    shelf.keep(tree.head, turns, documents).catch(complain);
   }
 
   #isAtEnd(): boolean {
@@ -119,47 +205,16 @@ export class Chat {
   }
 }
 
-/** What the page's own address asks of every answer, such as `?temperature=0&reasoning_effort=low`. */
-export function settings(query: string): Partial<ChatRequest> {
-  const asked = new URLSearchParams(query);
-  const found: Partial<ChatRequest> = {};
-  for (const name of ["temperature", "top_p", "seed", "max_tokens"] as const) {
-    const value = asked.get(name);
-    if (value?.trim() && Number.isFinite(Number(value))) found[name] = Number(value);
-  }
-  const effort = asked.get("reasoning_effort");
-  if (effort === "low" || effort === "medium" || effort === "high") found.reasoning_effort = effort;
-  return found;
-}
-
-/** Tokens a second, from the first token on: before it lies the prompt. */
-class Meter {
-  #first = 0;
-  #last = 0;
-  #pieces = 0;
-
-  tick(): string {
-    this.#last = performance.now();
-    this.#first ||= this.#last;
-    this.#pieces += 1;
-    return this.#rate(this.#pieces);
-  }
-
-  /** As {@link tick}, once the number of tokens is known. */
-  total(tokens: number): string {
-    return this.#rate(tokens);
-  }
-
-  #rate(tokens: number): string {
-    const seconds = (this.#last - this.#first) / 1000;
-    return seconds > 0 && tokens > 1 ? `${((tokens - 1) / seconds).toFixed(1)} tok/s` : "";
+/** What the documents have on a question. Without it, rather than not at all, the question is put. */
+async function find(documents: Document[], question: string): Promise<Passage[]> {
+  try {
+    return (await import("./search.ts")).best(documents, question);
+  } catch (error) {
+    notify(words(error));
+    return [];
   }
 }
 
-/** An error as a sentence. */
-export function words(error: unknown): string {
-  if (error instanceof QuireError && error.code === "device_lost") {
-    return `The graphics processor was lost: ${error.message} Reload the page to go on.`;
-  }
-  return error instanceof Error ? error.message : String(error);
+function complain(error: unknown): undefined {
+  notify(t("This conversation is not kept: {why}", { why: words(error) }));
 }

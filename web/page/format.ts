@@ -1,5 +1,7 @@
 /** Numbers as people read them. */
 
+import { t } from "./language.ts";
+
 /** Bytes in decimal units, as disks and downloads count them. */
 export function bytes(n: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
@@ -13,9 +15,9 @@ export function bytes(n: number): string {
 
 export function duration(seconds: number): string {
   const whole = Math.ceil(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.ceil(whole / 60)} min`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  if (whole < 60) return t("{n} s", { n: whole });
+  if (whole < 3600) return t("{n} min", { n: Math.ceil(whole / 60) });
+  return t("{h} h {n} min", { h: Math.floor(whole / 3600), n: Math.floor((whole % 3600) / 60) });
 }
 
 /** Rate over the last seconds, from totals as they grow. */

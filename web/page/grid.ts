@@ -2,13 +2,12 @@
 
 import type { ExpertMap, PagingEvent, Place, Stats } from "../src/index.ts";
 import { element } from "./dom.ts";
+import { t } from "./language.ts";
 
 /** How long a cell shows that it was just used. */
 const USED_MS = 400;
 /** Cells are no larger, and no smaller, than so many pixels of the page. */
 const CELL = { most: 24, least: 4 };
-
-const words: Record<Place, string> = { gpu: "on the GPU", ram: "in RAM", disk: "on this disk", network: "still on the network" };
 
 export class Grid {
   #canvas = element<HTMLCanvasElement>("grid");
@@ -98,14 +97,11 @@ function colour(name: Place | "used"): string {
 /** The grid in words. */
 export function describe({ places, hits, misses, tokens, passes, stall_seconds }: Stats): string {
   const all = places.flat();
-  if (all.length === 0) return "This model has no experts: all of it is on the GPU.";
-  const count = (place: Place) => `${all.filter((p) => p === place).length} ${words[place]}`;
-  const parts = [`Of ${all.length} experts ${count("gpu")}, ${count("ram")}, ${count("disk")}, ${count("network")}.`];
-  if (tokens > 0) {
-    parts.push(
-      `${Math.round((hits / Math.max(1, hits + misses)) * 100)} % of uses found theirs on the GPU;`,
-      `${(passes / tokens).toFixed(1)} passes a token, ${stall_seconds.toFixed(1)} s of waiting.`,
-    );
-  }
-  return parts.join(" ");
+  if (all.length === 0) return t("This model has no experts: all of it is on the GPU.");
+  const count = (place: Place) => all.filter((p) => p === place).length;
+  const counts = { all: all.length, gpu: count("gpu"), ram: count("ram"), disk: count("disk"), network: count("network") };
+  const said = t("Of {all} experts {gpu} on the GPU, {ram} in RAM, {disk} on this disk, {network} still on the network.", counts);
+  if (tokens === 0) return said;
+  const costs = { part: Math.round((hits / Math.max(1, hits + misses)) * 100), passes: (passes / tokens).toFixed(1), stall: stall_seconds.toFixed(1) };
+  return `${said} ${t("{part} % of uses found theirs on the GPU; {passes} passes a token, {stall} s of waiting.", costs)}`;
 }

@@ -4,6 +4,8 @@ import type { Engine, FillProgress } from "../src/index.ts";
 import { bytes, duration, Rate } from "./format.ts";
 import { element } from "./dom.ts";
 import { Grid } from "./grid.ts";
+import { t } from "./language.ts";
+import { Performance } from "./performance.ts";
 
 /** How often the engine is asked how things stand, at most. */
 const ASK_MS = 400;
@@ -15,6 +17,7 @@ export class Live {
   #bar = element<HTMLProgressElement>("fill-bar");
   #button = element<HTMLButtonElement>("fill");
   #grid = new Grid();
+  readonly performance = new Performance();
   #rate = new Rate();
   #engine: Engine | undefined;
   #fill: FillProgress | undefined;
@@ -47,6 +50,11 @@ export class Live {
     this.#ask();
   }
 
+  /** Says all anew, as after a change of language. */
+  refresh(): void {
+    this.#ask();
+  }
+
   end(): void {
     for (const end of this.#ends.splice(0)) end();
     this.#engine = undefined;
@@ -63,7 +71,9 @@ export class Live {
       const stats = await engine?.stats().catch(() => undefined);
       if (!stats || this.#engine !== engine) return;
       this.#show(stats.fill);
-      if (this.#details.open) this.#grid.show(stats);
+      if (!this.#details.open) return;
+      this.#grid.show(stats);
+      this.performance.show(stats);
     }, ASK_MS);
   }
 
@@ -75,8 +85,8 @@ export class Live {
     this.#bar.value = fill.loaded / Math.max(1, fill.total);
     this.#bar.hidden = fill.state === "done";
     this.#button.hidden = fill.state === "done";
-    this.#button.textContent = isGoing(fill) ? "Pause" : "Go on";
-    this.#button.setAttribute("aria-label", isGoing(fill) ? "Pause the download" : "Go on with the download");
+    this.#button.textContent = isGoing(fill) ? t("Pause") : t("Go on");
+    this.#button.setAttribute("aria-label", isGoing(fill) ? t("Pause the download") : t("Go on with the download"));
   }
 }
 
@@ -86,14 +96,20 @@ function isGoing(fill: FillProgress | undefined): boolean {
 
 /** How far the fill is, in words: of the model on this machine, or where nothing is kept, of the GPU. `rate` is bytes a second. */
 export function words({ state, loaded, total }: FillProgress, isKept: boolean, rate?: number): string {
+  const size = bytes(total);
   if (state === "done") {
-    return isKept ? `All of the model is here, ${bytes(total)}` : `${bytes(total)} of the model are on the GPU, which is all it has room for`;
+    return isKept ? t("All of the model is here, {size}", { size }) : t("{size} of the model are on the GPU, which is all it has room for", { size });
   }
-  const part = `${Math.floor((loaded / Math.max(1, total)) * 100)} % of ${isKept ? "the model is here" : "the GPU's share is there"}`;
-  const parts = [`${part}, ${bytes(loaded)} of ${bytes(total)}`];
-  if (state === "waiting") parts.push("more comes with the first answer");
-  if (state === "paused") parts.push("paused");
-  if (state === "stopped") parts.push("stopped");
-  if (state === "running" && rate) parts.push(`${bytes(rate)}/s`, `${duration((total - loaded) / rate)} left`);
+  const part = Math.floor((loaded / Math.max(1, total)) * 100);
+  const values = { part, loaded: bytes(loaded), size };
+  const parts = [
+    isKept
+      ? t("{part} % of the model is here, {loaded} of {size}", values)
+      : t("{part} % of the GPU's share is there, {loaded} of {size}", values),
+  ];
+  if (state === "waiting") parts.push(t("more comes with the first answer"));
+  if (state === "paused") parts.push(t("paused"));
+  if (state === "stopped") parts.push(t("stopped"));
+  if (state === "running" && rate) parts.push(`${bytes(rate)}/s`, t("{time} left", { time: duration((total - loaded) / rate) }));
   return parts.join(" · ");
 }

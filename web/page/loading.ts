@@ -3,8 +3,9 @@
 import type { Progress } from "../src/index.ts";
 import { bytes, duration, Rate } from "./format.ts";
 import { element } from "./dom.ts";
+import { t, type Text } from "./language.ts";
 
-const words: Record<string, string> = {
+const words: Record<string, Text> = {
   header: "Reading what the model is made of",
   weights: "Fetching what the first answer needs",
 };
@@ -20,7 +21,7 @@ export class Loading {
   start(): void {
     this.#rate = new Rate();
     this.#last = "";
-    this.#phase.textContent = "Starting";
+    this.#phase.textContent = t("Starting");
     this.#numbers.textContent = "";
     this.#bar.removeAttribute("value");
     this.#section.hidden = false;
@@ -30,16 +31,16 @@ export class Loading {
     if (phase !== this.#last) {
       this.#last = phase;
       this.#rate = new Rate();
-      this.#phase.textContent = words[phase] ?? phase;
+      this.#phase.textContent = words[phase] ? t(words[phase]) : phase;
     }
     const rate = this.#rate.add(loaded);
     if (total > 0) this.#bar.value = loaded / total;
     else this.#bar.removeAttribute("value");
-    const parts = total > 0 ? [`${bytes(loaded)} of ${bytes(total)}`] : [];
+    const parts = total > 0 ? [t("{loaded} of {total}", { loaded: bytes(loaded), total: bytes(total) })] : [];
     if (rate && loaded < total) {
-      parts.push(`${bytes(rate)}/s`, `${duration((total - loaded) / rate)} left`);
+      parts.push(`${bytes(rate)}/s`, t("{time} left", { time: duration((total - loaded) / rate) }));
     }
-    if (model > total) parts.push(`the model has ${bytes(model)}`);
+    if (model > total) parts.push(t("the model has {size}", { size: bytes(model) }));
     this.#numbers.textContent = parts.join(" · ");
   }
 

@@ -1,113 +1,109 @@
-/** The page: loads a model, then talks with it. */
+/** The page: a model, conversations with it, and what is said next. */
 
-import { createEngine, type Engine, type EngineOptions, isSupported, QuireError } from "../src/index.ts";
-import { Chat, words } from "./chat.ts";
+import { isSupported } from "../src/index.ts";
+import { Attachments } from "./attachments.ts";
+import { Chat } from "./chat.ts";
+import { wireDialogs } from "./dialogs.ts";
 import { element } from "./dom.ts";
-import { Live } from "./live.ts";
-import { Loading } from "./loading.ts";
-import { available, offer } from "./models.ts";
+import { receive } from "./drop.ts";
+import { SettingsForm } from "./form.ts";
+import { drawIcons } from "./icons.ts";
+import * as language from "./language.ts";
+import { t } from "./language.ts";
+import { List } from "./list.ts";
+import { Loader } from "./loader.ts";
+import { available, lastModel, offer, remember } from "./models.ts";
+import { engineOf, load, requestOf } from "./settings.ts";
+import * as shelf from "./shelf.ts";
+import { Side } from "./side.ts";
+import { Storage } from "./storage.ts";
+import { Transfers } from "./transfers.ts";
+import { Tree } from "./tree.ts";
 
-const chat = new Chat();
-const loading = new Loading();
-const live = new Live();
+const settings = load();
+drawIcons(document);
+dress();
+wireDialogs();
+
 const message = element<HTMLTextAreaElement>("message");
 const send = element<HTMLButtonElement>("send");
 const stop = element<HTMLButtonElement>("stop");
-const newChat = element("new-chat");
-const trouble = element("trouble");
 
-let engine: Engine | undefined;
-let load: AbortController | undefined;
-let isAnswering = false;
+const side = new Side();
+const loader = new Loader(() => engineOf(settings, location.search), refresh);
+const chat = new Chat({
+  engine: () => loader.engine,
+  request: () => requestOf(settings, location.search),
+  before: () => (settings.system.trim() === "" ? [] : [{ role: "system", content: settings.system }]),
+  changed: () => {
+    refresh();
+    if (!chat.isEmpty) show(chat.tree);
+    attachments.show();
+  },
+  paced: (pace) => {
+    const { tokensPerSecond } = pace;
+    loader.live.performance.paced(pace);
+    element("speed").textContent = tokensPerSecond === undefined ? "" : `${tokensPerSecond.toFixed(1)} tok/s`;
+  },
+});
+const list = new List((head, isRemoved) => {
+  if (isRemoved) chat.forget(head.id);
+  if (head.id !== chat.tree.head.id) return;
+  if (isRemoved) begin();
+  else chat.tree.head.title = head.title;
+});
+
+/** Language and colours, as they are set. */
+function dress(): void {
+  const spoken = language.choose(settings.language);
+  language.speak(spoken);
+  language.translate(document);
+  document.documentElement.lang = spoken;
+  document.documentElement.dataset["theme"] = settings.theme;
+}
 
 /** Makes the controls say what can be done now. */
 function refresh(): void {
-  send.disabled = !engine || message.value.trim() === "";
-  send.hidden = isAnswering;
-  stop.hidden = !isAnswering;
-  newChat.hidden = chat.isEmpty;
-  element("welcome").hidden = !chat.isEmpty || !trouble.hidden;
+  send.disabled = !loader.engine || message.value.trim() === "";
+  send.hidden = chat.isAnswering;
+  stop.hidden = !chat.isAnswering;
+  element("welcome").hidden = !chat.isEmpty || !element("trouble").hidden || !element("loading").hidden;
+  element("choose-first").hidden = loader.model !== undefined;
+  chat.engineChanged();
 }
 
-function showTrouble(title: string, text: string, retry?: () => void): void {
-  element("trouble-title").textContent = title;
-  element("trouble-words").textContent = text;
-  const button = element<HTMLButtonElement>("retry");
-  button.hidden = !retry;
-  button.onclick = retry ?? null;
-  trouble.hidden = false;
-  refresh();
+/** Says in the address, the title and the list which conversation is shown. */
+function show({ head }: Tree): void {
+  if (location.hash !== `#${head.id}`) history.pushState(undefined, "", `#${head.id}`);
+  document.title = `${head.title} – Quire`;
+  void list.show(head.id);
 }
 
-/** The last part of an address, without what follows a `?`. */
-function nameOf(model: string | File): string {
-  if (typeof model !== "string") return model.name;
-  try {
-    return decodeURIComponent(new URL(model, location.href).pathname.split("/").pop() ?? model);
-  } catch {
-    return model;
-  }
+/** An empty conversation, kept once something is said in it. */
+function begin(): void {
+  if (location.hash) history.pushState(undefined, "", location.pathname + location.search);
+  document.title = "Quire";
+  chat.open(Tree.begin());
+  void list.show("");
+  side.leave();
+  message.focus();
 }
 
-/** What the page's own address grants the engine, such as `?max_gpu_bytes=2e9&max_ram_bytes=1e9`. */
-function budgets(query: string): Pick<EngineOptions, "maxGpuBytes" | "maxRamBytes"> {
-  const asked = new URLSearchParams(query);
-  const bytes = (name: string) => Number(asked.get(name) || NaN);
-  const [gpu, ram] = [bytes("max_gpu_bytes"), bytes("max_ram_bytes")];
-  return { ...(gpu > 0 && { maxGpuBytes: gpu }), ...(ram >= 0 && { maxRamBytes: ram }) };
-}
-
-async function open(model: string | File): Promise<void> {
-  load?.abort();
-  const mine = (load = new AbortController());
-  chat.clear();
-  trouble.hidden = true;
-  element("model").textContent = nameOf(model);
-  element("adapter").textContent = "";
-  live.end();
-  await engine?.unload();
-  engine = undefined;
-  loading.start();
-  refresh();
-  try {
-    const loaded = await createEngine({
-      model,
-      ...budgets(location.search),
-      signal: mine.signal,
-      onProgress: (progress) => {
-        if (load === mine) loading.show(progress);
-      },
-    });
-    engine = loaded;
-    live.start(loaded);
-    // For the console.
-    Object.assign(globalThis, { engine });
-    element("model").textContent = loaded.info.name;
-    element("adapter").textContent = loaded.info.adapter;
-    message.focus();
-  } catch (error) {
-    if (load !== mine) return; // another model was chosen meanwhile
-    const isUnsupported = error instanceof QuireError && error.code === "no_webgpu";
-    showTrouble(
-      isUnsupported ? "This browser cannot run the model" : "The model could not be loaded",
-      words(error),
-      () => void open(model),
-    );
-  }
-  if (load === mine) loading.end();
-  refresh();
+/** The conversation that the address names. */
+async function follow(): Promise<void> {
+  const id = location.hash.slice(1);
+  if (id === chat.tree.head.id) return;
+  const head = id ? await shelf.head(id).catch(() => undefined) : undefined;
+  if (!head) return begin();
+  chat.open(await shelf.read(head));
+  side.leave();
 }
 
 async function ask(): Promise<void> {
   const text = message.value.trim();
-  if (!engine || isAnswering || text === "") return;
+  if (!loader.engine || chat.isAnswering || text === "") return;
   message.value = "";
-  isAnswering = true;
-  const answered = chat.ask(engine, text);
-  refresh();
-  await answered;
-  isAnswering = false;
-  refresh();
+  await chat.ask(text);
 }
 
 element("composer").addEventListener("submit", (event) => {
@@ -116,6 +112,10 @@ element("composer").addEventListener("submit", (event) => {
 });
 message.addEventListener("input", refresh);
 message.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowUp" && message.value === "") {
+    event.preventDefault();
+    chat.editLast();
+  }
   // While an input method composes, Enter belongs to it.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
@@ -125,20 +125,71 @@ stop.addEventListener("click", () => {
   chat.stop();
   message.focus();
 });
-newChat.addEventListener("click", () => {
-  chat.clear();
-  refresh();
-  message.focus();
+element("new-chat").addEventListener("click", begin);
+addEventListener("hashchange", () => void follow());
+addEventListener("popstate", () => void follow());
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && chat.isAnswering && !document.querySelector("dialog[open]")) chat.stop();
+  if (event.key.toLowerCase() === "o" && event.shiftKey && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    begin();
+  }
 });
 
+new Storage();
+const attachments = new Attachments(
+  () => chat.tree,
+  (document, isRemoved) => chat.given(document, isRemoved),
+);
+const transfers = new Transfers(
+  () => chat.tree,
+  () => void list.show(),
+);
+new SettingsForm(
+  settings,
+  (name) => {
+    if (name === "theme") dress();
+    if (name !== "language") return;
+    dress();
+    chat.show();
+    loader.live.refresh();
+    void list.show();
+  },
+  () => {
+    if (loader.model) void loader.load(loader.model);
+  },
+);
+
+/** Keeps the page itself for when there is no network, once there is a model to talk with. */
+function keepPage(): void {
+  // Private windows may have none; the page is none the worse.
+  if (loader.engine) navigator.serviceWorker?.register("sw.js").catch(() => {});
+}
+
+async function open(model: string | File): Promise<void> {
+  await loader.load(model);
+  if (loader.engine) remember(model);
+  keepPage();
+  if (loader.engine && !document.querySelector("dialog[open]")) message.focus();
+}
+
+void list.show();
+await follow();
 const support = await isSupported();
 if (support.ok) {
   const { first, choices } = await available();
   offer(choices, (model) => void open(model));
-  if (first) await open(first);
-  else showTrouble("No model yet", "Choose one with the Model button above.");
+  receive((files) => {
+    const of = (ending: RegExp) => files.filter(({ name }) => ending.test(name));
+    const [model] = of(/\.gguf$/i);
+    if (model) void open(model);
+    for (const file of of(/\.json$/i)) void transfers.take(file);
+    void attachments.take(of(/\.(?:pdf|txt|md|markdown|csv|tex|html?)$/i));
+  });
+  const model = first ?? lastModel();
+  if (model) await open(model);
 } else {
-  element("choose").hidden = true;
+  element("choose").hidden = element("choose-first").hidden = true;
   message.disabled = true;
-  showTrouble("This browser cannot run the model", support.reason);
+  loader.showTrouble(t("This browser cannot run the model"), support.reason);
 }

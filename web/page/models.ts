@@ -36,6 +36,26 @@ export async function available(): Promise<{ first: string | undefined; choices:
   return { first: asked ?? config?.model, choices };
 }
 
+const KEY = "quire-model";
+
+/** The address that was chosen last, on a host that names no model itself. */
+export function lastModel(): string | undefined {
+  try {
+    return localStorage.getItem(KEY) ?? undefined;
+  } catch {
+    return undefined; // storage is forbidden
+  }
+}
+
+export function remember(model: string | File): void {
+  try {
+    // A file has to be chosen anew at every visit.
+    if (typeof model === "string") localStorage.setItem(KEY, model);
+  } catch {
+    // Then the next visit begins without one.
+  }
+}
+
 /** Shows the dialog's choices and reports the one that is taken. */
 export function offer(choices: Choice[], take: (model: string | File) => void): void {
   const dialog = element<HTMLDialogElement>("models");
@@ -54,8 +74,7 @@ export function offer(choices: Choice[], take: (model: string | File) => void): 
       return item;
     }),
   );
-  element("choose").addEventListener("click", () => dialog.showModal());
-  element("close").addEventListener("click", () => dialog.close());
+  for (const id of ["choose", "choose-first"]) element(id).addEventListener("click", () => dialog.showModal());
   element("other").addEventListener("submit", (event) => {
     event.preventDefault();
     chosen(element<HTMLInputElement>("address").value);

@@ -97,6 +97,8 @@ export interface ChatRequest extends Sampling {
   /** How long the model thinks first, if it is one that does; by default `medium`. */
   reasoning_effort?: "low" | "medium" | "high";
   tools?: Tool[];
+  /** Whether the last message, the assistant's, was only begun: the answer is what follows it. An addition, by vLLM's name. */
+  continue_final_message?: boolean;
 }
 
 /** Why an answer ended: by itself or at `stop`, for want of room, or with calls. */
@@ -109,6 +111,7 @@ export interface Usage {
   total_tokens: number;
   /** `cached_tokens` of the prompt were kept from the turn before. */
   prompt_tokens_details: { cached_tokens: number };
+  completion_tokens_details?: { reasoning_tokens: number };
 }
 
 /** How fast it went; an addition to OpenAI's fields. */

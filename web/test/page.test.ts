@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { settings } from "../page/chat.ts";
+import { requestOf, parse } from "../page/settings.ts";
 import { bytes, duration, Rate } from "../page/format.ts";
 import { describe } from "../page/grid.ts";
 import { words } from "../page/live.ts";
@@ -24,8 +24,8 @@ test("a rate follows the last seconds and starts over with a smaller total", () 
 });
 
 test("the address sets how the model answers, and nonsense sets nothing", () => {
-  assert.deepEqual(settings("?model=x&temperature=0&seed=7&reasoning_effort=low"), { temperature: 0, seed: 7, reasoning_effort: "low" });
-  assert.deepEqual(settings("?temperature=&seed=x&reasoning_effort=none"), {});
+  assert.deepEqual(requestOf(parse(null), "?model=x&temperature=0&seed=7&reasoning_effort=low"), { temperature: 0, seed: 7, reasoning_effort: "low" });
+  assert.deepEqual(requestOf(parse(null), "?temperature=&seed=x&reasoning_effort=none"), {});
 });
 
 test("the fill tells how far it is, how fast, and how long it will take", () => {

@@ -52,8 +52,12 @@ impl Model {
     ) -> Result<Choice, Error> {
         let dialect = self.dialect.as_ref().ok_or(Error::NoDialect)?;
         let parameters = &request.parameters;
-        let answer =
-            Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader: Reader::new(dialect, parameters.stops()) };
+        let mut reader = Reader::new(dialect, parameters.stops());
+        // What was said before is not said again.
+        for id in dialect.opening(&request.chat)?.encode(&*self.tokenizer) {
+            reader.push(id, &self.tokenizer);
+        }
+        let answer = Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader };
         let mut message = Message { role: "assistant", ..Message::default() };
         let mut logprobs = parameters.wants_logprobs().then(Logprobs::default);
         // Those of tokens whose text is held back wait for it.
@@ -66,10 +70,10 @@ impl Model {
             }
             emit(ChunkChoice { index, delta, logprobs: (!of.is_empty()).then_some(Logprobs { content: of }), finish_reason });
         };
-        // Nothing is said before there is a token: a request that is refused has no answer, not a part of one.
-        let mut is_first = true;
+        // Nothing is said of a request that the engine refuses.
+        let mut has_begun = false;
         let mut on_part = |Part { deltas, token, is_content, tokenizer }: Part<'_>| {
-            if std::mem::take(&mut is_first) {
+            if !std::mem::replace(&mut has_begun, true) {
                 say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
             }
             let token = token.filter(|_| is_content && parameters.wants_logprobs());

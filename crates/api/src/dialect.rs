@@ -48,6 +48,30 @@ impl Dialect {
     /// # Errors
     /// A request that the format cannot say.
     pub fn render(&self, request: &ChatRequest) -> Result<Prompt, Error> {
+        let Some((said, _)) = request.begun()? else { return self.ask(request) };
+        let mut prompt = self.ask(&said)?;
+        self.opening(request)?.pieces().iter().for_each(|piece| prompt.push(piece.clone()));
+        Ok(prompt)
+    }
+
+    /// The end of that, where the answer was begun already: what a reader has to know of it.
+    ///
+    /// # Errors
+    /// As [`Dialect::render`].
+    pub fn opening(&self, request: &ChatRequest) -> Result<Prompt, Error> {
+        let Some((_, begun)) = request.begun()? else { return Ok(Prompt::new()) };
+        Ok(match self {
+            Self::Harmony(_) => Conversation::opening(&begun),
+            Self::Template(_) => {
+                let mut prompt = Prompt::new();
+                prompt.text(begun.content);
+                prompt
+            }
+        })
+    }
+
+    /// Up to where an answer begins.
+    fn ask(&self, request: &ChatRequest) -> Result<Prompt, Error> {
         match self {
             Self::Harmony(_) => Ok(Conversation::try_from(request)?.render_for_completion()?),
             Self::Template(template) => Ok(template.render(request)?),

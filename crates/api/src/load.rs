@@ -36,6 +36,8 @@ pub struct Model {
     pub tokenizer: Rc<Tokenizer>,
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Rc<Dialect>>,
+    /// What answers call it.
+    pub(crate) name: String,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
 }
@@ -79,7 +81,8 @@ impl Model {
         let monitor = Monitor::new(&engine, files).await?;
         monitor.hold_in_memory(max_ram_bytes);
         let fill = Fill::new(monitor.clone());
-        Ok(Self { engine, tokenizer, dialect, monitor, fill })
+        let name = engine.model().config.name.clone();
+        Ok(Self { engine, tokenizer, dialect, name, monitor, fill })
     }
 
     /// Looks at this model while it works.
@@ -103,9 +106,14 @@ impl Model {
         heat::keep(self.monitor.library(), self.monitor.experts()).await;
     }
 
-    /// As its file calls it.
+    /// As its file calls it, or as it was called since.
     pub fn name(&self) -> &str {
-        &self.engine.model().config.name
+        &self.name
+    }
+
+    /// Gives it the name that its answers bear from now on.
+    pub fn rename(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 }
 

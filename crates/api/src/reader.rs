@@ -82,6 +82,11 @@ impl Reader {
         in_content && !self.stopped && !tokenizer.is_control(id)
     }
 
+    /// Whether token `id`, the last that was pushed, was thought rather than said.
+    pub(crate) fn is_reasoning(&self, id: u32, tokenizer: &Tokenizer) -> bool {
+        matches!(self.form, Form::Harmony { part: Part::Reasoning, .. }) && !tokenizer.is_control(id)
+    }
+
     /// What is left when no token follows.
     pub(crate) fn finish(&mut self) -> Vec<Delta> {
         let mut deltas: Vec<Delta> = match &mut self.form {

@@ -134,12 +134,19 @@ pub struct Usage {
     pub completion_tokens: usize,
     pub total_tokens: usize,
     pub prompt_tokens_details: PromptDetails,
+    pub completion_tokens_details: CompletionDetails,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PromptDetails {
     /// Kept from the turn before.
     pub cached_tokens: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CompletionDetails {
+    /// Thought, not said.
+    pub reasoning_tokens: usize,
 }
 
 /// How fast it went.

@@ -6,7 +6,7 @@ use engine::{Cancel, Event, Finish, Generated, Token};
 use text::Tokenizer;
 
 use crate::reader::Reader;
-use crate::reply::{Delta, FinishReason, PromptDetails, Timings, Usage};
+use crate::reply::{CompletionDetails, Delta, FinishReason, PromptDetails, Timings, Usage};
 use crate::request::Parameters;
 use crate::{Error, Model};
 
@@ -51,6 +51,7 @@ impl Model {
                 }
                 let deltas = reader.push(token.id, tokenizer);
                 let is_content = reader.is_content(token.id, tokenizer);
+                total.reasoning_tokens += usize::from(reader.is_reasoning(token.id, tokenizer));
                 on_part(Part { deltas, token: Some(token), is_content, tokenizer });
             }
             if reader.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -78,6 +79,7 @@ pub(crate) struct Total {
     cached_tokens: usize,
     prefilled_tokens: usize,
     completion_tokens: usize,
+    reasoning_tokens: usize,
     n_answers: usize,
     prefill_seconds: f64,
     decode_seconds: f64,
@@ -105,6 +107,7 @@ impl Total {
             completion_tokens: self.completion_tokens,
             total_tokens: self.prompt_tokens + self.completion_tokens,
             prompt_tokens_details: PromptDetails { cached_tokens: self.cached_tokens },
+            completion_tokens_details: CompletionDetails { reasoning_tokens: self.reasoning_tokens },
         }
     }
 

@@ -94,6 +94,9 @@ impl Sampling {
 pub(crate) enum Kv {
     F32,
     F16,
+    /// Half of f16
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 impl From<Kv> for kernels::ops::KvType {
@@ -101,6 +104,7 @@ impl From<Kv> for kernels::ops::KvType {
         match kv {
             Kv::F32 => Self::F32,
             Kv::F16 => Self::F16,
+            Kv::Q8_0 => Self::Q8_0,
         }
     }
 }

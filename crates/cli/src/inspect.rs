@@ -203,10 +203,7 @@ impl Report {
             },
             memory: Memory {
                 context: model.options.context,
-                kv_type: match model.options.kv {
-                    kernels::ops::KvType::F16 => "f16",
-                    kernels::ops::KvType::F32 => "f32",
-                },
+                kv_type: model.options.kv.name(),
                 dense,
                 experts,
                 kv_cache,

@@ -9,6 +9,7 @@ mod cache;
 mod chat;
 mod generate;
 mod hub;
+mod idle;
 mod inspect;
 mod load;
 mod locate;
@@ -18,6 +19,7 @@ mod output;
 mod parse;
 mod render;
 mod routes;
+mod serve;
 mod synth;
 mod tokenize;
 mod trace;
@@ -44,6 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Chat(chat::Args),
+    Serve(serve::Args),
     Generate(generate::Args),
     Bench(bench::Args),
     Cache(cache::Args),
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let done = pollster::block_on(async {
         match cli.command {
             Command::Chat(args) => chat::run(args).await,
+            Command::Serve(args) => serve::run(args).await,
             Command::Generate(args) => generate::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Cache(args) => cache::run(args).await,

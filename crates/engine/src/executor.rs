@@ -1,9 +1,10 @@
 //! Resolves recordings into pipelines and bind groups once, and encodes them as often as wanted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use kernels::{Access, Kernel, Recording};
+use kernels::{Access, Command, Kernel, Recording};
 
 use crate::{Error, Gpu};
 
@@ -11,6 +12,8 @@ use crate::{Error, Gpu};
 #[derive(Debug)]
 pub struct Executor {
     gpu: Gpu,
+    /// Whether kernels that have a wide shape run in it, where [`Gpu::shapes`] does not say.
+    is_wide: bool,
     pipelines: HashMap<&'static str, Pipeline>,
 }
 
@@ -28,7 +31,7 @@ pub struct Prepared {
 
 impl Executor {
     pub fn new(gpu: Gpu) -> Self {
-        Self { gpu, pipelines: HashMap::new() }
+        Self { gpu, is_wide: false, pipelines: HashMap::new() }
     }
 
     /// Resolves `recording` over `buffers`, by [`kernels::BufferId`].
@@ -41,6 +44,7 @@ impl Executor {
         self.gpu.write(&args, 0, &recording.args);
         let mut dispatches = Vec::with_capacity(recording.commands.len());
         for command in &recording.commands {
+            let command = self.shaped(command);
             let Pipeline { pipeline, layout } = self.pipeline(command.kernel)?;
             let bound = |buffer, offset, bytes| {
                 wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes) })
@@ -58,6 +62,17 @@ impl Executor {
         }
         self.gpu.count(|c| c.bind_groups += dispatches.len() as u64);
         Ok(Prepared { dispatches })
+    }
+
+    /// Has kernels for which nothing else was chosen run in their wide shape, if they have one, or not.
+    pub fn set_wide(&mut self, is_wide: bool) {
+        self.is_wide = is_wide;
+    }
+
+    /// A command in the shape that suits this adapter.
+    pub(crate) fn shaped<'a>(&self, command: &'a Command) -> Cow<'a, Command> {
+        let is_wide = self.gpu.shapes.borrow().get(&(command.kernel.name, command.n_rows)).copied().unwrap_or(self.is_wide);
+        if is_wide { Cow::Owned(command.in_wide_shape()) } else { Cow::Borrowed(command) }
     }
 
     fn pipeline(&mut self, kernel: &'static Kernel) -> Result<Pipeline, Error> {

@@ -163,7 +163,9 @@ impl Engine {
         let mut finish = Finish::Cancelled;
         if !cancel.is_cancelled() {
             finish = self.decode(request, cancel, on_event, &mut run).await?;
-            let kept = (request.prompt.len() + run.ids.len()).min(run.history.written as usize);
+            // Steps behind a stop do nothing, so it has no keys.
+            let n_seen = request.prompt.len() + run.ids.len() - usize::from(matches!(finish, Finish::Stop(_)));
+            let kept = n_seen.min(run.history.written as usize);
             run.history.tokens = request.prompt.iter().chain(&run.ids).copied().take(kept).collect();
         }
         // What was computed past the end is dropped by position.
@@ -196,7 +198,11 @@ impl Engine {
         run.history.tokens.truncate(n_reused as usize);
         let mut done = n_reused as usize;
         while done < prompt.len() && !cancel.is_cancelled() {
-            let chunk = (self.pace.chunk as usize).min(prompt.len() - done);
+            let mut chunk = (self.pace.chunk as usize).min(prompt.len() - done);
+            // The pace must not decide who is alone: a token alone has kernels of its own, which round otherwise.
+            if chunk > 2 && done + chunk + 1 == prompt.len() {
+                chunk -= 1;
+            }
             let last = done + chunk == prompt.len();
             let began = Instant::now();
             self.place(&prompt[done..done + chunk], done as u32, run.n_said, request.sampling.seed);

@@ -1,6 +1,7 @@
 //! One device, what it can do, and what went wrong with it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,9 +20,13 @@ pub struct Gpu {
     limits: wgpu::Limits,
     trouble: Arc<Mutex<Option<Error>>>,
     counters: Rc<Cell<Counters>>,
+    /// Which kernels run in their wide shape, by name and rows of the matrix: all engines on this adapter do alike.
+    pub(crate) shapes: Shapes,
     /// Bytes that [`Gpu::buffer`] may still give; more than there are, unless [`Gpu::confine`] says less.
     room: Rc<Cell<u64>>,
 }
+
+type Shapes = Rc<RefCell<HashMap<(&'static str, u32), bool>>>;
 
 /// Work given to the GPU since [`Gpu::open`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,18 +60,18 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::NoDevice`].
     pub async fn open() -> Result<Self, Error> {
-        Self::open_with(Rc::default()).await
+        Self::open_with(Rc::default(), Rc::default()).await
     }
 
-    /// A new device in this one's place, which was lost; it goes on with its counters.
+    /// A new device in this one's place, which was lost; it goes on with its counters, and with the shapes that were chosen.
     ///
     /// # Errors
     /// As [`Gpu::open`].
     pub async fn reopen(&self) -> Result<Self, Error> {
-        Self::open_with(self.counters.clone()).await
+        Self::open_with(self.counters.clone(), self.shapes.clone()).await
     }
 
-    async fn open_with(counters: Rc<Cell<Counters>>) -> Result<Self, Error> {
+    async fn open_with(counters: Rc<Cell<Counters>>, shapes: Shapes) -> Result<Self, Error> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = platform::BACKENDS;
         let instance = wgpu::Instance::new(descriptor);
@@ -104,7 +109,7 @@ impl Gpu {
                 note(&on_lost, Error::DeviceLost { why });
             }
         });
-        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters, room: Rc::new(Cell::new(u64::MAX)) })
+        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters, shapes, room: Rc::new(Cell::new(u64::MAX)) })
     }
 
     /// Loses the device, as a driver does that is reset: for tests.
@@ -125,6 +130,11 @@ impl Gpu {
         let wgpu::AdapterInfo { name, driver, backend, .. } = &self.info;
         let name = if name.is_empty() { "unnamed adapter" } else { name };
         if driver.is_empty() { format!("{name} ({backend})") } else { format!("{name} ({backend}, {driver})") }
+    }
+
+    /// Whether it is a program that stands in for a graphics processor.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
     }
 
     /// Bytes that one binding may have.

@@ -18,6 +18,7 @@ mod resident;
 mod routes;
 mod sampling;
 mod timing;
+mod tuning;
 
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "native.rs"]

@@ -102,6 +102,7 @@ impl Engine {
             engine.gpu.write(&buffer, 0, &wanted.contents);
             engine.buffers.push(buffer);
         }
+        engine.tune().await?;
         engine.write_logit_bias(&[]);
         Ok(engine)
     }
@@ -245,6 +246,17 @@ impl Engine {
             }
         }
         Ok(out)
+    }
+
+    /// Takes `tokens` for said though nothing was computed for them: their keys and values are what the cache happens to hold, zeros in a
+    /// new one. For measurements far into a context.
+    ///
+    /// # Errors
+    /// As for a prompt.
+    pub fn pretend(&mut self, tokens: &[u32]) -> Result<(), Error> {
+        self.check_prompt(tokens)?;
+        self.history = History { tokens: tokens.to_vec(), written: tokens.len() as u32 };
+        Ok(())
     }
 
     pub(crate) fn check_prompt(&self, tokens: &[u32]) -> Result<(), Error> {

@@ -49,16 +49,9 @@ impl Engine {
         self.place(&ids, 0, 0, 0);
         self.time(&all, Duration::ZERO).await?;
 
-        let mut kinds: Vec<Recording> = Vec::new();
-        for command in all.commands {
-            match kinds.iter_mut().find(|kind| is_alike(&kind.commands[0], &command)) {
-                Some(kind) => kind.commands.push(command),
-                None => kinds.push(Recording { commands: vec![command], args: all.args.clone() }),
-            }
-        }
         let mut kernels = Vec::new();
-        for kind in kinds {
-            let first = kind.commands[0].clone();
+        for kind in kinds(all) {
+            let first = self.executor.shaped(&kind.commands[0]).into_owned();
             // Where sampling did not lead away from.
             self.place(&ids, 0, 0, 0);
             let took = self.time(&kind, at_least).await?;
@@ -75,7 +68,7 @@ impl Engine {
     }
 
     /// Seconds that `recording` takes, of many runs in a row, which together take `at_least` so long.
-    async fn time(&mut self, recording: &Recording, at_least: Duration) -> Result<f64, Error> {
+    pub(crate) async fn time(&mut self, recording: &Recording, at_least: Duration) -> Result<f64, Error> {
         let prepared = self.executor.prepare(recording, &self.buffers)?;
         let n = recording.commands.len();
         let gpu = self.gpu.clone();
@@ -119,6 +112,18 @@ impl Gpu {
         }
         Ok(spent.as_secs_f64() / runs as f64)
     }
+}
+
+/// The dispatches of a step by kernel and shape, in the order of their first.
+pub(crate) fn kinds(step: Recording) -> Vec<Recording> {
+    let mut kinds: Vec<Recording> = Vec::new();
+    for command in step.commands {
+        match kinds.iter_mut().find(|kind| is_alike(&kind.commands[0], &command)) {
+            Some(kind) => kind.commands.push(command),
+            None => kinds.push(Recording { commands: vec![command], args: step.args.clone() }),
+        }
+    }
+    kinds
 }
 
 fn is_alike(a: &Command, b: &Command) -> bool {

@@ -25,6 +25,21 @@ pub struct Command {
     pub workgroups: [u32; 3],
     /// Bytes of weights that it must read, at most; 0 for kernels that read none.
     pub weight_bytes: u64,
+    /// Rows of the matrix that `workgroups[0]` share among them; 0 for kernels without one.
+    pub n_rows: u32,
+}
+
+impl Command {
+    /// The same by the kernel's other shape, if it has one.
+    #[must_use]
+    pub fn in_wide_shape(&self) -> Self {
+        let mut command = self.clone();
+        if let Some(wide) = self.kernel.wide {
+            command.kernel = wide;
+            command.workgroups[0] = self.n_rows.div_ceil(wide.rows);
+        }
+        command
+    }
 }
 
 /// Every uniform binding begins at a multiple of this, as WebGPU wants it.
@@ -49,22 +64,24 @@ impl Recording {
         let args_offset = self.args.len() as u32;
         self.args.extend_from_slice(args);
         self.args.resize(self.args.len().next_multiple_of(ARGS_ALIGNMENT), 0);
-        self.commands.push(Command { kernel, args_offset, bindings: bindings.to_vec(), workgroups, weight_bytes: 0 });
+        self.commands.push(Command { kernel, args_offset, bindings: bindings.to_vec(), workgroups, weight_bytes: 0, n_rows: 0 });
     }
 
-    /// The same for a kernel that reads `weight_bytes` of weights.
+    /// The same for a kernel of matrices of `n_rows`, of which it reads `weight_bytes` for `y` columns or choices.
     pub(crate) fn dispatch_over(
         &mut self,
         weight_bytes: u64,
         kernel: &'static Kernel,
         args: &impl bytemuck::NoUninit,
         bindings: &[Slice],
-        workgroups: [u32; 3],
+        n_rows: u32,
+        y: u32,
     ) {
         let before = self.commands.len();
-        self.dispatch(kernel, args, bindings, workgroups);
+        self.dispatch(kernel, args, bindings, [n_rows.div_ceil(kernel.rows), y, 1]);
         for command in &mut self.commands[before..] {
             command.weight_bytes = weight_bytes;
+            command.n_rows = n_rows;
         }
     }
 }

@@ -13,6 +13,11 @@ pub struct Kernel {
     pub(crate) defines: &'static [&'static str],
     /// Threads a workgroup.
     pub workgroup: [u32; 3],
+    /// Rows of a matrix that a workgroup makes, and for how many columns of x; 0 for kernels without a matrix.
+    pub rows: u32,
+    pub columns: u32,
+    /// The same in another shape, for GPUs with room for tens of thousands of threads: few rows a thread, many lanes a row.
+    pub wide: Option<&'static Self>,
     /// In order of `@binding`, all in group 0; the first is always `args`.
     pub bindings: &'static [Binding],
     /// Name and offset in bytes of each field of `args`.

@@ -35,8 +35,12 @@ impl Model {
             let y = Rows { y: s.qkv, first: proj.first, stride };
             rec.rms_matmul_bias(&proj.weight, s.x, layer.attn_norm, config.eps, proj.bias, y, n_tokens);
         }
-        rec.rope_append(heads, &self.rope, s.step, s.qkv, s.q, &layer.kv, n_tokens);
-        rec.attention(heads, layer.window, s.step, s.q, &layer.kv, layer.sinks, s.attn, n_tokens);
+        if n_tokens == 1 {
+            rec.flash_decode(heads, &self.rope, layer.window, s.step, s.qkv, &layer.kv, layer.sinks, s.parts, s.attn);
+        } else {
+            rec.rope_append(heads, &self.rope, s.step, s.qkv, s.q, &layer.kv, n_tokens);
+            rec.attention(heads, layer.window, s.step, s.q, &layer.kv, layer.sinks, s.attn, n_tokens);
+        }
         let x = Rows { y: s.x, first: 0, stride: config.n_embd };
         rec.matmul_bias_residual(&layer.attn_output, s.attn, layer.attn_output_bias, x, n_tokens);
     }

@@ -102,6 +102,7 @@ pub struct State {
     pub qkv: Slice,    // (chunk, n_heads + 2 n_kv_heads, head_dim)
     pub q: Slice,      // (chunk, n_heads, head_dim)
     pub attn: Slice,   // (chunk, n_heads, head_dim)
+    pub parts: Slice,  // what one token's query heads find in the parts of its keys
     pub h: Slice,      // (chunk, n_embd)
     pub paging: Paging,
     pub routes: Vec<Slice>, // (chunk, n_used) Route, of each layer; one buffer
@@ -132,12 +133,13 @@ impl Model {
         let token_embd = placer.matrix("token_embd.weight", config.n_embd, config.n_vocab)?;
         let shared = Shared::new(&mut placer.buffers, &config, &options);
         let n_slots = n_slots(&config, &options)?;
-        let layers =
+        let layers: Vec<Layer> =
             (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, n_slots, l)).collect::<Result<_, _>>()?;
         let output_norm = placer.vector(&[("output_norm.weight", &[config.n_embd.into()])])?;
         let has_head = config.architecture == Architecture::GptOss || placer.has("output.weight");
         let output = if has_head { placer.matrix("output.weight", config.n_embd, config.n_vocab)? } else { token_embd.clone() };
-        let state = State::new(&mut placer.buffers, &config, &options, &shared);
+        let n_parts = layers.iter().map(|layer| layer.kv.n_parts(layer.window)).max().unwrap_or(1);
+        let state = State::new(&mut placer.buffers, &config, &options, &shared, n_parts);
         placer.check_state()?;
         let Placer { buffers, uploads, mut bytes, .. } = placer;
         bytes.per_expert = bytes.experts / (u64::from(config.n_layers) * u64::from(config.experts.n)).max(1);
@@ -186,12 +188,15 @@ fn check_options(config: &Config, options: &Options) -> Result<(), Error> {
         }
     }
     let refuse = |why: String| Err(Error::Context { got: options.context, why });
-    let (context, row) = (u64::from(options.context), u64::from(config.heads.n_kv * config.heads.dim) * options.kv.bytes());
+    let keys = options.kv.bytes(config.heads, options.context);
     if options.context == 0 || options.context > config.n_context {
         return refuse(format!("the model was made for 1 to {}", config.n_context));
     }
-    if context * row > options.max_binding {
-        return refuse(format!("a layer's keys would take {} B, a binding may have {}", context * row, options.max_binding));
+    if keys > options.max_binding {
+        return refuse(format!("a layer's keys would take {keys} B, a binding may have {}", options.max_binding));
+    }
+    if options.kv == KvType::Q8_0 && !config.heads.dim.is_multiple_of(32) {
+        return Err(Error::Option { name: "kv", expected: "f16 or f32, as heads are no multiple of 32", got: config.heads.dim.into() });
     }
     Ok(())
 }
@@ -276,7 +281,7 @@ impl Layer {
         let down_bias = bias(placer, &[(&name("ffn_down_exps.bias"), &[embd, experts])])?;
 
         let capacity = kv_capacity(window, options);
-        let kv_bytes = u64::from(capacity) * u64::from(heads.n_kv * heads.dim) * options.kv.bytes();
+        let kv_bytes = options.kv.bytes(heads, capacity);
         let mut cache = |which: &str| placer.buffers.zeros(name(which), kv_bytes, Usage::State);
         let kv = KvCache { k: cache("keys"), v: cache("values"), capacity, dtype: options.kv };
         Ok(Self {
@@ -334,7 +339,7 @@ impl Projection {
 }
 
 impl State {
-    fn new(buffers: &mut Buffers, config: &Config, options: &Options, shared: &Shared) -> Self {
+    fn new(buffers: &mut Buffers, config: &Config, options: &Options, shared: &Shared, n_parts: u32) -> Self {
         let chunk = u64::from(options.chunk);
         let heads = config.heads;
         let sampling = buffers.zeros("sampling", size_of::<Sampling>() as u64, Usage::Uniform);
@@ -362,6 +367,7 @@ impl State {
             tokens,
             step,
             sampled: words("sampled", (size_of::<Sampled>() / 4) as u64),
+            scan: words("scan of the scores", Sampler::scan_bytes(config.n_vocab) / 4),
             sampling,
             paging,
         };
@@ -372,6 +378,7 @@ impl State {
             qkv: words("qkv", chunk * all_heads),
             q: words("q", chunk * q_heads),
             attn: words("attn", chunk * q_heads),
+            parts: words("parts of attention", heads.parts_bytes(n_parts) / 4),
             h: words("h", chunk * u64::from(config.n_embd)),
             paging,
             routes,

@@ -20,6 +20,17 @@ pub struct ChatRequest {
     pub date: Option<String>,
     /// What the model is told that it is, in place of what it was trained with.
     pub identity: Option<String>,
+    /// Whether the last message, the assistant's, was only begun: the model goes on with it. vLLM's name.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub continue_final_message: bool,
+}
+
+/// What an assistant has said of a message that it is to go on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Unfinished if there is no content.
+    pub reasoning: String,
+    pub content: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -165,6 +176,26 @@ impl ChatRequest {
             }
         }
         Ok(())
+    }
+
+    /// The request without the message that is to be gone on with, and what there is of that; nothing if it is none such.
+    ///
+    /// # Errors
+    /// [`Error::NothingBegun`] if the last message is not an assistant's, says nothing or calls tools;
+    /// [`Error::ContentPart`].
+    pub fn begun(&self) -> Result<Option<(Self, Begun)>, Error> {
+        if !self.continue_final_message {
+            return Ok(None);
+        }
+        let mut said = self.clone();
+        let index = said.messages.len().saturating_sub(1);
+        let begun = match said.messages.pop() {
+            Some(ChatMessage::Assistant { content, reasoning, tool_calls }) if tool_calls.is_empty() => {
+                Begun { reasoning: reasoning.unwrap_or_default(), content: content.join(index)? }
+            }
+            _ => Begun::default(),
+        };
+        if begun == Begun::default() { Err(Error::NothingBegun) } else { Ok(Some((said, begun))) }
     }
 
     /// The tools, all of them functions.

@@ -65,6 +65,10 @@ pub enum Error {
     #[error("message {index}, of role {role}, is empty")]
     EmptyMessage { index: usize, role: &'static str },
 
+    /// A message that is to be gone on with is an assistant's.
+    #[error("continue_final_message needs a last message of role assistant that says something and calls no tool")]
+    NothingBegun,
+
     /// An image, a sound, a file.
     #[error("message {index} has a part of type `{kind}`; only `text` is supported")]
     ContentPart { index: usize, kind: String },

@@ -1,13 +1,28 @@
 //! The page: TypeScript bundled by esbuild beside the wasm module, static files copied.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::shell::{root, run, say, target};
 use crate::{npm, wasm};
+
+/// Files of the page that are served as they are.
+const STATIC: [&str; 11] = [
+    "index.html",
+    "style.css",
+    "frame.css",
+    "talk.css",
+    "text.css",
+    "foot.css",
+    "dialogs.css",
+    "icon.svg",
+    "icon-512.png",
+    "catalogue.json",
+    "manifest.webmanifest",
+];
 
 /// Builds everything that is served at `/`, and says where it is.
 ///
@@ -19,22 +34,68 @@ pub(crate) fn build() -> Result<PathBuf> {
     let web = root().join("web");
     npm::install(&web)?;
     say("bundling the page");
-    // Not every browser takes a service worker that is a module; without imports and exports it is both.
-    for (format, entries) in
-        [("esm", &["page/main.ts", "src/index.ts", "src/worker.ts", "src/ai-sdk.ts"][..]), ("iife", &["src/service-worker.ts"])]
-    {
-        run(Command::new(web.join("node_modules/.bin/esbuild"))
-            .args(entries)
-            .args(["--bundle", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning"])
-            .args(["--entry-names=[name]", "--external:./wasm/*"])
-            .args([format!("--format={format}"), format!("--outdir={}", out.display())])
-            .current_dir(&web))?;
-    }
-    for name in ["index.html", "style.css", "icon.svg", "catalogue.json"] {
+    forget(&out)?;
+    // What the page needs only at times comes in parts of its own, all in one folder: modules find the worker beside them.
+    let page = ["page/main.ts", "page/maths.css"];
+    let split = ["--splitting", "--chunk-names=part-[hash]", "--asset-names=fonts/[name]-[hash]", "--loader:.woff2=file"];
+    // Browsers that have WebGPU need no older fonts.
+    esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
+    esbuild(&web, &out, &["src/index.ts", "src/worker.ts", "src/ai-sdk.ts"], &["--external:./wasm/*"])?;
+    esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
+    // Not every browser takes a service worker that is a module.
+    esbuild(&web, &out, &["page/sw.ts", "src/service-worker.ts"], &["--format=iife"])?;
+    for name in STATIC {
         let from = web.join("page").join(name);
         fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
+    let shell: Vec<String> = files(&out)?.iter().map(|file| file.to_string_lossy().replace('\\', "/")).collect();
+    fs::write(out.join("shell.json"), serde_json::to_string(&shell)?)?;
     Ok(out)
+}
+
+/// Bundles `entries`, each with what it imports.
+fn esbuild(web: &Path, out: &Path, entries: &[&str], options: &[&str]) -> Result<()> {
+    run(Command::new(web.join("node_modules/.bin/esbuild"))
+        .args(entries)
+        .args(["--bundle", "--format=esm", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning", "--entry-names=[name]"])
+        .args(options)
+        .arg(format!("--outdir={}", out.display()))
+        .current_dir(web))
+}
+
+/// Removes what an earlier build left: parts are named by what is in them.
+fn forget(out: &Path) -> Result<()> {
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        if path.is_file() {
+            fs::remove_file(path)?;
+        }
+    }
+    let fonts = out.join("fonts");
+    if fonts.exists() {
+        fs::remove_dir_all(fonts)?;
+    }
+    Ok(())
+}
+
+/// The files of the page at `out`: all that is built but notes for tools.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(crate) fn files(out: &Path) -> Result<Vec<PathBuf>> {
+    const SERVED: [&str; 9] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2"];
+    let mut files = Vec::new();
+    for folder in ["", "fonts", "wasm"] {
+        for entry in fs::read_dir(out.join(folder))? {
+            let file = Path::new(folder).join(entry?.file_name());
+            let is_served = file.extension().is_some_and(|ending| SERVED.iter().any(|served| ending == *served));
+            if is_served && out.join(&file).is_file() {
+                files.push(file);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Checks the types of everything in `web/`.
@@ -46,7 +107,7 @@ pub(crate) fn check_types() -> Result<()> {
     npm::install(&web)?;
     say("checking types");
     // A page and a service worker have different globals.
-    for project in ["tsconfig.json", "tsconfig.service-worker.json"] {
+    for project in ["tsconfig.json", "tsconfig.service-worker.json", "page/tsconfig.json"] {
         run(Command::new(web.join("node_modules/.bin/tsc")).args(["--noEmit", "-p", project]).current_dir(&web))?;
     }
     Ok(())

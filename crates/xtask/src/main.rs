@@ -2,6 +2,7 @@
 
 mod bundle;
 mod cdn;
+mod clients;
 mod long;
 mod models;
 mod npm;

@@ -38,7 +38,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     if out.exists() {
         fs::remove_dir_all(&out)?;
     }
-    copy(&page, &out.join("site"), &site(&page)?)?;
+    copy(&page, &out.join("site"), &bundle::files(&page)?)?;
 
     let web = root().join("web");
     let dist = web.join("dist");
@@ -64,22 +64,6 @@ fn within(file: &Path, most: u64) -> Result<u64> {
     let bytes = fs::metadata(file)?.len();
     ensure!(bytes <= most, "{} has {bytes} bytes, at most {most} are allowed", file.display());
     Ok(bytes)
-}
-
-/// The files of the site: all that is built but notes for tools.
-fn site(page: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for folder in ["", "wasm"] {
-        for entry in fs::read_dir(page.join(folder))? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let is_served = [".html", ".css", ".svg", ".json", ".js", ".wasm"].iter().any(|end| name.to_string_lossy().ends_with(end));
-            if is_served && entry.file_type()?.is_file() {
-                files.push(Path::new(folder).join(name));
-            }
-        }
-    }
-    Ok(files)
 }
 
 /// Copies `files` from one folder to another, which is made.

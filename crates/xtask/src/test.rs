@@ -1,5 +1,6 @@
 //! Every test there is: Rust, TypeScript, browsers; added up on the last line.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::ops::{Add, AddAssign};
@@ -14,7 +15,7 @@ use crate::cdn::Cdn;
 use crate::models::{self, Location};
 use crate::serve::{Server, Site};
 use crate::shell::{has, root, say, target};
-use crate::{bundle, npm, package, setup, wasm};
+use crate::{bundle, clients, npm, package, setup, wasm};
 
 /// The wasm module may weigh this much, in bytes.
 const MAX_WASM: wasm::Size = wasm::Size { raw: 3_000_000, brotli: 1_000_000 };
@@ -47,6 +48,10 @@ impl Tally {
         self.passed > 0 && self.failed == 0
     }
 
+    pub(crate) fn counted(passed: u32, failed: u32, skipped: u32) -> Self {
+        Self { passed, failed, skipped }
+    }
+
     /// One check as a test.
     fn of(name: &str, done: Result<()>) -> Self {
         match done {
@@ -72,20 +77,27 @@ pub(crate) fn run() -> Result<bool> {
     tally += timed("models", || Tally::of("the models for tests can be made", models::run(&models.map(str::to_owned))));
     // Side by side: long parts of both have work for one core alone.
     tally += thread::scope(|scope| {
-        let page = scope.spawn(web);
+        let web = scope.spawn(|| page() + browsing());
         let rust = timed("Rust", || rust().unwrap_or_else(|error| Tally::of("the Rust tests can be run", Err(error))));
-        rust + page.join().unwrap_or_else(|_| Tally::of("the page's tests end", Err(anyhow::anyhow!("they panicked"))))
-    });
-    tally += timed("browsers", || {
-        let browsers = models::locate(models::DEFAULT).and_then(|model| browsers(&model, "", &[]));
-        browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
+        let clients = timed("OpenAI's clients", || {
+            clients::test().unwrap_or_else(|error| Tally::of("the tests of OpenAI's clients can be run", Err(error)))
+        });
+        rust + clients + web.join().unwrap_or_else(|_| Tally::of("the page's tests end", Err(anyhow::anyhow!("they panicked"))))
     });
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     Ok(tally.failed == 0)
 }
 
+/// Every suite in both browsers.
+fn browsing() -> Tally {
+    timed("browsers", || {
+        let browsers = models::locate(models::DEFAULT).and_then(|model| browsers(&model, "", &[]));
+        browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
+    })
+}
+
 /// The page, the package and their TypeScript, without a browser.
-fn web() -> Tally {
+fn page() -> Tally {
     let mut tally = timed("building the page", || Tally::of("the page can be built and the wasm module is small", is_small()));
     tally += timed("packaging", || Tally::of("the npm package installs, and its exports and types are there", package::check()));
     tally += timed("TypeScript", || {
@@ -119,7 +131,7 @@ fn is_small() -> Result<()> {
 }
 
 /// A program whose children open Vulkan devices: its loader complains of each where there is no runtime folder.
-pub(crate) fn with_vulkan(program: &str) -> Result<Command> {
+pub(crate) fn with_vulkan(program: impl AsRef<OsStr>) -> Result<Command> {
     let mut command = Command::new(program);
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         let folder = target().join("runtime");
@@ -167,12 +179,12 @@ fn summary(line: &str) -> Option<Tally> {
 fn typescript() -> Result<Tally> {
     let tests = bundle::tests()?;
     say("running the TypeScript tests");
-    let mut node = Command::new("node")
-        .args(["--test", "--test-reporter=tap"])
-        .args(tests)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run node")?;
+    node_tests(Command::new("node").args(["--test", "--test-reporter=tap"]).args(tests))
+}
+
+/// What node's own test runner counts, with its TAP reporter.
+pub(crate) fn node_tests(node: &mut Command) -> Result<Tally> {
+    let mut node = node.stdout(Stdio::piped()).spawn().context("cannot run node")?;
     let mut tally = Tally::default();
     for line in BufReader::new(node.stdout.take().context("node has no output")?).lines() {
         let line = line?;

@@ -1,7 +1,7 @@
 // F32: 128 B a group, no scales.
-fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
+fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let at = matrix * (n_blocks / 4u) + g * 8u;
-    return Group(
+    return plain(
         mat4x4<f32>(
             bitcast<vec4<f32>>(w_quants[at]),
             bitcast<vec4<f32>>(w_quants[at + 1u]),

@@ -1,7 +1,7 @@
 // Q2_K: a block is 256 quants of two bits; each 16 have a 4-bit scale s and a 4-bit min m, the block
 // an f16 d and an f16 dmin; weight = d * s * q - dmin * m. Four groups share 32 bytes, two bits each.
 // quants: 64 B a block; scales: (s, m), 16 B a block, then (d, dmin), 4 B a block.
-fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
+fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let scales = matrix * n_blocks * 5u;
     let block = g / 8u;
     let k = g % 8u;
@@ -11,8 +11,5 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
     let m = d.y * vec2<f32>((vec2<u32>(sm) >> vec2<u32>(4u, 12u)) & vec2<u32>(15u));
     let at = (matrix * n_blocks + block) * 4u + k / 4u * 2u;
     let shift = 2u * (k % 4u);
-    return Group(
-        s.x * field_matrix(w_quants[at], shift, 3u, 0.0) - all_of(m.x),
-        s.y * field_matrix(w_quants[at + 1u], shift, 3u, 0.0) - all_of(m.y),
-    );
+    return signed(fields(w_quants[at], shift, 3u), fields(w_quants[at + 1u], shift, 3u), s, m);
 }

@@ -6,7 +6,7 @@ fn w_words(at: u32) -> vec4<u32> {
     return vec4<u32>(w_scales[at], w_scales[at + 1u], w_scales[at + 2u], w_scales[at + 3u]);
 }
 
-fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
+fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let third = matrix * (n_blocks * 11u + (n_blocks + 1u) / 2u);
     let block = g / 8u;
     let k = g % 8u;
@@ -18,8 +18,10 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
     let at = (matrix * n_blocks + block) * 4u + k / 4u * 2u;
     let shift = 2u * (k % 4u);
     let bits = third + block * 8u;
-    return Group(
-        d.x * (field_matrix(w_quants[at], shift, 3u, 4.0) + 4.0 * field_matrix(w_words(bits), k, 1u, 0.0)),
-        d.y * (field_matrix(w_quants[at + 1u], shift, 3u, 4.0) + 4.0 * field_matrix(w_words(bits + 4u), k, 1u, 0.0)),
+    return signed(
+        less(fields(w_quants[at], shift, 3u) | (fields(w_words(bits), k, 1u) << vec4<u32>(2u)), 4u),
+        less(fields(w_quants[at + 1u], shift, 3u) | (fields(w_words(bits + 4u), k, 1u) << vec4<u32>(2u)), 4u),
+        d,
+        vec2<f32>(0.0),
     );
 }

@@ -6,19 +6,20 @@ fn w_words(at: u32) -> vec4<u32> {
     return vec4<u32>(w_scales[at], w_scales[at + 1u], w_scales[at + 2u], w_scales[at + 3u]);
 }
 
-fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
+fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let fifth = matrix * n_blocks * 12u;
     let block = g / 8u;
     let k = g % 8u;
     let packed = fifth + n_blocks * 8u + block * 3u;
     let sm = scale_min(vec3<u32>(w_scales[packed], w_scales[packed + 1u], w_scales[packed + 2u]), k)
         * unpack2x16float(w_scales[fifth + n_blocks * 11u + block]);
-    let m = all_of(sm.y);
     let at = (matrix * n_blocks + block) * 8u + k / 2u * 2u;
     let shift = 4u * (k % 2u);
     let bits = fifth + block * 8u;
-    return Group(
-        sm.x * (field_matrix(w_quants[at], shift, 15u, 0.0) + 16.0 * field_matrix(w_words(bits), k, 1u, 0.0)) - m,
-        sm.x * (field_matrix(w_quants[at + 1u], shift, 15u, 0.0) + 16.0 * field_matrix(w_words(bits + 4u), k, 1u, 0.0)) - m,
+    return signed(
+        fields(w_quants[at], shift, 15u) | (fields(w_words(bits), k, 1u) << vec4<u32>(4u)),
+        fields(w_quants[at + 1u], shift, 15u) | (fields(w_words(bits + 4u), k, 1u) << vec4<u32>(4u)),
+        sm.xx,
+        sm.yy,
     );
 }

@@ -6,7 +6,7 @@ fn w_words(at: u32) -> vec4<u32> {
     return vec4<u32>(w_scales[at], w_scales[at + 1u], w_scales[at + 2u], w_scales[at + 3u]);
 }
 
-fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
+fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let upper = matrix * (n_blocks * 20u + (n_blocks + 1u) / 2u);
     let block = g / 8u;
     let k = g % 8u;
@@ -16,8 +16,10 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Group {
     let shift = 4u * (k / 2u % 2u);
     let bits = upper + block * 16u + k / 4u * 8u;
     let pair = 2u * (k % 4u);
-    return Group(
-        d.x * (field_matrix(w_quants[at], shift, 15u, 32.0) + 16.0 * field_matrix(w_words(bits), pair, 3u, 0.0)),
-        d.y * (field_matrix(w_quants[at + 1u], shift, 15u, 32.0) + 16.0 * field_matrix(w_words(bits + 4u), pair, 3u, 0.0)),
+    return signed(
+        less(fields(w_quants[at], shift, 15u) | (fields(w_words(bits), pair, 3u) << vec4<u32>(4u)), 32u),
+        less(fields(w_quants[at + 1u], shift, 15u) | (fields(w_words(bits + 4u), pair, 3u) << vec4<u32>(4u)), 32u),
+        d,
+        vec2<f32>(0.0),
     );
 }

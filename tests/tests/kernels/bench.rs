@@ -25,6 +25,8 @@ pub(crate) struct Bench {
 pub(crate) struct Results {
     cpu: Vec<Vec<u32>>,
     gpu: Vec<Vec<u32>>,
+    /// Where a kernel has another shape.
+    wide: Option<Vec<Vec<u32>>>,
 }
 
 impl Bench {
@@ -71,8 +73,11 @@ impl Bench {
         let mut memory: cpu::Memory = self.buffers.iter().cloned().enumerate().map(|(i, words)| (BufferId(i as u32), words)).collect();
         cpu::execute(&self.recording, &mut memory).unwrap_or_else(|e| panic!("CPU twins: {e}"));
         let cpu = (0..self.buffers.len()).map(|i| memory.remove(&BufferId(i as u32)).unwrap()).collect();
-        let results = Results { cpu, gpu: on_gpu(&self.recording, &self.buffers) };
-        for (side, buffers) in [("the CPU twin", &results.cpu), ("the GPU", &results.gpu)] {
+        let has_wide = self.recording.commands.iter().any(|c| c.kernel.wide.is_some());
+        let wide = has_wide.then(|| on_gpu(&self.recording, &self.buffers, true));
+        let results = Results { cpu, gpu: on_gpu(&self.recording, &self.buffers, false), wide };
+        let sides = [("the CPU twin", Some(&results.cpu)), ("the GPU", Some(&results.gpu)), ("the wide shape", results.wide.as_ref())];
+        for (side, buffers) in sides.into_iter().filter_map(|(side, buffers)| Some((side, buffers?))) {
             for (i, (after, before)) in buffers.iter().zip(&self.buffers).enumerate() {
                 assert_eq!(after.len(), before.len(), "{side}: size of buffer {i}");
                 let contents = GUARD..before.len() - GUARD;
@@ -86,8 +91,8 @@ impl Bench {
     }
 }
 
-/// A recording, its buffers, and where the buffers go afterwards.
-type Job = (Recording, Vec<Vec<u32>>, Sender<Result<Vec<Vec<u32>>, String>>);
+/// A recording, its buffers, whether it runs in the wide shape, and where the buffers go afterwards.
+type Job = (Recording, Vec<Vec<u32>>, bool, Sender<Result<Vec<Vec<u32>>, String>>);
 
 /// The thread that has the device: all tests share its pipelines.
 fn gpu_thread() -> &'static Mutex<Sender<Job>> {
@@ -96,9 +101,12 @@ fn gpu_thread() -> &'static Mutex<Sender<Job>> {
         let (sender, jobs) = channel::<Job>();
         std::thread::spawn(move || {
             let mut executor = pollster::block_on(Gpu::open()).map(Executor::new);
-            for (recording, buffers, reply) in jobs {
+            for (recording, buffers, is_wide, reply) in jobs {
                 let result = match &mut executor {
-                    Ok(executor) => pollster::block_on(executor.run(&recording, &buffers)).map_err(|e| e.to_string()),
+                    Ok(executor) => {
+                        executor.set_wide(is_wide);
+                        pollster::block_on(executor.run(&recording, &buffers)).map_err(|e| e.to_string())
+                    }
                     Err(e) => {
                         Err(format!("kernel tests need one, and software Vulkan will do (Debian: mesa-vulkan-drivers libvulkan1): {e}"))
                     }
@@ -110,9 +118,9 @@ fn gpu_thread() -> &'static Mutex<Sender<Job>> {
     })
 }
 
-fn on_gpu(recording: &Recording, buffers: &[Vec<u32>]) -> Vec<Vec<u32>> {
+fn on_gpu(recording: &Recording, buffers: &[Vec<u32>], is_wide: bool) -> Vec<Vec<u32>> {
     let (reply, result) = channel();
-    gpu_thread().lock().unwrap().send((recording.clone(), buffers.to_vec(), reply)).unwrap();
+    gpu_thread().lock().unwrap().send((recording.clone(), buffers.to_vec(), is_wide, reply)).unwrap();
     result.recv().unwrap().unwrap_or_else(|e| panic!("GPU: {e}"))
 }
 
@@ -133,7 +141,9 @@ impl Results {
 
     /// Checks both sides against (value, tolerance) pairs.
     pub(crate) fn assert_close(&self, what: &str, slice: Slice, expected: &[(f64, f64)]) {
-        for (side, got) in self.floats(slice) {
+        let floats = |words: &[u32]| words.iter().map(|w| f32::from_bits(*w)).collect();
+        let wide = self.wide.as_ref().map(|buffers| ("the wide shape", floats(contents(buffers, slice))));
+        for (side, got) in self.floats(slice).into_iter().chain(wide) {
             assert_eq!(got.len(), expected.len(), "{what}: number of values");
             for (i, (got, (value, tolerance))) in got.iter().zip(expected).enumerate() {
                 let off = (f64::from(*got) - value).abs();

@@ -41,6 +41,19 @@ impl Append {
         Self { dtype: KvType::F16, ..self }
     }
 
+    fn into_q8_0(self) -> Self {
+        Self { dtype: KvType::Q8_0, ..self }
+    }
+
+    /// Element `i` of a cache of q8_0, and its scale.
+    fn byte(self, words: &[u32], i: usize) -> (u32, f32) {
+        let Heads { n_kv, dim, .. } = self.heads;
+        let (row, block) = (i / dim as usize, i % dim as usize / 32);
+        let scale = (self.capacity * n_kv * dim) as usize / 4 + row * dim.div_ceil(128) as usize * 2 + block / 2;
+        let scale = f16::from_bits((words[scale] >> (16 * (block % 2))) as u16).to_f32();
+        (words[i / 4] >> (8 * (i % 4)) & 0xFF, scale)
+    }
+
     fn n_tokens(self, n_tokens: u32) -> Self {
         Self { n_tokens, ..self }
     }
@@ -85,7 +98,7 @@ impl Append {
         let qkv_slice = b.floats(&qkv);
         let q = b.output((self.n_tokens * n * dim) as usize);
         let row = (n_kv * dim) as usize;
-        let words = self.capacity as usize * row * self.dtype.bytes() as usize / 4;
+        let words = self.dtype.bytes(self.heads, self.capacity) as usize / 4;
         let kv = KvCache { k: b.output(words), v: b.output(words), capacity: self.capacity, dtype: self.dtype };
         b.recording.rope_append(self.heads, &rope, step, qkv_slice, q, &kv, self.n_tokens);
         let results = b.run();
@@ -114,9 +127,14 @@ impl Append {
         for (cache, expected) in [(kv.k, expected_k), (kv.v, expected_v)] {
             for (side, words) in results.words(cache) {
                 for (i, expected) in expected.iter().enumerate() {
-                    let bits = if self.dtype == KvType::F16 { words[i / 2] >> (16 * (i % 2)) & 0xFFFF } else { words[i] };
+                    let bits_of = |word: &dyn Fn(usize) -> u32| match self.dtype {
+                        KvType::F16 => word(i / 2) >> (16 * (i % 2)) & 0xFFFF,
+                        KvType::F32 => word(i),
+                        KvType::Q8_0 => word(i / 4) >> (8 * (i % 4)) & 0xFF,
+                    };
+                    let bits = bits_of(&|at| words[at]);
                     let Some((value, off)) = *expected else {
-                        let untouched = if self.dtype == KvType::F16 { SENTINEL >> (16 * (i % 2)) & 0xFFFF } else { SENTINEL };
+                        let untouched = bits_of(&|_| SENTINEL);
                         assert_eq!(bits, untouched, "{self:?}: {side} wrote element {i} of the cache");
                         continue;
                     };
@@ -124,6 +142,10 @@ impl Append {
                     let (got, off) = match self.dtype {
                         KvType::F16 => (f16::from_bits(bits as u16).to_f32(), off + value.abs() / 1024.0 + 6e-8),
                         KvType::F32 => (f32::from_bits(bits), off),
+                        KvType::Q8_0 => {
+                            let (byte, scale) = self.byte(words, i);
+                            (f32::from(byte as i8) * scale, off + 0.51 * f64::from(scale) + value.abs() / 1024.0)
+                        }
                     };
                     assert!((f64::from(got) - value).abs() <= off, "{self:?}: {side} has {got} at {i} of the cache, expected {value}");
                 }
@@ -143,6 +165,7 @@ fn positions_up_to_the_last_turn_as_in_f64() {
 fn several_tokens_wrap_around_the_cache() {
     Append::at(509).n_tokens(6).test();
     Append::at(131_066).n_tokens(6).into_f16().test();
+    Append::at(509).n_tokens(6).into_q8_0().test();
 }
 
 #[test]
@@ -163,4 +186,7 @@ fn heads_of_every_size_are_right() {
     Append::at(600).heads(3, 3, 80).n_rot(80).test();
     Append::at(600).heads(4, 1, 128).n_rot(128).into_f16().test();
     Append::at(600).heads(2, 1, 256).n_rot(256).test();
+    for dim in [32, 96, 256] {
+        Append::at(600).heads(2, 2, dim).n_rot(32).into_q8_0().test();
+    }
 }

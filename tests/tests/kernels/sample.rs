@@ -67,6 +67,7 @@ impl Draws {
             tokens: b.output(1),
             step: b.in_out(cast_slice(&[self.step])),
             sampled: b.output(size_of::<Sampled>() / 4),
+            scan: b.in_out(&vec![0; Sampler::scan_bytes(n_vocab as u32) as usize / 4]),
             paging: Paging { whole: b.in_out(&self.paging()), n_experts: 3 },
         };
         for _ in 0..self.n {

@@ -151,3 +151,27 @@ fn a_whole_vocabulary_is_filtered_alike_on_both_sides() {
         assert_eq!(cpu, gpu, "with {sampling:?}");
     }
 }
+
+#[test]
+fn a_filter_may_cut_anywhere_in_a_vocabulary() {
+    let mut random = Random(72);
+    let mut scores: Vec<f32> = (0..20_000).map(|_| random.float(6.0) + random.float(6.0)).collect();
+    // Ids that must never be sampled, and more equals than a filter wants.
+    scores[100..300].fill(-1e30);
+    scores[300..700].fill(11.5);
+    let filters = [
+        Sampling { top_k: 1, ..at(1.0) },
+        Sampling { top_k: 250, ..at(1.0) },
+        Sampling { top_k: 19_900, top_p: 0.999, ..at(50.0) },
+        Sampling { top_k: 15_000, ..at(0.05) },
+        Sampling { top_p: 1e-6, ..at(1.0) },
+        Sampling { top_p: 0.999_999, min_p: 1e-9, ..at(2.0) },
+        Sampling { top_p: 0.5, ..at(1e-30) },
+        Sampling { min_p: 0.01, ..at(3.0) },
+    ];
+    for sampling in filters {
+        let drawn = Draws::new(sampling, scores.clone()).seed(9).times(20).run();
+        let [(_, cpu), (_, gpu)] = drawn.counts();
+        assert!(cpu == gpu, "the twin and the GPU draw differently with {sampling:?}");
+    }
+}

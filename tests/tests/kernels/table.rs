@@ -6,8 +6,8 @@ use std::process::Command;
 
 use kernels::kernels::{FAMILIES, FORMATS};
 use kernels::ops::{
-    AttentionArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs, MoeSumArgs, PenalizeArgs, RmsNormArgs,
-    RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs,
+    AttentionArgs, FlashDecodeArgs, FlashMergeArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs, MoeSumArgs,
+    PenalizeArgs, RmsNormArgs, RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs, SampleBinsArgs, SampleScanArgs,
 };
 use kernels::{Format, Kernel};
 
@@ -26,7 +26,11 @@ fn all() -> impl Iterator<Item = &'static Kernel> {
 fn arguments_lie_alike_in_rust_and_wgsl() {
     for kernel in all() {
         let (fields, bytes) = match kernel.shader {
-            "attention" => layout!(AttentionArgs: n_heads n_kv_heads head_dim capacity window scale),
+            "attention" => layout!(AttentionArgs: n_tokens n_heads n_kv_heads head_dim capacity window n_groups scale),
+            "flash_decode" => layout!(
+                FlashDecodeArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity window n_parts concentration scale
+            ),
+            "flash_merge" => layout!(FlashMergeArgs: n_heads head_dim window n_parts),
             "get_rows" => layout!(GetRowsArgs: n_cols n_tokens first_row n_rows n_blocks),
             "matmul" => layout!(MatmulArgs: n_cols n_rows n_tokens first_token n_blocks first_row y_stride y_first eps),
             "moe_down" => layout!(MoeDownArgs: n_cols n_rows n_blocks first_slot n_slots),
@@ -40,7 +44,9 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             "rope_append" => layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity concentration),
             "route_slots" => layout!(RouteSlotsArgs: n_routes n_experts layer),
             "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps layer stand_ins),
-            "sample" => layout!(SampleArgs: n_vocab n_tokens),
+            "sample" => layout!(SampleArgs: n_vocab n_slices n_tokens),
+            "sample_bins" => layout!(SampleBinsArgs: n_vocab slice n_slices),
+            "sample_scan" => layout!(SampleScanArgs: n_vocab slice),
             other => panic!("{other} has arguments that no test knows"),
         };
         assert_eq!(kernel.args, fields, "{}", kernel.name);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::Error;
 use crate::reply::Message;
 use gguf::{Directory, Parsed};
 
@@ -54,6 +55,38 @@ fn reasoning_comes_apart_from_content() {
     assert_eq!(heard.message.content.as_deref(), Some("It is 4 🙂."));
     assert!(heard.message.tool_calls.is_empty() && !heard.calls);
     assert!(heard.deltas.len() > 10, "it came in {} pieces", heard.deltas.len());
+}
+
+#[test]
+fn a_message_that_was_begun_is_gone_on_with() {
+    let (tokenizer, dialect) = nano();
+    let go_on = |last: &str, answer: &str| {
+        let json = format!(r#"{{"messages": [{{"role": "user", "content": "2 + 2?"}}, {last}], "continue_final_message": true}}"#);
+        let request = text::chat::ChatRequest::from_json(&json).unwrap();
+        let (prompt, opening) = (dialect.render(&request)?.to_string(), dialect.opening(&request)?);
+        assert!(prompt.ends_with(&opening.to_string()), "{prompt}");
+        let mut reader = Reader::new(&dialect, Vec::new());
+        for id in opening.encode(&tokenizer) {
+            reader.push(id, &tokenizer);
+        }
+        let mut message = Message::default();
+        for id in tokenizer.encode_special(answer) {
+            reader.push(id, &tokenizer).iter().for_each(|delta| message.add(delta));
+        }
+        Ok::<_, Error>((opening.to_string(), message))
+    };
+    let (opening, message) = go_on(r#"{"role": "assistant", "content": "It", "reasoning": "Hm."}"#, " is 4.<|return|>").unwrap();
+    assert_eq!(opening, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>It");
+    assert_eq!((message.content.as_deref(), message.reasoning), (Some(" is 4."), None));
+    let thinking = r#"{"role": "assistant", "content": "", "reasoning": "Hm"}"#;
+    let (_, message) = go_on(thinking, "m.<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>").unwrap();
+    assert_eq!((message.content.as_deref(), message.reasoning.as_deref()), (Some("4"), Some("m.")));
+    for nothing in [
+        r#"{"role": "assistant", "content": "<|end|>", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}"#,
+        r#"{"role": "user", "content": "?"}"#,
+    ] {
+        assert!(go_on(nothing, "").unwrap_err().to_string().contains("continue_final_message"));
+    }
 }
 
 #[test]

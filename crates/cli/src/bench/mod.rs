@@ -1,6 +1,7 @@
 //! `quire bench`: how fast a model and each of its kernels run, what a missing expert costs, and how well a policy keeps experts.
 
 mod cache;
+mod gpu;
 mod kernels;
 mod misses;
 mod model;
@@ -29,6 +30,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Cache(cache::CacheArgs),
+    Gpu(gpu::GpuArgs),
     Kernels(kernels::KernelArgs),
     Misses(misses::MissArgs),
 }
@@ -36,6 +38,7 @@ enum Command {
 pub(crate) async fn run(args: Args) -> Result<()> {
     match (args.command, args.model) {
         (Some(Command::Cache(args)), _) => cache::run(&args),
+        (Some(Command::Gpu(args)), _) => gpu::run(&args).await,
         (Some(Command::Kernels(args)), _) => kernels::run(&args).await,
         (Some(Command::Misses(args)), _) => misses::run(&args).await,
         (None, Some(model)) => model::run(&model, &args.options).await,

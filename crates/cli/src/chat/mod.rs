@@ -1,7 +1,7 @@
 //! `quire chat`: a conversation, line by line.
 
-mod idle;
 mod interrupt;
+mod lines;
 mod printer;
 
 use std::io::{self, IsTerminal, Write};
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use store::Library;
 
 use crate::args::{self, Limits, Sampling};
+use crate::idle::fill_until;
 use crate::{load, output};
-use idle::{Lines, fill_until};
 use interrupt::Interrupt;
+use lines::Lines;
 use printer::Printer;
 
 /// Talk to a model

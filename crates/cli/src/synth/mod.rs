@@ -2,6 +2,7 @@
 
 mod metadata;
 mod random;
+mod source;
 mod tensors;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use crate::output;
 use random::Random;
+pub(crate) use source::SynthSource;
 use tensors::Tensor;
 
 /// Write a GGUF of random weights at a real model's widths
@@ -66,12 +68,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     output::json(&json!({"out": name, "layers": args.layers, "seed": args.seed, "bytes": bytes}))
 }
 
-/// Writes the file, never holding more than a chunk of it; returns its size.
-fn write(metadata: Metadata, plan: &[Tensor], seed: u64, path: &Path) -> Result<u64> {
+/// A file of these tensors to be.
+fn writer(metadata: Metadata, plan: &[Tensor]) -> Result<Writer> {
     let mut writer = Writer::new(metadata)?;
     for tensor in plan {
         writer.add(&tensor.name, &tensor.shape, tensor.dtype)?;
     }
+    Ok(writer)
+}
+
+/// Writes the file, never holding more than a chunk of it; returns its size.
+fn write(metadata: Metadata, plan: &[Tensor], seed: u64, path: &Path) -> Result<u64> {
+    let writer = writer(metadata, plan)?;
     let sizes: Vec<u64> = writer.tensors().iter().map(|tensor| tensor.bytes).collect();
     let bar = output::progress("writing".to_owned(), sizes.iter().sum());
     let mut random = Random::new(seed);

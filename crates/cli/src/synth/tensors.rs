@@ -25,7 +25,7 @@ pub(super) struct Tensor {
 }
 
 /// What a tensor is filled with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Values {
     /// F32, evenly within `spread` of `mean`.
     F32 { mean: f32, spread: f32 },

@@ -1,45 +1,50 @@
-use super::{Call, Error, Words};
+use super::kv::Cache;
+use super::{Call, Error};
 use crate::ops::AttentionArgs;
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: AttentionArgs = call.args();
     let [step, q, k_cache, v_cache, sinks, out] = call.bindings()?;
-    let f16 = call.kernel.has("KV_F16");
-    for token in 0..call.workgroups[1] {
+    let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, args.capacity * args.n_kv_heads, args.head_dim));
+    for token in 0..args.n_tokens {
         let position = step.u(0) + token;
         let first = position + 1 - args.window.min(position + 1);
         for head in 0..args.n_heads {
             let kv_head = head / (args.n_heads / args.n_kv_heads);
             let at = (token * args.n_heads + head) * args.head_dim;
-            let row = |p: u32| ((p % args.capacity) * args.n_kv_heads + kv_head) * args.head_dim;
-
-            let mut scores = vec![0.0; (position + 1 - first) as usize];
-            let mut top = sinks.f(head);
-            for p in first..=position {
-                let mut sum = 0.0;
-                for i in 0..args.head_dim {
-                    sum += q.f(at + i) * load(k_cache, f16, row(p) + i);
-                }
-                scores[(p - first) as usize] = sum * args.scale;
-                top = top.max(sum * args.scale);
-            }
-            let mut total = (sinks.f(head) - top).exp();
-            for score in &mut scores {
-                *score = (*score - top).exp();
-                total += *score;
-            }
-            for dim in 0..args.head_dim {
-                let mut sum = 0.0;
-                for p in first..=position {
-                    sum += scores[(p - first) as usize] * load(v_cache, f16, row(p) + dim);
-                }
-                out.set_f(at + dim, sum / total);
+            let query: Vec<f32> = (0..args.head_dim).map(|i| q.f(at + i) * args.scale).collect();
+            let row = |p: u32| (p % args.capacity) * args.n_kv_heads + kv_head;
+            let key = |p: u32, i: u32| k_cache.get(row(p), i);
+            let value = |p: u32, i: u32| v_cache.get(row(p), i);
+            let found = attend(&query, first..position + 1, Some(sinks.f(head)), key, value);
+            for (i, sum) in found.sums.iter().enumerate() {
+                out.set_f(at + i as u32, sum / found.total);
             }
         }
     }
     Ok(())
 }
 
-fn load(cache: Words<'_>, f16: bool, at: u32) -> f32 {
-    if f16 { cache.halves(at / 2)[at as usize % 2] } else { cache.f(at) }
+/// Sums of values by their weights `exp(score - top)`, and of the weights.
+pub(crate) struct Found {
+    pub(crate) sums: Vec<f32>,
+    pub(crate) top: f32,
+    pub(crate) total: f32,
+}
+
+/// What one query finds at some positions, with a sink or none.
+pub(crate) fn attend(
+    query: &[f32],
+    positions: std::ops::Range<u32>,
+    sink: Option<f32>,
+    key: impl Fn(u32, u32) -> f32,
+    value: impl Fn(u32, u32) -> f32,
+) -> Found {
+    let dot = |p: u32| query.iter().enumerate().map(|(i, q)| q * key(p, i as u32)).sum::<f32>();
+    let scores: Vec<f32> = positions.clone().map(dot).collect();
+    let top = scores.iter().copied().fold(sink.unwrap_or(f32::MIN), f32::max);
+    let weights: Vec<f32> = scores.iter().map(|score| (score - top).exp()).collect();
+    let total = sink.map_or(0.0, |sink| (sink - top).exp()) + weights.iter().sum::<f32>();
+    let sum = |i| positions.clone().zip(&weights).map(|(p, weight)| weight * value(p, i)).sum();
+    Found { sums: (0..query.len() as u32).map(sum).collect(), top, total }
 }

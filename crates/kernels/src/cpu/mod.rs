@@ -4,7 +4,10 @@
 #![allow(clippy::needless_range_loop, reason = "keeps the code comparable to the shaders")]
 
 mod attention;
+mod flash_decode;
+mod flash_merge;
 mod get_rows;
+mod kv;
 mod matmul;
 mod moe_down;
 mod moe_gate_up_swiglu;
@@ -16,6 +19,8 @@ mod rope_append;
 mod route_slots;
 mod router_topk;
 mod sample;
+mod sample_bins;
+mod sample_scan;
 mod weights;
 
 use std::cell::Cell;
@@ -146,6 +151,8 @@ type Twin = fn(&Call<'_>) -> Result<(), Error>;
 fn twin(shader: &str) -> Option<Twin> {
     Some(match shader {
         "attention" => attention::run,
+        "flash_decode" => flash_decode::run,
+        "flash_merge" => flash_merge::run,
         "get_rows" => get_rows::run,
         "matmul" => matmul::run,
         "moe_down" => moe_down::run,
@@ -158,6 +165,8 @@ fn twin(shader: &str) -> Option<Twin> {
         "route_slots" => route_slots::run,
         "router_topk" => router_topk::run,
         "sample" => sample::run,
+        "sample_bins" => sample_bins::run,
+        "sample_scan" => sample_scan::run,
         _ => return None,
     })
 }

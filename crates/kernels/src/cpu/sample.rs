@@ -1,12 +1,16 @@
 use super::{Call, Error, Words};
-use crate::ops::{MAX_LOGPROBS, Paging, SampleArgs, Sampling};
+use crate::ops::{MAX_LOGPROBS, N_BINS, Paging, SampleArgs, Sampling};
 
+/// By sorting all scores: of what the kernels before it found it needs nothing.
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: SampleArgs = call.args();
-    let [sampling, logits, scores, counts, tokens, step, sampled, paging] = call.bindings()?;
+    let [sampling, logits, scores, counts, tokens, step, sampled, paging, scan] = call.bindings()?;
     let sampling: Sampling = sampling.read();
     let (n_sampled, seed) = (step.u(1), step.u(3));
     let token = draw(&args, &sampling, scores, seed, n_sampled);
+    if filters(&sampling, args.n_vocab) {
+        (0..2 * N_BINS).for_each(|bin| scan.set_u(bin, 0));
+    }
     let first_miss = paging.u(0);
     paging.set_u(0, Paging::NO_MISS);
     sampled.set_u(4, first_miss);
@@ -41,6 +45,12 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether temperature alone does not decide.
+pub(crate) fn filters(sampling: &Sampling, n_vocab: u32) -> bool {
+    let has_k = sampling.top_k > 0 && sampling.top_k < n_vocab;
+    sampling.temperature > 0.0 && (has_k || sampling.top_p < 1.0 || sampling.min_p > 0.0)
+}
+
 /// Monotonic in the float.
 fn key(score: f32) -> u32 {
     let bits = score.to_bits();
@@ -57,7 +67,7 @@ fn uniform_01(seed: u32, n_sampled: u32, id: u32) -> f32 {
     (state as f32 + 0.5) * 2.328_306_4e-10
 }
 
-fn gumbel(seed: u32, n_sampled: u32, id: u32) -> f32 {
+pub(crate) fn gumbel(seed: u32, n_sampled: u32, id: u32) -> f32 {
     let v = uniform_01(seed, n_sampled, id).min(0.999_999_94);
     let exponential = if v < 0.001 { v + 0.5 * v * v } else { -(1.0 - v).ln() };
     -exponential.ln()
@@ -99,7 +109,7 @@ fn draw(args: &SampleArgs, sampling: &Sampling, scores: Words<'_>, seed: u32, n_
     let mut best = (-3.4e38, u32::MAX);
     for i in 0..args.n_vocab {
         if key(scores.f(i)) >= least {
-            let noisy = (scores.f(i) - top) / sampling.temperature + gumbel(seed, n_sampled, i);
+            let noisy = scores.f(i) / sampling.temperature + gumbel(seed, n_sampled, i);
             if noisy > best.0 {
                 best = (noisy, i);
             }

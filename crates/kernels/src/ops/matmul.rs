@@ -58,7 +58,6 @@ impl Recording {
         n_tokens: u32,
     ) {
         let kernel = &family[w.format.index()];
-        let (rows, cols) = if kernel.has("FOUR") { (128, 4) } else { (64, 1) };
         for part in &w.parts {
             let args = MatmulArgs {
                 n_cols: w.n_cols,
@@ -73,7 +72,7 @@ impl Recording {
             };
             let bindings: Vec<Slice> = [x, part.quants, part.scales, y.y].into_iter().chain(rest.iter().copied()).collect();
             let bytes = part.quants.bytes + part.scales.bytes;
-            self.dispatch_over(bytes, kernel, &args, &bindings, [part.n_rows.div_ceil(rows), n_tokens.div_ceil(cols), 1]);
+            self.dispatch_over(bytes, kernel, &args, &bindings, part.n_rows, n_tokens.div_ceil(kernel.columns));
         }
     }
 }

@@ -2,6 +2,8 @@
 //! records it.
 
 mod attention;
+mod flash_decode;
+mod flash_merge;
 mod get_rows;
 mod matmul;
 mod moe_down;
@@ -15,8 +17,13 @@ mod rope_append;
 mod route_slots;
 mod router_topk;
 mod sample;
+mod sample_bins;
+mod sample_scan;
 
 pub use attention::AttentionArgs;
+pub(crate) use flash_decode::part_keys;
+pub use flash_decode::{FlashDecodeArgs, MAX_PARTS, PART};
+pub use flash_merge::FlashMergeArgs;
 pub use get_rows::GetRowsArgs;
 pub use matmul::{MatmulArgs, Rows};
 pub use moe_down::MoeDownArgs;
@@ -30,6 +37,9 @@ pub use rope_append::{ROPE_BASE, Rope, RopeAppendArgs};
 pub use route_slots::RouteSlotsArgs;
 pub use router_topk::{MAX_EXPERTS, Route, Router, RouterArgs};
 pub use sample::{IN_PROMPT, MAX_LOGPROBS, MAX_STOPS, SampleArgs, Sampled, Sampler, Sampling, Step};
+pub use sample_bins::SampleBinsArgs;
+pub use sample_scan::SampleScanArgs;
+pub(crate) use sample_scan::{N_BINS, PARTIAL};
 
 use crate::{Format, Slice};
 
@@ -104,13 +114,27 @@ pub struct KvCache {
 pub enum KvType {
     F16,
     F32,
+    /// Blocks of 32 bytes with a scale in f16; for heads of a multiple of 32 elements.
+    Q8_0,
 }
 
 impl KvType {
-    pub fn bytes(self) -> u64 {
+    /// Bytes of the keys, or of the values, of `n` positions.
+    pub fn bytes(self, heads: Heads, n: u32) -> u64 {
+        let row = match self {
+            Self::F16 => heads.dim * 2,
+            Self::F32 => heads.dim * 4,
+            Self::Q8_0 => heads.dim + heads.dim.div_ceil(128) * 8,
+        };
+        u64::from(n) * u64::from(heads.n_kv) * u64::from(row)
+    }
+
+    /// As options name it.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::F16 => 2,
-            Self::F32 => 4,
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Q8_0 => "q8_0",
         }
     }
 }

@@ -16,7 +16,7 @@ impl Recording {
     /// `[n_tokens, n_used, n_cols]`, y `[n_tokens, n_used, n_rows]`.
     pub fn moe_down(&mut self, down: &ExpertWeight, bias: Slice, act: Slice, choices: &Choices, y: Slice) {
         let (chosen, n) = choices.chosen();
-        let (family, rows) = if choices.in_tiles() { (&kernels::F32_W_MOE_DOWN_TILE, 128) } else { (&kernels::F32_W_MOE_DOWN, 64) };
+        let family = if choices.in_tiles() { &kernels::F32_W_MOE_DOWN_TILE } else { &kernels::F32_W_MOE_DOWN };
         let kernel = &family[down.format.index()];
         for part in &down.parts {
             let args = MoeDownArgs {
@@ -27,7 +27,7 @@ impl Recording {
                 n_slots: part.n_slots,
             };
             let bindings = [chosen, act, part.quants, part.scales, bias, y];
-            self.dispatch_over(down.chosen_bytes(n), kernel, &args, &bindings, [down.n_rows.div_ceil(rows), n, 1]);
+            self.dispatch_over(down.chosen_bytes(n), kernel, &args, &bindings, down.n_rows, n);
         }
     }
 }

@@ -53,9 +53,9 @@ impl Recording {
     ) {
         let experts = choices.experts;
         let (chosen, n) = choices.chosen();
-        let (family, rows) = match choices.in_tiles() {
-            true => (&kernels::F32_W_MOE_GATE_UP_SWIGLU_TILE, 64),
-            false => (&kernels::F32_W_MOE_GATE_UP_SWIGLU, 32),
+        let family = match choices.in_tiles() {
+            true => &kernels::F32_W_MOE_GATE_UP_SWIGLU_TILE,
+            false => &kernels::F32_W_MOE_GATE_UP_SWIGLU,
         };
         let kernel = &family[gate.format.index()];
         for (gate_part, up_part) in gate.parts.iter().zip(&up.parts) {
@@ -72,7 +72,7 @@ impl Recording {
                 shift: swiglu.shift,
             };
             let bindings = [chosen, h, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
-            self.dispatch_over(2 * gate.chosen_bytes(n), kernel, &args, &bindings, [gate.n_rows.div_ceil(rows), n, 1]);
+            self.dispatch_over(2 * gate.chosen_bytes(n), kernel, &args, &bindings, gate.n_rows, n);
         }
     }
 }

@@ -47,8 +47,8 @@ impl Recording {
         let kernel = match kv.dtype {
             KvType::F16 => &kernels::F32_ROPE_APPEND_F16,
             KvType::F32 => &kernels::F32_ROPE_APPEND_F32,
+            KvType::Q8_0 => &kernels::F32_ROPE_APPEND_Q8_0,
         };
-        let threads = (heads.n + 2 * heads.n_kv) * heads.dim / 2;
-        self.dispatch(kernel, &args, &[step, qkv, rope.low, rope.high, q, kv.k, kv.v], [threads.div_ceil(64), n_tokens, 1]);
+        self.dispatch(kernel, &args, &[step, qkv, rope.low, rope.high, q, kv.k, kv.v], [heads.n + 2 * heads.n_kv, n_tokens, 1]);
     }
 }

@@ -1,10 +1,12 @@
 use super::Paging;
+use super::sample_scan::{scan_words, slices};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct SampleArgs {
     pub n_vocab: u32,
+    pub n_slices: u32,
     pub n_tokens: u32,
 }
 
@@ -93,14 +95,26 @@ pub struct Sampler {
     pub step: Slice,
     /// [`Sampled`]
     pub sampled: Slice,
+    /// What passes between the kernels, of [`Sampler::scan_bytes`]; zero before the first step.
+    pub scan: Slice,
     pub paging: Paging,
+}
+
+impl Sampler {
+    /// Bytes of `scan`.
+    pub fn scan_bytes(n_vocab: u32) -> u64 {
+        u64::from(scan_words(n_vocab)) * 4
+    }
 }
 
 impl Recording {
     /// Draws the token after a step of `n_tokens` from `scores` and advances the step, unless a layer missed an
     /// expert: then it only says so. Either way `paging.first_miss` is reset.
     pub fn sample(&mut self, n_vocab: u32, s: &Sampler, n_tokens: u32) {
-        let bindings = [s.sampling, s.logits, s.scores, s.counts, s.tokens, s.step, s.sampled, s.paging.whole];
-        self.dispatch(&kernels::F32_SAMPLE, &SampleArgs { n_vocab, n_tokens }, &bindings, [1, 1, 1]);
+        self.sample_scan(n_vocab, s);
+        self.sample_bins(n_vocab, s);
+        let bindings = [s.sampling, s.logits, s.scores, s.counts, s.tokens, s.step, s.sampled, s.paging.whole, s.scan];
+        let args = SampleArgs { n_vocab, n_slices: slices(n_vocab).1, n_tokens };
+        self.dispatch(&kernels::F32_SAMPLE, &args, &bindings, [1, 1, 1]);
     }
 }

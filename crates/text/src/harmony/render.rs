@@ -1,6 +1,7 @@
 //! Conversations as prompts.
 
 use super::{Channel, Content, Conversation, Header, Message, Role, Special};
+use crate::chat::Begun;
 use crate::{Error, Prompt};
 
 impl Conversation {
@@ -30,6 +31,25 @@ impl Conversation {
         Ok(prompt)
     }
 
+    /// What has been said after the end of [`Conversation::render_for_completion`] of a message that was only begun.
+    #[must_use]
+    pub fn opening(begun: &Begun) -> Prompt {
+        let mut prompt = Prompt::new();
+        let Begun { reasoning, content } = begun;
+        if !reasoning.is_empty() {
+            open(&Channel::Analysis, reasoning, &mut prompt);
+        }
+        if !reasoning.is_empty() && !content.is_empty() {
+            prompt.markup(Special::End.as_str());
+            prompt.markup(Special::Start.as_str());
+            prompt.text(Role::Assistant.as_str());
+        }
+        if !content.is_empty() {
+            open(&Channel::Final, content, &mut prompt);
+        }
+        prompt
+    }
+
     /// All messages but the reasoning of finished turns. A turn begins with a user's message and is finished by
     /// an assistant's final one. Until then, as between the calls of a tool, the model needs its thoughts.
     fn remembered(&self) -> impl Iterator<Item = &Message> {
@@ -42,6 +62,13 @@ impl Conversation {
             turn.map(|(_, message)| message)
         })
     }
+}
+
+fn open(channel: &Channel, text: &str, prompt: &mut Prompt) {
+    prompt.markup(Special::Channel.as_str());
+    prompt.text(channel.as_str());
+    prompt.markup(Special::Message.as_str());
+    prompt.text(text);
 }
 
 fn is_final(message: &Message) -> bool {

@@ -1,0 +1,276 @@
+//! `quire bench gpu`: all that there is to measure of a GPU, with a model that needs no file and no network.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use api::{Files, Twins};
+use engine::{Cancel, Engine, Gpu, Request, SamplingOptions, Urgency};
+use model::{Model, Options};
+
+use crate::output;
+use crate::synth::SynthSource;
+
+/// Measure a GPU with random weights at the widths of gpt-oss-20b, which need no file and no network
+///
+/// Holds logits of two layers against CPU twins; then decode and prefill far into a context, each kernel against a large
+/// copy, and decode with fewer slots for experts. Results are CSV, a line as soon as it is known; random weights
+/// route evenly, which is the worst case for fewer slots.
+#[derive(Debug, clap::Args)]
+pub(super) struct GpuArgs {
+    /// Layers; the real model has 24
+    #[arg(long, value_name = "N", default_value = "24", value_parser = clap::value_parser!(u32).range(2..=1024))]
+    layers: u32,
+    /// Positions to decode and prefill at
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "0,4096,32768,130000")]
+    contexts: Vec<u32>,
+    /// Prompt tokens to prefill
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "512,2048")]
+    prompts: Vec<u32>,
+    /// Tokens to decode
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(2..=4096))]
+    decode: u32,
+    /// Per cent of the experts that have slots
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "50,25")]
+    slots: Vec<u32>,
+    /// Measurements of each kind, of which the median is taken
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Begin nothing after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "420")]
+    limit: u64,
+    /// Where the CSV goes, instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Milliseconds for each kernel alone.
+const KERNEL_TIME: Duration = Duration::from_millis(60);
+/// Layers that are held against the twins: one that slides and one that does not.
+const TWIN_LAYERS: u32 = 2;
+/// Tokens that are held against the twins.
+const TWIN_TOKENS: [u32; 3] = [976, 9029, 328];
+/// Relative RMS of logits between GPU and twins: they add in another order.
+const TWIN_BOUND: f64 = 2e-3;
+
+pub(super) async fn run(args: &GpuArgs) -> Result<()> {
+    let gpu = Gpu::open().await?;
+    let out: Box<dyn Write> = match &args.out {
+        Some(path) => Box::new(std::fs::File::create(path).with_context(|| path.display().to_string())?),
+        None => Box::new(io::stdout()),
+    };
+    let end = Instant::now() + Duration::from_secs(args.limit);
+    let mut bench = Bench { args, end, adapter: gpu.adapter(), out: csv::Writer::from_writer(out) };
+    bench.out.write_record(["adapter", "layers", "measure", "slots", "context", "tokens", "value", "unit"])?;
+
+    bench.twins(&gpu).await?;
+    let files = files(args.layers).await?;
+    let most = |of: &[u32]| of.iter().max().copied().unwrap_or_default();
+    let context = most(&args.contexts) + most(&args.prompts).max(1) + args.decode;
+    let options = Options { context, max_binding: gpu.max_binding().min(Options::default().max_binding), ..Options::default() };
+    let began = Instant::now();
+    let mut engine = load(&gpu, &files, options.clone()).await?;
+    bench.note(Row { measure: "load", slots: engine.model().n_slots, ..Row::default() }, began.elapsed().as_secs_f64(), "s")?;
+    bench.note(Row { measure: "GPU memory", slots: engine.model().n_slots, ..Row::default() }, engine.gpu_bytes() as f64, "B")?;
+
+    let ceiling = bench.kernels(&mut engine).await?;
+    for &context in &args.contexts {
+        let decode = bench.decode(&mut engine, context).await?;
+        if let (Some(tps), Some(ceiling)) = (decode, ceiling) {
+            let measure = "decode, share of what a copy's bandwidth gives";
+            let row = Row { measure, slots: engine.model().n_slots, context, tokens: args.decode };
+            bench.note(row, tps / ceiling, "")?;
+        }
+        for &tokens in &args.prompts {
+            bench.prefill(&mut engine, context, tokens).await?;
+        }
+    }
+    let n_experts = engine.model().config.experts.n;
+    for &share in &args.slots {
+        let slots = (n_experts * share / 100).max(engine.model().least_slots());
+        if bench.is_over("fewer slots") {
+            break;
+        }
+        // The one before gives its memory back first.
+        drop(engine);
+        engine = load(&gpu, &files, Options { slots: Some(slots), context: 4096, ..options.clone() }).await?;
+        bench.paging(&mut engine).await?;
+    }
+    bench.out.flush()?;
+    Ok(())
+}
+
+async fn files(layers: u32) -> Result<Files> {
+    Ok(Files::from_sources(vec![Rc::new(SynthSource::new(layers, 0)?)]).await?)
+}
+
+/// With as many experts as there are slots.
+async fn load(gpu: &Gpu, files: &Files, options: Options) -> Result<Engine> {
+    let model = Model::new(&files.directory, options)?;
+    let bar = output::progress("loading".to_owned(), model.uploads.iter().map(|u| u.bytes).sum());
+    let mut engine = Engine::new(gpu.clone(), model, files.feed(), Vec::new()).await?;
+    engine.load(&Cancel::default(), &mut |bytes| bar.inc(bytes)).await?;
+    bar.finish_and_clear();
+    engine.fill(Urgency::Demand, &Cancel::default()).await?;
+    Ok(engine)
+}
+
+/// What was measured; zeros where that does not matter.
+#[derive(Clone, Copy, Default)]
+struct Row<'a> {
+    measure: &'a str,
+    slots: u32,
+    context: u32,
+    tokens: u32,
+}
+
+struct Bench<'a> {
+    args: &'a GpuArgs,
+    end: Instant,
+    adapter: String,
+    out: csv::Writer<Box<dyn Write>>,
+}
+
+impl Bench<'_> {
+    fn note(&mut self, row: Row<'_>, value: f64, unit: &str) -> Result<()> {
+        let Row { measure, slots, context, tokens } = row;
+        let value = match value.abs() {
+            size if size > 0.0 && size < 1e-2 => format!("{value:.3e}"),
+            size if value == value.trunc() && size < 1e15 => format!("{value:.0}"),
+            _ => format!("{value:.4}"),
+        };
+        self.out.serialize((&self.adapter, self.args.layers, measure, slots, context, tokens, value, unit))?;
+        Ok(self.out.flush()?)
+    }
+
+    fn is_over(&self, what: &str) -> bool {
+        let is_over = Instant::now() > self.end;
+        if is_over {
+            log::warn!("{what} not measured: {} s are over", self.args.limit);
+        }
+        is_over
+    }
+
+    /// Holds a shallow model's logits to those of the twins.
+    async fn twins(&mut self, gpu: &Gpu) -> Result<()> {
+        let files = files(TWIN_LAYERS).await?;
+        let options = Options { context: 16, chunk: 16, max_binding: gpu.max_binding(), ..Options::default() };
+        let mut engine = load(gpu, &files, options.clone()).await?;
+        let got = engine.logits(&TWIN_TOKENS, true).await?;
+        drop(engine);
+        let expected = Twins::new(&files, options).await?.logits(&TWIN_TOKENS)?;
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let error: f64 = got.iter().zip(&expected).map(|(g, e)| square(g - e)).sum();
+        let error = (error / expected.iter().map(|e| square(*e)).sum::<f64>()).sqrt();
+        let measure = "logits of 2 layers beside the CPU twins, relative RMS";
+        self.note(Row { measure, tokens: TWIN_TOKENS.len() as u32, ..Row::default() }, error, "")?;
+        ensure!(
+            error < TWIN_BOUND,
+            "the GPU's logits differ from the CPU twins' by {error:.1e} of their size; at most {TWIN_BOUND:.0e} is rounding"
+        );
+        Ok(())
+    }
+
+    /// Each kernel alone, of decode and of a chunk of prefill. Gives the tokens a second at which decode would read its weights
+    /// as fast as a copy moves bytes; `None` if the time is over.
+    async fn kernels(&mut self, engine: &mut Engine) -> Result<Option<f64>> {
+        let slots = engine.model().n_slots;
+        let mut ceiling = None;
+        let chunk = self.args.prompts.iter().copied().max().unwrap_or_default().min(engine.model().options.chunk);
+        for tokens in [1, chunk.max(2)] {
+            if self.is_over("kernels") {
+                break;
+            }
+            let timings = engine.time_kernels(tokens, KERNEL_TIME).await?;
+            // A copy reads each byte and writes it.
+            let bandwidth = 2.0 * timings.copy_bytes_per_second;
+            let row = |measure| Row { measure, slots, context: 0, tokens };
+            self.note(row("copy"), bandwidth / 1e9, "GB/s")?;
+            for kernel in &timings.kernels {
+                self.note(row(kernel.kernel), kernel.seconds * 1e6, "us")?;
+                if tokens == 1 && kernel.weight_bytes > 0 {
+                    let rate = kernel.weight_bytes as f64 / kernel.seconds;
+                    self.note(row(kernel.kernel), rate / bandwidth, "of the copy")?;
+                }
+            }
+            if tokens == 1 {
+                let bytes: u64 = timings.kernels.iter().map(|k| k.weight_bytes * k.dispatches as u64).sum();
+                self.note(row("weights read"), bytes as f64, "B a token")?;
+                self.note(row("dispatches"), timings.kernels.iter().map(|k| k.dispatches).sum::<usize>() as f64, "a token")?;
+                ceiling = Some(bandwidth / bytes as f64);
+            }
+        }
+        Ok(ceiling)
+    }
+
+    /// Tokens a second after `context` positions; `None` if the time is over.
+    async fn decode(&mut self, engine: &mut Engine, context: u32) -> Result<Option<f64>> {
+        if self.is_over("decode") {
+            return Ok(None);
+        }
+        let mut rates = Vec::new();
+        // The first is a warm-up.
+        for round in 0..=self.args.rounds {
+            let (_, decode) = generate(engine, context, 1, self.args.decode, round).await?;
+            if round > 0 {
+                rates.push(f64::from(self.args.decode - 1) / decode);
+            }
+        }
+        let tps = median(rates);
+        let row = Row { measure: "decode", slots: engine.model().n_slots, context, tokens: self.args.decode };
+        self.note(row, tps, "tok/s")?;
+        Ok(Some(tps))
+    }
+
+    async fn prefill(&mut self, engine: &mut Engine, context: u32, tokens: u32) -> Result<()> {
+        if self.is_over("prefill") {
+            return Ok(());
+        }
+        let mut times = Vec::new();
+        for round in 0..=self.args.rounds {
+            let (prefill, _) = generate(engine, context, tokens, 1, round).await?;
+            if round > 0 {
+                times.push(prefill);
+            }
+        }
+        let seconds = median(times);
+        let row = |measure| Row { measure, slots: engine.model().n_slots, context, tokens };
+        self.note(row("prefill"), f64::from(tokens) / seconds, "tok/s")?;
+        self.note(row("first token"), seconds * 1e3, "ms")
+    }
+
+    /// Decode while experts come and go.
+    async fn paging(&mut self, engine: &mut Engine) -> Result<()> {
+        generate(engine, 0, 8, 8, 0).await?;
+        let before = engine.paging();
+        let (_, decode) = generate(engine, 0, 8, self.args.decode, 1).await?;
+        let after = engine.paging();
+        let n = f64::from(self.args.decode);
+        let row = |measure| Row { measure, slots: engine.model().n_slots, context: 0, tokens: self.args.decode };
+        self.note(row("decode"), (n - 1.0) / decode, "tok/s")?;
+        self.note(row("misses"), (after.misses - before.misses) as f64 / n, "a token")?;
+        self.note(row("passes"), (after.passes - before.passes) as f64 / n, "a token")
+    }
+}
+
+/// Seconds to the first of `n` tokens and from there to the last, after `context` positions that are only pretended and a prompt of
+/// `n_prompt` tokens, which differ from round to round.
+async fn generate(engine: &mut Engine, context: u32, n_prompt: u32, n: u32, round: u32) -> Result<(f64, f64)> {
+    let n_vocab = engine.model().config.n_vocab;
+    let prompt: Vec<u32> = (0..context + n_prompt).map(|i| if i < context { i } else { i * 31 + round * 7 + 1 } % n_vocab).collect();
+    if context > 0 {
+        engine.pretend(&prompt[..context as usize])?;
+    }
+    let request = Request { prompt: &prompt, max_tokens: n, sampling: SamplingOptions::greedy(), stops: &[] };
+    let generated = engine.generate(&request, &Cancel::default(), &mut |_| ControlFlow::Continue(())).await?;
+    ensure!(generated.n_reused == context as usize, "{} of {context} positions were kept", generated.n_reused);
+    Ok((generated.prefill_seconds, generated.decode_seconds))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

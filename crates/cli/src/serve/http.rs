@@ -1,0 +1,204 @@
+//! The server's paths.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::{Call, Endpoint, ErrorReply, Names, error_frame};
+use axum::body::Body;
+use axum::extract::rejection::StringRejection;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use super::guard::Guard;
+use super::metrics::Metrics;
+use super::queue::{Event, Place, Queue};
+
+/// Bytes that a request may have: a context of 131,072 tokens as JSON, many times over.
+const MOST_BYTES: usize = 16 << 20;
+
+/// How long a stream may be silent: proxies give up on connections that say nothing.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) queue: Arc<Queue>,
+    pub(super) metrics: Metrics,
+    pub(super) guard: Guard,
+    pub(super) names: Names,
+    pub(super) context: u32,
+    /// Seconds since 1970.
+    pub(super) started: u64,
+}
+
+type Shared = State<Arc<Server>>;
+
+pub(super) fn router(server: Arc<Server>) -> Router {
+    let mut router = Router::new()
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*id}", get(model))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics));
+    for endpoint in Endpoint::ALL {
+        let handler = move |server: Shared, body: Result<String, StringRejection>| answer(server, endpoint, body);
+        router = router.route(endpoint.path(), post(handler));
+    }
+    let router = router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(middleware::from_fn_with_state(server.clone(), admit));
+    let router = match cors(&server.guard.origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.layer(middleware::from_fn_with_state(server.clone(), count)).with_state(server)
+}
+
+/// Headers that let these pages read answers.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let allowed = match origins {
+        [] => return None,
+        origins if origins.iter().any(|origin| origin == "*") => AllowOrigin::any(),
+        origins => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+    };
+    let methods = [Method::GET, Method::POST];
+    Some(CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(AllowHeaders::mirror_request()))
+}
+
+/// Turns away who may not ask.
+async fn admit(State(server): Shared, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let checked = server.guard.check(&parts).and_then(|()| match length {
+        // Said before it is sent.
+        Some(length) if length > MOST_BYTES => Err(ErrorReply::too_large(MOST_BYTES)),
+        _ => Ok(()),
+    });
+    match checked {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => Failure(error).into_response(),
+    }
+}
+
+/// Counts requests and logs them, without anything that was said. Of a stream it is the time until its first part.
+async fn count(State(server): Shared, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    const PATHS: [&str; 4] = ["/v1/models", "/v1/models/{*id}", "/health", "/metrics"];
+    let known = Endpoint::ALL.map(Endpoint::path);
+    let path = path.and_then(|path| known.into_iter().chain(PATHS).find(|known| *known == path.as_str())).unwrap_or("other");
+    let began = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    server.metrics.request(path, status);
+    log::info!("{path} {status} {:.3} s", began.elapsed().as_secs_f64());
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        let wait = server.metrics.mean().as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
+        return ([(header::RETRY_AFTER, wait.to_string())], response).into_response();
+    }
+    response
+}
+
+async fn answer(State(server): Shared, endpoint: Endpoint, body: Result<String, StringRejection>) -> Result<Response, Failure> {
+    let json = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorReply::too_large(MOST_BYTES),
+        _ => ErrorReply::invalid(error.body_text()),
+    })?;
+    let call = Call::from_json(endpoint, &json).map_err(|error| ErrorReply::from(&error))?;
+    let is_stream = call.stream;
+    if let Some(asked) = call.model.as_deref().filter(|asked| !server.names.has(asked)) {
+        return Err(ErrorReply::no_such_model(asked, server.names.id()).into());
+    }
+    let mut place = server.queue.enter(call)?;
+    let first = if is_stream { event_or_comment(&mut place).await } else { place.event().await };
+    match first {
+        Event::Done(reply) => Ok(([(header::CONTENT_TYPE, "application/json")], reply.json).into_response()),
+        Event::Failed(error) => Err(error.into()),
+        Event::Frame(first) => Ok(streaming(place, first)),
+    }
+}
+
+/// The frames from `first` on. The connection owns the place: it is free as soon as the client has gone.
+fn streaming(place: Place, first: String) -> Response {
+    let frames = stream::unfold((Some(place), Some(first)), |(place, first): (Option<Place>, _)| async move {
+        let mut place = place?;
+        let event = match first {
+            Some(frame) => Event::Frame(frame),
+            None => event_or_comment(&mut place).await,
+        };
+        match event {
+            Event::Frame(frame) => Some((frame, (Some(place), None))),
+            Event::Done(_) => None,
+            Event::Failed(error) => Some((error_frame(&error), (None, None))),
+        }
+    });
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, Body::from_stream(frames.map(Ok::<_, Infallible>))).into_response()
+}
+
+/// What happens next, or a comment where nothing has for a while.
+async fn event_or_comment(place: &mut Place) -> Event {
+    timeout(SILENCE, place.event()).await.unwrap_or_else(|_| Event::Frame(":\n\n".to_owned()))
+}
+
+async fn no_such_path(method: Method, uri: Uri) -> Failure {
+    ErrorReply::no_such_path(method.as_str(), uri.path()).into()
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Failure {
+    ErrorReply::wrong_method(method.as_str(), uri.path()).into()
+}
+
+async fn models(State(server): Shared) -> Json<Value> {
+    Json(json!({"object": "list", "data": [server.model()]}))
+}
+
+async fn model(State(server): Shared, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    match server.names.has(&id) {
+        true => Ok(Json(server.model())),
+        false => Err(ErrorReply::no_such_model(&id, server.names.id()).into()),
+    }
+}
+
+async fn health(State(server): Shared) -> Response {
+    let (status, word) = match server.queue.is_open() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    };
+    (status, Json(json!({"status": word}))).into_response()
+}
+
+async fn metrics(State(server): Shared) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (headers, server.metrics.text(server.queue.len())).into_response()
+}
+
+impl Server {
+    fn model(&self) -> Value {
+        json!({"id": self.names.id(), "object": "model", "created": self.started, "owned_by": "quire", "context_length": self.context})
+    }
+}
+
+/// An error as a response.
+struct Failure(ErrorReply);
+
+impl From<ErrorReply> for Failure {
+    fn from(error: ErrorReply) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(header::CONTENT_TYPE, "application/json")], self.0.json()).into_response()
+    }
+}

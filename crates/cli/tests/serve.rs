@@ -1,0 +1,389 @@
+//! `quire serve` over HTTP: nano says noise by seed, the parrot says what its script has.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::parrot;
+
+fn nano() -> String {
+    tests::vector("nano/nano.gguf").display().to_string()
+}
+
+fn parrot() -> String {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let write = || {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parrot.gguf");
+        std::fs::write(&path, parrot::parrot()).unwrap();
+        path
+    };
+    PATH.get_or_init(write).display().to_string()
+}
+
+/// A server of this test's own, on a free port.
+struct Server {
+    program: Child,
+    address: String,
+    /// All that it wrote to stderr so far.
+    said: Arc<Mutex<String>>,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_quire"))
+            .args(["serve", "--port", "0"])
+            .args(args)
+            .env_remove("QUIRE_API_KEY")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, mut stderr) = (Arc::<Mutex<String>>::default(), BufReader::new(program.stderr.take().unwrap()));
+        let mut address = None;
+        while address.is_none() {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended: {}", said.lock().unwrap());
+            said.lock().unwrap().push_str(&line);
+            address = line.split_once("at http://").map(|(_, rest)| rest.trim().trim_end_matches("/v1").to_owned());
+        }
+        let listener = said.clone();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| listener.lock().unwrap().push_str(&(line + "\n"))));
+        Self { program, address: address.unwrap(), said }
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let response = match body {
+            Some(body) => agent.run(request.body(body.to_owned()).unwrap()).unwrap(),
+            None => agent.run(request.body(()).unwrap()).unwrap(),
+        };
+        let status = response.status().as_u16();
+        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        Answer { status, headers, body: response.into_body().read_to_string().unwrap() }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[], None)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request("POST", path, &[("content-type", "application/json")], Some(&body.to_string()))
+    }
+
+    fn chat(&self, body: &Value) -> Answer {
+        self.post("/v1/chat/completions", body)
+    }
+
+    /// A request on a connection that the test may drop.
+    fn send(&self, path: &str, body: &Value) -> BufReader<TcpStream> {
+        let mut connection = TcpStream::connect(&self.address).unwrap();
+        let body = body.to_string();
+        write!(connection, "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        BufReader::new(connection)
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").body;
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// Server-sent events, as name and data; `[DONE]` is a string.
+    fn events(&self) -> Vec<(String, Value)> {
+        assert_eq!(self.headers["content-type"], "text/event-stream", "{}", self.body);
+        let event = |text: &str| {
+            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+            let data = field("data: ");
+            (field("event: "), serde_json::from_str(&data).unwrap_or(Value::String(data)))
+        };
+        self.body.split_terminator("\n\n").map(event).collect()
+    }
+
+    /// `{status, type, code}` of an error in OpenAI's form, which has words.
+    fn error(&self) -> (u16, String, Option<String>) {
+        let error = &self.json()["error"];
+        assert!(error["message"].as_str().is_some_and(|words| !words.is_empty()) && error.get("param").is_some(), "{}", self.body);
+        (self.status, error["type"].as_str().unwrap().to_owned(), error["code"].as_str().map(str::to_owned))
+    }
+}
+
+fn hello() -> Value {
+    json!({"model": "parrot", "messages": [{"role": "user", "content": "Hello!"}]})
+}
+
+fn with(mut body: Value, fields: Value) -> Value {
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    body
+}
+
+#[test]
+fn a_chat_is_answered_whole_and_in_parts() {
+    let server = Server::start(&[&parrot()]);
+    let whole = server.chat(&hello());
+    assert_eq!((whole.status, whole.headers["content-type"].as_str()), (200, "application/json"));
+    let whole = whole.json();
+    let choice = &whole["choices"][0];
+    assert_eq!([&whole["object"], &whole["model"], &choice["finish_reason"]], ["chat.completion", "parrot", "stop"]);
+    assert_eq!(choice["message"], json!({"role": "assistant", "content": parrot::SAID, "reasoning": parrot::THOUGHT}));
+    // Of "<|channel|>analysis<|message|>They greet me.<|end|>…", three tokens are thoughts.
+    assert_eq!(whole["usage"]["completion_tokens_details"]["reasoning_tokens"], 3);
+
+    let stream = with(hello(), json!({"stream": true, "stream_options": {"include_usage": true}, "logprobs": true, "top_logprobs": 2}));
+    let events = server.chat(&stream).events();
+    assert_eq!(events.last().unwrap().1, "[DONE]");
+    let chunks: Vec<&Value> = events[..events.len() - 1].iter().map(|(_, data)| data).collect();
+    let text = |field: &str| chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"][field].as_str()).collect::<String>();
+    assert_eq!([text("reasoning"), text("content")], [parrot::THOUGHT, parrot::SAID]);
+    let tokens = chunks.iter().flat_map(|chunk| chunk["choices"][0]["logprobs"]["content"].as_array().cloned().unwrap_or_default());
+    let tokens: Vec<Value> = tokens.collect();
+    assert_eq!(tokens.iter().map(|token| token["token"].as_str().unwrap()).collect::<String>(), parrot::SAID);
+    assert!(tokens.iter().all(|token| token["logprob"].as_f64().unwrap() > -1e-3 && token["top_logprobs"].as_array().unwrap().len() == 2));
+    let usage = chunks.last().unwrap();
+    assert_eq!((usage["choices"].as_array().unwrap().len(), &usage["usage"]["total_tokens"]), (0, &whole["usage"]["total_tokens"]));
+}
+
+#[test]
+fn tools_are_called_and_their_results_are_taken() {
+    let server = Server::start(&[&parrot()]);
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let tools = json!({"tools": [{"type": "function", "function": {"name": parrot::CALLED.0, "parameters": parameters}}]});
+    let called = server.chat(&with(hello(), tools.clone())).json();
+    let choice = &called["choices"][0];
+    let call = &choice["message"]["tool_calls"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(call["function"], json!({"name": parrot::CALLED.0, "arguments": parrot::CALLED.1}));
+    let mut turns = hello();
+    let messages = turns["messages"].as_array_mut().unwrap();
+    messages.push(choice["message"].clone());
+    messages.push(json!({"role": "tool", "tool_call_id": call["id"], "content": "sunny"}));
+    let said = server.chat(&with(turns, tools)).json();
+    assert_eq!(said["choices"][0]["message"]["content"], parrot::SAID, "{said}");
+}
+
+#[test]
+fn a_response_is_answered_whole_and_in_events() {
+    let server = Server::start(&[&parrot()]);
+    let request = json!({"model": "parrot", "instructions": "Be kind.", "input": "Hello!", "temperature": 0.5});
+    let whole = server.post("/v1/responses", &request).json();
+    assert_eq!([&whole["object"], &whole["status"], &whole["instructions"]], ["response", "completed", "Be kind."]);
+    let kinds: Vec<&Value> = whole["output"].as_array().unwrap().iter().map(|item| &item["type"]).collect();
+    assert_eq!(kinds, ["reasoning", "message"]);
+    assert_eq!(whole["output"][1]["content"][0]["text"], parrot::SAID);
+    assert_eq!(whole["usage"]["output_tokens_details"]["reasoning_tokens"], 3);
+
+    let events = server.post("/v1/responses", &with(request.clone(), json!({"stream": true}))).events();
+    assert!(events.iter().all(|(name, data)| data["type"] == *name));
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names[0], *names.last().unwrap()), ("response.created", "response.completed"));
+    let deltas = events.iter().filter(|(name, _)| name == "response.output_text.delta");
+    assert_eq!(deltas.map(|(_, data)| data["delta"].as_str().unwrap()).collect::<String>(), parrot::SAID);
+    assert_eq!(events.last().unwrap().1["response"]["output"][1]["content"], whole["output"][1]["content"]);
+
+    let tool = json!({"tools": [{"type": "function", "name": parrot::CALLED.0, "parameters": {"type": "object"}}]});
+    let called = server.post("/v1/responses", &with(request.clone(), tool.clone())).json();
+    let call = &called["output"][0];
+    assert_eq!([&call["type"], &call["name"], &call["arguments"]], ["function_call", parrot::CALLED.0, parrot::CALLED.1]);
+    let input = json!([
+        {"role": "user", "content": "Hello!"}, call, {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"},
+    ]);
+    let said = server.post("/v1/responses", &with(with(request, tool), json!({"input": input}))).json();
+    assert_eq!(said["output"][0]["content"][0]["text"], parrot::SAID, "{said}");
+}
+
+#[test]
+fn what_is_wrong_is_said_in_openais_form() {
+    let server = Server::start(&[&nano(), "--context", "64", "--alias", "gpt-4o"]);
+    let invalid = |code: Option<&str>| (400, "invalid_request_error".to_owned(), code.map(str::to_owned));
+    let post = |path: &str, body: &str| server.request("POST", path, &[("content-type", "application/json")], Some(body)).error();
+    assert_eq!(post("/v1/chat/completions", "{"), invalid(None));
+    assert_eq!(post("/v1/chat/completions", r#"{"messages": []}"#), invalid(None));
+    assert_eq!(post("/v1/completions", r#"{"prompt": "x", "n": 99}"#), invalid(None));
+    assert_eq!(post("/v1/responses", r#"{"input": "x", "previous_response_id": "y"}"#), invalid(None));
+    let long = json!({"prompt": "x".repeat(100)}).to_string();
+    assert_eq!(post("/v1/completions", &long), invalid(Some("context_length_exceeded")));
+    assert_eq!(post("/v1/completions", &with(json!({"stream": true}), serde_json::from_str(&long).unwrap()).to_string()).0, 400);
+    let mut huge = TcpStream::connect(&server.address).unwrap();
+    write!(huge, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 17 << 20).unwrap();
+    let mut refused = String::new();
+    huge.read_to_string(&mut refused).unwrap();
+    assert!(refused.starts_with("HTTP/1.1 413") && refused.contains(r#""code":"request_too_large""#), "{refused}");
+    let not_found = |code: &str| (404, "invalid_request_error".to_owned(), Some(code.to_owned()));
+    assert_eq!(post("/v1/completions", r#"{"model": "gpt-5", "prompt": "x"}"#), not_found("model_not_found"));
+    assert_eq!(server.get("/v1/models/gpt-5").error(), not_found("model_not_found"));
+    assert_eq!([server.get("/").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
+    assert_eq!(server.get("/v1/completions").error().0, 405);
+    // By any of its names, which answers do not repeat.
+    for name in ["gpt-4o", "nano", "nano.gguf", "openai/nano"] {
+        let answer = server.post("/v1/completions", &json!({"model": name, "prompt": "x", "max_tokens": 1})).json();
+        assert_eq!(answer["model"], "gpt-4o", "{answer}");
+    }
+    assert_eq!(server.get("/v1/models").json()["data"][0]["id"], "gpt-4o");
+    assert_eq!(server.get("/v1/models/nano").json()["context_length"], 64);
+    assert_eq!(server.get("/health").json(), json!({"status": "ok"}));
+}
+
+#[test]
+fn only_who_may_ask_is_answered() {
+    let server = Server::start(&[&nano(), "--api-key", "s3cret", "--cors", "https://a.example"]);
+    let models = |headers: &[(&str, &str)]| server.request("GET", "/v1/models", headers, None);
+    let key = ("authorization", "Bearer s3cret");
+    assert_eq!(models(&[]).error(), (401, "invalid_request_error".to_owned(), Some("invalid_api_key".to_owned())));
+    assert_eq!([models(&[key]).status, server.get("/health").status], [200, 200]);
+    assert_eq!([models(&[key, ("host", "evil.example")]).status, models(&[key, ("origin", "https://b.example")]).status], [403, 403]);
+    let page = models(&[key, ("origin", "https://a.example")]);
+    assert_eq!((page.status, page.headers["access-control-allow-origin"].as_str()), (200, "https://a.example"));
+    let ask = [
+        ("origin", "https://a.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,x-stainless-os"),
+    ];
+    let leave = server.request("OPTIONS", "/v1/chat/completions", &ask, None);
+    assert_eq!((leave.status, leave.headers["access-control-allow-headers"].as_str()), (200, "authorization,x-stainless-os"));
+    // Even those pages need the key, and can read that they do.
+    assert_eq!(models(&ask[..1]).headers["access-control-allow-origin"], "https://a.example");
+}
+
+/// Goes on until the context is full.
+fn endless(stream: bool) -> Value {
+    json!({"prompt": [5, 80, 200], "max_tokens": 4000, "stream": stream, "logit_bias": ends()})
+}
+
+/// No token that ends a text.
+fn ends() -> Value {
+    (275..300).map(|id| (id.to_string(), json!(-1000))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(done) = ready() {
+            return done;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn who_goes_away_frees_a_place_at_once_and_who_finds_none_may_come_again() {
+    let server = Server::start(&[&nano(), "--parallel", "2"]);
+    let mut first = server.send("/v1/completions", &endless(true));
+    let mut status = String::new();
+    first.read_line(&mut status).unwrap();
+    assert!(status.contains("200"), "{status}");
+    let second = server.send("/v1/completions", &endless(false));
+    until("two in hand", || (server.metric("quire_requests_in_hand") == 2.0).then_some(()));
+    let refused = server.post("/v1/completions", &json!({"prompt": "x"}));
+    assert_eq!(refused.error(), (429, "rate_limit_error".to_owned(), Some("rate_limit_exceeded".to_owned())));
+    assert!(refused.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| (1..=60).contains(&seconds)));
+    // Who waits, then who listens to an answer of thousands of tokens.
+    drop(second);
+    until("the place of who waited", || (server.metric("quire_requests_in_hand") == 1.0).then_some(()));
+    drop(first);
+    until("the place of who listened", || (server.metric("quire_requests_in_hand") == 0.0).then_some(()));
+    let begin = Instant::now();
+    assert_eq!(server.post("/v1/completions", &json!({"prompt": "x", "max_tokens": 2})).status, 200);
+    assert!(begin.elapsed() < Duration::from_secs(20), "the model goes on for nobody");
+    assert_eq!(server.metric("quire_answers_broken_off_total"), 1.0);
+}
+
+#[test]
+fn a_stream_that_waits_is_not_silent() {
+    let server = Server::start(&[&nano()]);
+    let _first = server.send("/v1/completions", &endless(false));
+    let second = server.send("/v1/completions", &json!({"prompt": "x", "stream": true}));
+    assert!(second.lines().map_while(Result::ok).any(|line| line == ":"), "a comment should come");
+}
+
+#[test]
+fn many_clients_at_once_get_each_their_own_answer_whole() {
+    let server = Server::start(&[&nano()]);
+    let ask = |seed: u64, stream: bool| json!({"prompt": format!("client {seed}"), "seed": seed, "max_tokens": 6, "logit_bias": ends(), "stream": stream});
+    let alone: Vec<String> = (0..8)
+        .map(|seed| server.post("/v1/completions", &ask(seed, false)).json()["choices"][0]["text"].as_str().unwrap().to_owned())
+        .collect();
+    let end = Instant::now() + Duration::from_secs(8);
+    let answers: usize = thread::scope(|scope| {
+        let client = |n: u64| {
+            let (server, alone) = (&server, &alone);
+            scope.spawn(move || {
+                let mut count = 0;
+                while Instant::now() < end {
+                    let (seed, is_streaming) = ((n + count) % 8, n.is_multiple_of(2));
+                    let answer = server.post("/v1/completions", &ask(seed, is_streaming));
+                    assert_eq!(answer.status, 200, "{}", answer.body);
+                    let text: String = match is_streaming {
+                        true => {
+                            answer.events().iter().filter_map(|(_, data)| Some(data["choices"][0]["text"].as_str()?.to_owned())).collect()
+                        }
+                        false => answer.json()["choices"][0]["text"].as_str().unwrap().to_owned(),
+                    };
+                    assert_eq!(text, alone[seed as usize], "client {n}");
+                    count += 1;
+                }
+                count as usize
+            })
+        };
+        (0..32).map(client).collect::<Vec<_>>().into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    assert!(answers >= 32, "{answers} answers");
+    assert_eq!(server.metric("quire_requests_in_hand"), 0.0);
+    assert_eq!(server.metric("quire_answers_total") as usize, answers + 8);
+}
+
+#[test]
+fn nothing_that_was_said_is_logged() {
+    let server = Server::start(&[&parrot(), "-v"]);
+    let body = json!({"messages": [{"role": "user", "content": "xyzzy"}], "user": "xyzzy"});
+    assert_eq!(server.chat(&body).status, 200);
+    assert_eq!(server.request("POST", "/v1/chat/completions", &[], Some(r#"{"messages": "xyzzy"}"#)).status, 400);
+    until("both are logged", || (server.said().matches("/v1/chat/completions").count() == 2).then_some(()));
+    let said = server.said();
+    assert!(!said.contains("xyzzy") && !said.contains(parrot::SAID), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_server_ends_the_answer_under_way_and_then_itself() {
+    let mut server = Server::start(&[&nano()]);
+    let body = json!({"prompt": "x", "max_tokens": 40, "stream": true, "logit_bias": ends()});
+    let mut answer = server.send("/v1/completions", &body);
+    answer.read_line(&mut String::new()).unwrap();
+    let killed = Command::new("kill").args(["-INT", &server.program.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("data: [DONE]"), "{rest}");
+    assert_eq!(server.program.wait().unwrap().code(), Some(0));
+}

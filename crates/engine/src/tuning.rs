@@ -1,0 +1,58 @@
+//! Which shape of each matrix kernel suits an adapter.
+
+use std::time::Duration;
+
+use web_time::Instant;
+
+use crate::timing::kinds;
+use crate::{Engine, Error};
+
+/// For each kernel in each shape.
+const AT_LEAST: Duration = Duration::from_millis(20);
+/// For all of them: a browser may look only ten times a second whether work is done.
+const AT_MOST: Duration = Duration::from_secs(1);
+/// The wide shape stays unless it takes so many times as long: what is measured is never quite the same, answers should be.
+const CLEARLY: f64 = 1.1;
+
+impl Engine {
+    /// Chooses shapes as [`Engine::try_shapes`] does; but a software adapter gets the narrow ones untried, since there a pipeline takes
+    /// long to make and every thread is work.
+    pub(crate) async fn tune(&mut self) -> Result<(), Error> {
+        if self.gpu.is_software() { Ok(()) } else { self.try_shapes().await }
+    }
+
+    /// Runs each matrix kernel of a decode step in both its shapes, over whatever is in memory, and keeps to the faster one.
+    /// What was chosen for this adapter before stays so; the wide one stays where there was no time to try, or little between them.
+    ///
+    /// # Errors
+    /// What the GPU reports.
+    pub async fn try_shapes(&mut self) -> Result<(), Error> {
+        let mut step = self.model.forward(1);
+        self.model.head(&mut step, 0, 1);
+        step.commands.retain(|command| command.kernel.wide.is_some());
+        self.executor.set_wide(true);
+        let began = Instant::now();
+        for kind in kinds(step) {
+            if began.elapsed() > AT_MOST {
+                break;
+            }
+            let command = &kind.commands[0];
+            let shape = (command.kernel.name, command.n_rows);
+            if self.gpu.shapes.borrow().contains_key(&shape) {
+                continue;
+            }
+            let mut seconds = [0.0; 2];
+            for (is_wide, took) in [false, true].into_iter().zip(&mut seconds) {
+                self.gpu.shapes.borrow_mut().insert(shape, is_wide);
+                *took = self.time(&kind, AT_LEAST).await?;
+            }
+            let [narrow, wide] = seconds;
+            self.gpu.shapes.borrow_mut().insert(shape, wide < narrow * CLEARLY);
+            let (name, rows) = shape;
+            log::debug!("{name}, {rows} rows: {:.1} us, {:.1} us in the wide shape", narrow * 1e6, wide * 1e6);
+        }
+        self.steps.clear();
+        self.history = Default::default();
+        Ok(())
+    }
+}

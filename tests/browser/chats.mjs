@@ -1,0 +1,129 @@
+// Conversations, by roles and names, with a stand-in for the engine.
+
+import assert from "node:assert/strict";
+
+export const ask = async (tab, text) => {
+  await tab.fill("textbox", "Message", text);
+  await tab.click("button", "Send");
+};
+export const ended = (tab) => tab.until("the answer to end", () => document.getElementById("stop").hidden, undefined, 10);
+export const load = async (tab, query = "") => {
+  await tab.goto(tab.standin.url + query);
+  await tab.until("the model", () => document.getElementById("adapter").textContent);
+};
+/** What is said in the log, turn by turn. */
+const turns = (tab) =>
+  tab.evaluate(() => [...document.querySelectorAll("[role=log] article")].map((turn) => turn.querySelector(":scope > .answer, :scope > .text").textContent.trim()));
+const list = (tab) => tab.evaluate(() => [...document.querySelectorAll("#chats a")].map((link) => link.textContent));
+const note = (tab) => tab.evaluate(() => [...document.querySelectorAll(".note")].at(-1).textContent);
+const reload = async (tab) => {
+  await tab.goto(await tab.evaluate(() => location.href));
+  // The same address but for a hash is no new page.
+  await tab.page.reload();
+  await tab.until("the model", () => document.getElementById("adapter").textContent);
+};
+const shows = (tab, text) => tab.until(`"${text}"`, (text) => document.querySelector("[role=log]").textContent.includes(text), text);
+const says = async (tab, text) => {
+  await ask(tab, text);
+  await ended(tab);
+};
+
+const mainPath = {
+  async "a question and its answer make a conversation, named after the question"(tab) {
+    await load(tab);
+    await says(tab, "How are you?");
+    assert.deepEqual(await turns(tab), ["How are you?", "You said: How are you?"]);
+    await tab.until("the list", () => document.querySelectorAll("#chats a").length === 1);
+    assert.deepEqual(await list(tab), ["How are you?"]);
+  },
+
+  async "a reload in the middle of an answer loses no turn, and keeps what was said of it"(tab) {
+    await ask(tab, `slowly ${"word ".repeat(40)}`);
+    await tab.until("some words", () => document.querySelectorAll(".answer")[1]?.textContent.split(" ").length > 4);
+    await reload(tab);
+    await shows(tab, "Interrupted.");
+    const said = await turns(tab);
+    assert.equal(said.length, 4);
+    assert.deepEqual(said.slice(0, 2), ["How are you?", "You said: How are you?"]);
+    assert.match(said[3], /^word word/);
+  },
+
+  async "an answer that broke off goes on where it was"(tab) {
+    await tab.click("button", "Continue");
+    await ended(tab);
+    assert.match((await turns(tab))[3], /^word word.* and on after \d+ letters\.$/);
+    assert.equal(await note(tab), "");
+  },
+
+  async "a turn that is edited begins another branch, and the arrows lead back"(tab) {
+    await tab.click("button", "New chat");
+    await says(tab, "first");
+    await tab.click("button", "Edit");
+    await tab.evaluate(() => (document.querySelector(".editor textarea").value = ""));
+    await tab.fill("textbox", "Edit the message", "second");
+    await tab.click("button", "Ask again");
+    await tab.until("the other answer", () => document.querySelector(".answer")?.textContent.trim() === "You said: second");
+    await ended(tab);
+    assert.equal(await tab.evaluate(() => document.querySelector("[role=group][aria-label=Versions] span").textContent), "2 of 2");
+    await tab.click("button", "Previous version");
+    assert.deepEqual(await turns(tab), ["first", "You said: first"]);
+    await reload(tab);
+    assert.deepEqual(await turns(tab), ["first", "You said: first"]);
+  },
+};
+
+export const inFirefox = { ...mainPath };
+
+export const tests = {
+  ...mainPath,
+
+  async "an answer is made again beside the other, and both are kept"(tab) {
+    await tab.click("button", "Regenerate");
+    await ended(tab);
+    assert.equal(await tab.evaluate(() => document.querySelector(".assistant [role=group] span").textContent), "2 of 2");
+    await says(tab, "more");
+    assert.equal((await turns(tab)).length, 4);
+    // The first answer has no more after it, the second has.
+    await tab.evaluate(() => document.querySelector(".assistant [aria-label='Previous version']").click());
+    assert.equal((await turns(tab)).length, 2);
+    await tab.evaluate(() => document.querySelector(".assistant [aria-label='Next version']").click());
+    assert.equal((await turns(tab)).length, 4);
+  },
+
+  async "an answer goes on while another conversation is shown"(tab) {
+    await tab.click("button", "New chat");
+    await ask(tab, "slowly one two three four");
+    await shows(tab, "one");
+    await tab.click("link", "first");
+    assert.equal((await turns(tab))[0], "first");
+    await tab.click("link", "slowly one two three four");
+    await ended(tab);
+    assert.equal((await turns(tab))[1], "one two three four");
+  },
+
+  async "Escape stops an answer"(tab) {
+    await ask(tab, `slowly ${"word ".repeat(40)}`);
+    await tab.until("words", () => document.querySelectorAll(".answer")[1]?.textContent.length > 0);
+    await tab.page.keyboard.press("Escape");
+    await ended(tab);
+    assert.equal(await note(tab), "Stopped.");
+  },
+
+  async "a conversation is renamed, and deleted but for a change of mind"(tab) {
+    await tab.click("button", "Rename first");
+    await tab.fill("textbox", "Name of the conversation", "The first");
+    await tab.page.keyboard.press("Enter");
+    await tab.until("the name", () => document.querySelector("#chats").textContent.includes("The first"));
+    const before = await list(tab);
+    await tab.click("button", "Delete The first");
+    await tab.until("its end", (n) => document.querySelectorAll("#chats a").length === n, before.length - 1);
+    await tab.click("button", "Undo");
+    await tab.until("its return", (n) => document.querySelectorAll("#chats a").length === n, before.length);
+    await tab.click("link", "The first");
+    await tab.until("its turns", () => document.querySelectorAll("[role=log] article").length === 4);
+  },
+
+  async "nothing was written to the console as an error"(tab) {
+    assert.deepEqual(tab.errors, []);
+  },
+};

@@ -1,0 +1,109 @@
+// The page around the conversations: its weight, its keyboard, what axe-core finds, and that it works without a network. With a
+// stand-in for the engine.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+
+import { ask, ended, load } from "./chats.mjs";
+
+/** Bytes that may come before the page is there, not compressed. */
+const FIRST_PAINT = 100_000;
+const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+
+/** What axe-core finds serious in the page as it is. */
+async function findings(tab) {
+  // The page's own policy lets no script in; the browser's tools may bring one.
+  await tab.page.evaluate(axe);
+  return tab.evaluate(async () => {
+    const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
+    return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
+  });
+}
+
+const markdown = "repeat # Title\n\n`code` and **bold**, [a link](https://example.com/).\n\n```python\ndef f(x): return 'x' # why\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |";
+const focused = (tab) => tab.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent.trim());
+
+export const tests = {
+  async "what comes before the page is there weighs less than 100 KB"(tab) {
+    const sizes = [];
+    tab.page.on("response", async (response) => {
+      const { pathname } = new URL(response.url());
+      const isAsked = /^\/($|main|part-|style|frame|talk|foot|text|dialogs|icon\.svg)/.test(pathname);
+      if (isAsked) sizes.push(response.body().then((body) => [pathname, body.length]));
+    });
+    await tab.goto(tab.standin.url);
+    await tab.until("the page", () => document.getElementById("adapter").textContent);
+    const all = await Promise.all(sizes);
+    const sum = all.reduce((sum, [, size]) => sum + size, 0);
+    assert.ok(sum > 20_000 && sum < FIRST_PAINT, JSON.stringify(all));
+    return `${(sum / 1000).toFixed(1)} kB in ${all.length} files`;
+  },
+
+  async "axe-core finds nothing serious in the page, its dialogs, light and dark"(tab) {
+    assert.deepEqual(await findings(tab), []);
+    await ask(tab, markdown);
+    await ended(tab);
+    await ask(tab, "think a little");
+    await ended(tab);
+    await tab.until("colours", () => document.querySelector(".hljs-keyword"));
+    await tab.evaluate(() => (document.querySelector("#experts").open = true));
+    for (const colorScheme of ["light", "dark"]) {
+      await tab.page.emulateMedia({ colorScheme });
+      assert.deepEqual(await findings(tab), [], colorScheme);
+      for (const dialog of ["Settings", "Storage", "Export and import"]) {
+        await tab.click("button", dialog);
+        assert.deepEqual(await findings(tab), [], `${dialog}, ${colorScheme}`);
+        await tab.page.keyboard.press("Escape");
+      }
+    }
+    await tab.evaluate(() => (document.querySelector("#experts").open = false));
+  },
+
+  async "on a phone nothing is wider than the page, and the side comes over it"(tab) {
+    await tab.page.setViewportSize({ width: 360, height: 640 });
+    assert.equal(await tab.evaluate(() => document.documentElement.scrollWidth), 360);
+    assert.equal(await tab.count("button", "New chat"), 0);
+    await tab.click("button", "Conversations");
+    assert.equal(await focused(tab), "New chat");
+    assert.deepEqual(await findings(tab), []);
+    await tab.page.keyboard.press("Escape");
+    assert.equal(await focused(tab), "Conversations");
+    await tab.page.setViewportSize({ width: 1200, height: 720 });
+  },
+
+  async "the keyboard is enough"(tab) {
+    const { keyboard } = tab.page;
+    await keyboard.press("Control+Shift+O");
+    assert.equal(await focused(tab), "Message");
+    await keyboard.type("by hand");
+    await keyboard.press("Enter");
+    await tab.until("the answer", () => document.querySelector(".answer")?.textContent.trim() === "You said: by hand");
+    await ended(tab);
+    // Up from an empty field to what was said last.
+    await keyboard.press("ArrowUp");
+    assert.equal(await focused(tab), "Edit the message");
+    await keyboard.type(" twice");
+    await keyboard.press("Enter");
+    await tab.until("the other answer", () => document.querySelector(".answer")?.textContent.trim() === "You said: by hand twice");
+    await ended(tab);
+    await keyboard.press("ArrowUp");
+    await keyboard.press("Escape");
+    assert.equal(await tab.count("textbox", "Edit the message"), 0);
+  },
+
+  async "without a network the page comes again, and its conversations"(tab) {
+    await tab.until("the page to be kept", async () => {
+      const names = await (await fetch("shell.json")).json();
+      const kept = await (await caches.open("quire-page")).keys();
+      return kept.length >= names.length;
+    });
+    await tab.page.context().setOffline(true);
+    tab.standin.stop();
+    await tab.page.reload();
+    await tab.until("the turns", () => document.querySelector(".answer")?.textContent.trim() === "You said: by hand twice");
+    await tab.until("the model", () => document.getElementById("adapter").textContent);
+    await ask(tab, "repeat **still** there, $x$");
+    await ended(tab);
+    await tab.until("the answer", () => document.querySelector(".answer strong")?.textContent === "still" && document.querySelector(".answer .katex"));
+  },
+};

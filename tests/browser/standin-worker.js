@@ -1,0 +1,84 @@
+// In the place of the engine's worker. What the last message of a request says is done: `repeat TEXT` is answered with the
+// text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME` by a
+// call of a tool, `request` with the request itself; everything else with "You said: " and what was said.
+
+const post = (message) => self.postMessage(message);
+const stopped = new Set();
+const kept = [
+  { url: "https://models.test/first.gguf", size: 12_000_000_000, kept: 3_000_000_000, tag: null },
+  { url: "https://models.test/second.gguf", size: 100_000_000, kept: 100_000_000, tag: null },
+];
+const fill = { type: "fill", state: "done", loaded: 12e9, total: 12e9, verified: false };
+const stats = { places: [["gpu", "ram"], ["disk", "network"]], heat: [[1, 0], [0, 0]], fill, hits: 30, misses: 10, tokens: 20, passes: 30, replays: 10 };
+const rest = { stall_seconds: 1.5, bytes_fetched: 3e9, bytes_disk: 2e9, bytes_ram: 1e9, bytes_held: 5e8, bytes_wasm: 2e7, bytes_gpu: 4e9, slots: 1 };
+
+/** `pieces` put together to some fifty. */
+function few(pieces) {
+  const size = Math.ceil(pieces.length / 50);
+  const groups = Array.from({ length: Math.ceil(pieces.length / size) }, (_, at) => pieces.slice(at * size, (at + 1) * size));
+  return groups.map((group) => ({ content: group.map(({ content }) => content).join("") }));
+}
+
+/** The pieces that answer `request`, and how long each takes, in milliseconds. */
+function answer(request) {
+  const last = request.messages.at(-1);
+  if (request.continue_final_message) return { pieces: [{ content: ` and on after ${last.content.length} letters.` }], ms: 5 };
+  const [, order, text] = /^(repeat|think|slowly|call|request)\b\s?(.*)$/s.exec(last.content) ?? [];
+  const parts = (text) => (text.match(/\s*\S+\s*/g) ?? [text]).map((content) => ({ content }));
+  switch (order) {
+    case "repeat":
+      return { pieces: few(parts(text)), ms: 1 };
+    case "think":
+      return { pieces: [...parts(text).map(({ content }) => ({ reasoning: content })), { content: "Thought." }], ms: 5 };
+    case "slowly":
+      return { pieces: parts(text), ms: 500 };
+    case "call":
+      return { pieces: [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: text, arguments: '{"a":' } }] }, { tool_calls: [{ index: 0, function: { arguments: "1}" } }] }], ms: 5, end: "tool_calls" };
+    case "request":
+      return { pieces: [{ content: "```json\n" + JSON.stringify(request, undefined, 1) + "\n```" }], ms: 5 };
+    default:
+      return { pieces: parts(`You said: ${last.content}`), ms: 5 };
+  }
+}
+
+async function chat(id, request) {
+  const { pieces, ms, end = "stop" } = answer(request);
+  const most = request.max_tokens ?? Infinity;
+  const tell = (delta, finish_reason = null) => post({ id, kind: "part", json: JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] }) });
+  tell({ role: "assistant" });
+  for (const delta of pieces.slice(0, most)) {
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    if (stopped.has(id)) return post({ id, kind: "failed", code: "aborted", message: "stopped" });
+    tell(delta);
+  }
+  tell({}, pieces.length > most ? "length" : end);
+  const usage = { prompt_tokens: 7, completion_tokens: Math.min(most, pieces.length), total_tokens: 0 };
+  post({ id, kind: "part", json: JSON.stringify({ choices: [], usage, timings: { prefill_seconds: 0.5, prefill_tps: 14, decode_tps: 21.5 } }) });
+  post({ id, kind: "done", result: "{}" });
+}
+
+self.addEventListener("message", ({ data: { id, op, ...call } }) => {
+  const done = (result) => post({ id, kind: "done", result });
+  switch (op) {
+    case "abort":
+      return stopped.add(id);
+    case "load":
+      return done(JSON.stringify({ name: "Stand-in", architecture: "none", adapter: `stand-in ${JSON.stringify(call.options)}`, contextLength: 4096, bytes: 12e9, gpuBytes: 4e9, cache: "indexeddb" }));
+    case "chat":
+      return void chat(id, JSON.parse(call.request));
+    case "stats":
+      return done(JSON.stringify({ ...stats, ...rest }));
+    case "listen":
+      return; // nothing happens
+    case "cacheList":
+      return done(JSON.stringify(kept));
+    case "cacheRemove": {
+      const at = kept.findIndex(({ url }) => url === call.url);
+      return done(at < 0 ? 0 : kept.splice(at, 1)[0].kept);
+    }
+    case "cacheEstimate":
+      return done(JSON.stringify({ usage: 3.1e9, quota: 60e9, persisted: true, home: "opfs", rates: { indexeddb: 1e9, opfs: 5e9 } }));
+    default:
+      return done(undefined);
+  }
+});

@@ -1,0 +1,125 @@
+"""The official client from PyPI, unmodified, against `quire serve` with the model that speaks by a script (tests/src/parrot.rs).
+QUIRE_URL says where it is, QUIRE_API_KEY what opens it; it has two places."""
+
+import asyncio
+import json
+import os
+import time
+import unittest
+
+import openai
+
+SAID = "Hello, world! How are you?"
+THOUGHT = "They greet me."
+MESSAGES = [{"role": "user", "content": "Hello!"}]
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOL = {"name": "get_weather", "description": "Tells the weather", "parameters": PARAMETERS}
+# Text without an end, and not twice the same.
+ENDLESS = {"model": "parrot", "prompt": "x", "max_tokens": 4000, "logit_bias": {"261": -100, "262": -100, "263": -100}}
+
+OPTIONS = {"base_url": os.environ["QUIRE_URL"] + "/v1", "api_key": os.environ["QUIRE_API_KEY"], "max_retries": 0}
+client = openai.OpenAI(**OPTIONS)
+
+
+def chat(**body):
+    return client.chat.completions.create(**{"model": "parrot", "messages": MESSAGES, **body})
+
+
+class Chat(unittest.TestCase):
+    def test_create_gives_an_answer_with_its_thoughts_and_its_cost(self):
+        completion = chat()
+        message = completion.choices[0].message
+        self.assertEqual((message.content, message.reasoning), (SAID, THOUGHT))
+        usage = completion.usage
+        self.assertEqual(usage.prompt_tokens + usage.completion_tokens, usage.total_tokens)
+
+    def test_a_streams_deltas_are_the_answer_and_its_usage_comes_last(self):
+        chunks = list(chat(stream=True, stream_options={"include_usage": True}))
+        self.assertEqual("".join(c.choices[0].delta.content or "" for c in chunks if c.choices), SAID)
+        self.assertGreater(chunks[-1].usage.completion_tokens, 0)
+
+    def test_tools_are_called_and_their_results_taken(self):
+        tools = [{"type": "function", "function": TOOL}]
+        with client.chat.completions.stream(model="parrot", messages=MESSAGES, tools=tools) as stream:
+            called = stream.get_final_completion().choices[0]
+        self.assertEqual(called.finish_reason, "tool_calls")
+        call = called.message.tool_calls[0]
+        self.assertEqual((call.function.name, json.loads(call.function.arguments)), ("get_weather", {"city": "Paris"}))
+        turns = [*MESSAGES, called.message.to_dict(), {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
+        self.assertEqual(chat(messages=turns, tools=tools).choices[0].message.content, SAID)
+
+    def test_logprobs_are_those_of_the_answers_tokens(self):
+        content = chat(logprobs=True, top_logprobs=2).choices[0].logprobs.content
+        self.assertEqual("".join(token.token for token in content), SAID)
+        self.assertTrue(all(len(token.top_logprobs) == 2 for token in content))
+
+    def test_an_answer_ends_before_a_stop_string_and_at_its_length(self):
+        stopped = chat(stop="world").choices[0]
+        self.assertEqual((stopped.message.content, stopped.finish_reason), ("Hello, ", "stop"))
+        self.assertEqual(chat(max_completion_tokens=3).choices[0].finish_reason, "length")
+
+
+class Completions(unittest.TestCase):
+    def test_n_answers_differ_and_a_seed_repeats_them(self):
+        def ask():
+            return [c.text for c in client.completions.create(**{**ENDLESS, "max_tokens": 8, "n": 3, "seed": 5}).choices]
+
+        once = ask()
+        self.assertEqual((len(set(once)), ask()), (3, once))
+
+    def test_whoever_leaves_frees_the_model(self):
+        with client.completions.create(**ENDLESS, stream=True) as stream:
+            next(iter(stream))
+        begin = time.monotonic()
+        self.assertEqual(chat().choices[0].message.content, SAID)
+        self.assertLess(time.monotonic() - begin, 20)
+
+    def test_a_task_that_is_cancelled_frees_the_model(self):
+        async def ask():
+            async with openai.AsyncOpenAI(**OPTIONS) as client:
+                task = asyncio.create_task(client.completions.create(**ENDLESS))
+                await asyncio.sleep(0.3)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                answer = await client.chat.completions.create(model="parrot", messages=MESSAGES, timeout=20)
+                return answer.choices[0].message.content
+
+        self.assertEqual(asyncio.run(ask()), SAID)
+
+
+class Responses(unittest.TestCase):
+    def test_a_response_is_its_text_in_events_too(self):
+        request = {"model": "parrot", "instructions": "Be kind.", "input": "Hello!"}
+        self.assertEqual(client.responses.create(**request).output_text, SAID)
+        with client.responses.stream(**request) as stream:
+            text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+            self.assertEqual((text, stream.get_final_response().output_text), (SAID, SAID))
+
+    def test_a_response_goes_on_after_a_call(self):
+        tools = [{"type": "function", "strict": False, **TOOL}]
+        turns = [{"role": "user", "content": "Hello!"}]
+        called = client.responses.create(model="parrot", input=turns, tools=tools)
+        call = next(item for item in called.output if item.type == "function_call")
+        self.assertEqual(json.loads(call.arguments), {"city": "Paris"})
+        turns += called.output
+        turns.append({"type": "function_call_output", "call_id": call.call_id, "output": "sunny"})
+        self.assertEqual(client.responses.create(model="parrot", input=turns, tools=tools).output_text, SAID)
+
+
+class Errors(unittest.TestCase):
+    def test_each_error_has_its_class(self):
+        with self.assertRaises(openai.BadRequestError):
+            chat(n=99)
+        with self.assertRaises(openai.BadRequestError) as raised:
+            chat(messages=[{"role": "user", "content": "x" * 5000}])
+        self.assertEqual(raised.exception.code, "context_length_exceeded")
+        with self.assertRaises(openai.NotFoundError) as raised:
+            chat(model="gpt-5")
+        self.assertEqual((raised.exception.code, raised.exception.param), ("model_not_found", "model"))
+        with self.assertRaises(openai.AuthenticationError):
+            client.with_options(api_key="another").models.list()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,90 @@
+/** The conversations by name: to go to, to rename, to delete. */
+
+import { words } from "./answer.ts";
+import { create, element, iconButton } from "./dom.ts";
+import { t } from "./language.ts";
+import { notify } from "./notice.ts";
+import * as shelf from "./shelf.ts";
+import type { Head } from "./tree.ts";
+
+export class List {
+  #root = element("chats");
+  #current = "";
+  /** Called when the conversation that is shown was renamed or removed. */
+  #changed: (head: Head, isRemoved: boolean) => void;
+
+  constructor(changed: (head: Head, isRemoved: boolean) => void) {
+    this.#changed = changed;
+    shelf.watch(() => void this.show());
+  }
+
+  /** Shows what is kept; `current` is the conversation that the page shows. */
+  async show(current = this.#current): Promise<void> {
+    this.#current = current;
+    // One that is being renamed stays as it is.
+    if (this.#root.querySelector("input")) return;
+    const heads = await shelf.list().catch(() => []);
+    this.#root.replaceChildren(...heads.map((head) => this.#item(head)));
+  }
+
+  #item(head: Head): HTMLLIElement {
+    const item = create("li");
+    const link = create("a", "", head.title || t("Conversation"));
+    link.href = `#${head.id}`;
+    link.title = link.textContent ?? "";
+    if (head.id === this.#current) link.setAttribute("aria-current", "page");
+    const title = link.title;
+    item.append(
+      link,
+      iconButton("pencil", t("Rename {title}", { title }), () => this.#rename(head, item)),
+      iconButton("trash", t("Delete {title}", { title }), () => void this.#remove(head)),
+    );
+    return item;
+  }
+
+  #rename(head: Head, item: HTMLLIElement): void {
+    const input = create("input");
+    input.value = head.title;
+    input.setAttribute("aria-label", t("Name of the conversation"));
+    const end = async (isKept: boolean) => {
+      input.onblur = null;
+      const title = input.value.trim();
+      input.remove();
+      if (isKept && title && title !== head.title) {
+        // Whatever else has become of it meanwhile stays so.
+        const now = { ...((await shelf.head(head.id)) ?? head), title };
+        await shelf.keep(now).catch(complain);
+        this.#changed(now, false);
+      }
+      await this.show();
+      this.#root.querySelector<HTMLElement>(`a[href="#${head.id}"]`)?.focus();
+    };
+    input.onblur = () => void end(true);
+    input.addEventListener("keydown", (event) => {
+      if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
+      event.stopPropagation();
+      void end(event.key === "Enter");
+    });
+    item.replaceChildren(input);
+    input.focus();
+    input.select();
+  }
+
+  async #remove(head: Head): Promise<void> {
+    try {
+      const { turns, documents } = await shelf.read(head);
+      await shelf.remove(head.id);
+      this.#changed(head, true);
+      notify(t("“{title}” was deleted.", { title: head.title }), () => {
+        void shelf.keep(head, turns, documents).then(() => this.show(), complain);
+      });
+    } catch (error) {
+      complain(error);
+    }
+    await this.show();
+  }
+}
+
+function complain(error: unknown): void {
+  notify(words(error));
+}

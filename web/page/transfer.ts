@@ -1,0 +1,121 @@
+/** Conversations as files: JSON, which comes back as it was, and Markdown, for people. */
+
+import type { Message, ToolCall } from "../src/index.ts";
+import type { Passage } from "./passages.ts";
+import { type End, type Head, newId, titleOf, type Turn } from "./tree.ts";
+
+const FORMAT = "quire-conversations";
+
+export interface Kept {
+  head: Head;
+  turns: Turn[];
+}
+
+export function toJson(kept: Kept[]): string {
+  const conversations = kept.map(({ head: { title, made, changed, chosen }, turns }) => ({
+    title,
+    made,
+    changed,
+    chosen,
+    turns: turns.map(({ conversation: _, ...turn }) => turn),
+  }));
+  return JSON.stringify({ format: FORMAT, version: 1, conversations }, undefined, 1);
+}
+
+/** Conversations out of a file, as new ones. Throws, in words, at what is none. */
+export function fromJson(text: string): Kept[] {
+  let file: unknown;
+  try {
+    file = JSON.parse(text);
+  } catch {
+    throw new Error("The file is not JSON.");
+  }
+  const { format, conversations } = record(file, "The file");
+  if (format !== FORMAT) throw new Error(`The file says format ${JSON.stringify(format)}, not "${FORMAT}".`);
+  return array(conversations, "conversations").map(conversation);
+}
+
+function conversation(value: unknown, index: number): Kept {
+  const at = `conversations[${index}]`;
+  const { title, made, changed, chosen, turns: raw } = record(value, at);
+  const head: Head = { id: newId(), title: "", made: time(made), changed: time(changed), chosen: {} };
+  // Ids are made anew: the file may have come from here.
+  const ids = new Map<unknown, string>([["", ""]]);
+  const parsed = array(raw, `${at}.turns`).map((value, n) => {
+    const fields = record(value, `${at}.turns[${n}]`);
+    const id = newId();
+    ids.set(fields["id"], id);
+    return { id, fields, at: `${at}.turns[${n}]` };
+  });
+  const turns = parsed.map(({ id, fields, at }): Turn => {
+    const end = ends.find((end) => end === fields["end"]);
+    const parent = ids.get(fields["parent"]);
+    if (parent === undefined) throw new Error(`${at}.parent is not the id of another turn.`);
+    const trouble = fields["trouble"];
+    const passages = fields["passages"] === undefined ? [] : array(fields["passages"], `${at}.passages`).map((value) => passage(value, `${at}.passages`));
+    return {
+      conversation: head.id,
+      id,
+      parent,
+      made: time(fields["made"]),
+      message: message(fields["message"], `${at}.message`),
+      ...(end && { end }),
+      ...(passages.length > 0 && { passages }),
+      ...(typeof trouble === "string" && { trouble }),
+    };
+  });
+  for (const [after, id] of Object.entries(chosen && typeof chosen === "object" ? chosen : {})) {
+    const [key, choice] = [ids.get(after), ids.get(id)];
+    if (key !== undefined && choice) head.chosen[key] = choice;
+  }
+  const first = turns.find(({ parent }) => parent === "")?.message.content ?? "";
+  head.title = typeof title === "string" && title.trim() ? titleOf(title) : titleOf(first);
+  return { head, turns };
+}
+
+const ends: readonly End[] = ["stop", "length", "stopped", "failed", "going"];
+
+function message(value: unknown, at: string): Message {
+  const { role, content, reasoning, tool_calls } = record(value, at);
+  if (role !== "user" && role !== "assistant") throw new Error(`${at}.role is ${JSON.stringify(role)}.`);
+  if (content !== null && typeof content !== "string") throw new Error(`${at}.content is not text.`);
+  const calls = tool_calls === undefined ? [] : array(tool_calls, `${at}.tool_calls`).map((value, n) => call(value, `${at}.tool_calls[${n}]`));
+  return { role, content, ...(typeof reasoning === "string" && { reasoning }), ...(calls.length > 0 && { tool_calls: calls }) };
+}
+
+function call(value: unknown, at: string): ToolCall {
+  const { id, function: called } = record(value, at);
+  const { name, arguments: given } = record(called, `${at}.function`);
+  if (typeof id !== "string" || typeof name !== "string" || typeof given !== "string") throw new Error(`${at} is not a call of a function.`);
+  return { id, type: "function", function: { name, arguments: given } };
+}
+
+function passage(value: unknown, at: string): Passage {
+  const { source, text } = record(value, at);
+  if (typeof source !== "string" || typeof text !== "string") throw new Error(`${at} are not texts with their sources.`);
+  return { source, text };
+}
+
+function record(value: unknown, at: string): Record<string, unknown> {
+  if (!value || typeof value !== "object" || Array.isArray(value)) throw new Error(`${at} is not an object.`);
+  return value as Record<string, unknown>;
+}
+
+function array(value: unknown, at: string): unknown[] {
+  if (!Array.isArray(value)) throw new Error(`${at} is not an array.`);
+  return value;
+}
+
+function time(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) ? value : Date.now();
+}
+
+/** The turns of one path; `you` and `answer` are what headings call who speaks. */
+export function toMarkdown(title: string, path: Turn[], you: string, answer: string): string {
+  const parts = path.map(({ message: { role, content, reasoning, tool_calls = [] } }) => {
+    const quoted = reasoning ? [reasoning.trim().replace(/^/gm, "> ")] : [];
+    const calls = tool_calls.map(({ function: { name, arguments: given } }) => `\`\`\`json\n${name}(${given})\n\`\`\``);
+    return [`## ${role === "user" ? you : answer}`, ...quoted, ...calls, ...(content ? [content.trim()] : [])].join("\n\n");
+  });
+  return `${[`# ${title}`, ...parts].join("\n\n")}\n`;
+}

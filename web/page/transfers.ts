@@ -1,0 +1,90 @@
+/** The dialog of export and import. */
+
+import { words } from "./answer.ts";
+import { element } from "./dom.ts";
+import { t } from "./language.ts";
+import { notify } from "./notice.ts";
+import * as shelf from "./shelf.ts";
+import { fromJson, type Kept, toJson, toMarkdown } from "./transfer.ts";
+import type { Tree } from "./tree.ts";
+
+export class Transfers {
+  #tree: () => Tree;
+  #imported: () => void;
+
+  constructor(tree: () => Tree, imported: () => void) {
+    [this.#tree, this.#imported] = [tree, imported];
+    const dialog = element<HTMLDialogElement>("transfer");
+    const button = (id: string, work: () => void | Promise<void>) => {
+      const found = element<HTMLButtonElement>(id);
+      found.addEventListener("click", async () => {
+        try {
+          await work();
+          dialog.close();
+        } catch (error) {
+          notify(words(error));
+        }
+      });
+      return found;
+    };
+    const ofThis = [button("save-markdown", () => this.#saveMarkdown()), button("save-json", () => this.#save([this.#now()]))];
+    button("save-all", async () => this.#save(await all()));
+    element("open-transfer").addEventListener("click", () => {
+      for (const button of ofThis) button.disabled = tree().turns.length === 0;
+      dialog.showModal();
+    });
+    element<HTMLInputElement>("import").addEventListener("change", async ({ currentTarget }) => {
+      const input = currentTarget as HTMLInputElement;
+      const file = input.files?.[0];
+      input.value = "";
+      dialog.close();
+      if (file) await this.take(file);
+    });
+  }
+
+  /** Keeps the conversations of a file beside those that are here. */
+  async take(file: File): Promise<void> {
+    try {
+      const kept = fromJson(await file.text());
+      for (const { head, turns } of kept) await shelf.keep(head, turns);
+      notify(t("Conversations imported: {n}", { n: kept.length }));
+    } catch (error) {
+      notify(t("{file} could not be imported: {why}", { file: file.name, why: words(error) }));
+    }
+    this.#imported();
+  }
+
+  #now(): Kept {
+    const { head, turns } = this.#tree();
+    return { head, turns };
+  }
+
+  #saveMarkdown(): void {
+    const { head, path } = this.#tree();
+    download(`${nameOf(head.title)}.md`, "text/markdown", toMarkdown(head.title, path, t("You"), t("Answer")));
+  }
+
+  #save(kept: Kept[]): void {
+    const name = kept.length === 1 ? nameOf(kept[0]!.head.title) : "quire";
+    download(`${name}.json`, "application/json", toJson(kept));
+  }
+}
+
+async function all(): Promise<Kept[]> {
+  const kept: Kept[] = [];
+  for (const head of await shelf.list()) kept.push({ head, turns: (await shelf.read(head)).turns });
+  return kept;
+}
+
+/** A title as the name of a file. */
+function nameOf(title: string): string {
+  return title.replace(/[^\p{Letter}\p{Number}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "quire";
+}
+
+function download(name: string, type: string, text: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,132 @@
+/** A conversation as a tree: every turn follows another, and of the turns that follow the same one, one is chosen. */
+
+import type { Message } from "../src/index.ts";
+import { type Document, type Passage, withPassages } from "./passages.ts";
+
+/** How an answer ended: by itself, cut at the longest length, stopped by the person, with trouble, or not yet. */
+export type End = "stop" | "length" | "stopped" | "failed" | "going";
+
+export interface Turn {
+  /** Of the conversation. */
+  conversation: string;
+  id: string;
+  /** The turn that this one follows; empty for the first. */
+  parent: string;
+  /** Milliseconds since 1970; of the turns that follow the same one, in the order in which they were made. */
+  made: number;
+  message: Message;
+  /** Of answers. */
+  end?: End;
+  /** Of questions: what of the documents they were put with. */
+  passages?: Passage[];
+  /** Of answers that failed: why, in words. */
+  trouble?: string;
+}
+
+/** What is known of a conversation without its turns. */
+export interface Head {
+  id: string;
+  title: string;
+  /** Milliseconds since 1970. */
+  made: number;
+  changed: number;
+  /** By turn, which of those that follow it is shown; by the empty id, which of the first. */
+  chosen: Record<string, string>;
+}
+
+export const newId = (): string => crypto.randomUUID();
+
+export class Tree {
+  readonly head: Head;
+  /** What was given to the conversation to answer from. */
+  readonly documents: Document[];
+  #turns = new Map<string, Turn>();
+  #after = new Map<string, Turn[]>();
+
+  constructor(head: Head, turns: Iterable<Turn> = [], documents: Document[] = []) {
+    this.head = head;
+    this.documents = documents;
+    for (const turn of [...turns].sort((a, b) => a.made - b.made)) this.#hold(turn);
+  }
+
+  static begin(): Tree {
+    const now = Date.now();
+    return new Tree({ id: newId(), title: "", made: now, changed: now, chosen: {} });
+  }
+
+  get turns(): Turn[] {
+    return [...this.#turns.values()];
+  }
+
+  /** The turns that are shown, from the first to the last. */
+  get path(): Turn[] {
+    const path: Turn[] = [];
+    for (let turn = this.#chosenAfter(""); turn; turn = this.#chosenAfter(turn.id)) path.push(turn);
+    return path;
+  }
+
+  /** The turns in the place of `turn`, itself among them. */
+  places(turn: Turn): readonly Turn[] {
+    return this.#after.get(turn.parent) ?? [];
+  }
+
+  /** The turn that `turn` follows. */
+  before(turn: Turn): Turn | undefined {
+    return this.#turns.get(turn.parent);
+  }
+
+  /** What was said up to `turn`, itself included, with the passages of documents that go with it; no turn is nothing. */
+  messages(turn: Turn | undefined): Message[] {
+    const said: Message[] = [];
+    for (let at = turn; at; at = this.before(at)) {
+      const { message, passages } = at;
+      said.unshift(passages ? { ...message, content: withPassages(message.content ?? "", passages) } : message);
+    }
+    return said;
+  }
+
+  /** Adds a turn after `parent`, or a first one, and chooses it. */
+  add(parent: Turn | undefined, message: Message, { end, passages = [] }: Pick<Turn, "end" | "passages"> = {}): Turn {
+    const latest = this.#after.get(parent?.id ?? "")?.at(-1)?.made ?? 0;
+    const turn: Turn = {
+      conversation: this.head.id,
+      id: newId(),
+      parent: parent?.id ?? "",
+      // Turns of the same millisecond keep their order too.
+      made: Math.max(Date.now(), latest + 1),
+      message,
+      ...(end && { end }),
+      ...(passages.length > 0 && { passages }),
+    };
+    this.#hold(turn);
+    this.choose(turn);
+    this.head.changed = Date.now();
+    if (this.head.title === "" && message.role === "user") this.head.title = titleOf(message.content ?? "");
+    return turn;
+  }
+
+  /** Shows `turn`, and of what follows it what was shown last. */
+  choose(turn: Turn): void {
+    this.head.chosen[turn.parent] = turn.id;
+  }
+
+  #hold(turn: Turn): void {
+    // What follows itself would never end.
+    if (this.#turns.has(turn.id) || turn.id === "") return;
+    this.#turns.set(turn.id, turn);
+    const places = this.#after.get(turn.parent) ?? [];
+    this.#after.set(turn.parent, [...places, turn]);
+  }
+
+  #chosenAfter(id: string): Turn | undefined {
+    const places = this.#after.get(id) ?? [];
+    return places.find((turn) => turn.id === this.head.chosen[id]) ?? places.at(-1);
+  }
+}
+
+/** The first line, at most so long as a list shows. */
+export function titleOf(text: string): string {
+  const line = text.trim().split("\n", 1)[0]!.trim();
+  const letters = [...line];
+  return letters.length > 80 ? `${letters.slice(0, 79).join("").trimEnd()}…` : line;
+}

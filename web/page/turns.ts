@@ -1,0 +1,204 @@
+/** Turns as the log shows them: what was said, how it ended, and what can be done with it. */
+
+import type { ToolCall } from "../src/index.ts";
+import { copyButton } from "./copy.ts";
+import { create, iconButton, textButton } from "./dom.ts";
+import { t } from "./language.ts";
+import { cited, type Passage } from "./passages.ts";
+import { RichText } from "./rich.ts";
+import type { Tree, Turn } from "./tree.ts";
+
+/** What a person does with a turn. */
+export interface Actions {
+  choose(turn: Turn): void;
+  edit(turn: Turn, text: string): void;
+  regenerate(turn: Turn): void;
+  resume(turn: Turn): void;
+}
+
+export interface TurnView {
+  readonly root: HTMLElement;
+  /** Shows the turn as it is now. */
+  update(isGoing: boolean): void;
+  /** Opens an editor; of what a person said. */
+  edit?(): void;
+}
+
+export function viewOf(tree: Tree, turn: Turn, actions: Actions): TurnView {
+  return turn.message.role === "assistant" ? new AnswerView(tree, turn, actions) : new QuestionView(tree, turn, actions);
+}
+
+class QuestionView implements TurnView {
+  readonly root = create("article", "user");
+  readonly edit: () => void;
+  #text = create("div", "text");
+
+  constructor(tree: Tree, turn: Turn, actions: Actions) {
+    const said = turn.message.content ?? "";
+    this.root.setAttribute("aria-label", t("You"));
+    this.#text.textContent = said;
+    this.edit = () => this.#edit(said, (text) => actions.edit(turn, text));
+    const edit = asking(iconButton("pencil", t("Edit"), this.edit));
+    const tools = create("div", "tools");
+    tools.append(...places(tree, turn, actions), copyButton(() => said), edit);
+    this.root.append(this.#text, ...passagesView(t("Passages from the documents"), turn.passages ?? []), tools);
+  }
+
+  update(): void {}
+
+  /** Puts an editor in the place of what was said. */
+  #edit(said: string, ask: (text: string) => void): void {
+    if (this.root.classList.contains("edited")) return;
+    const form = create("form", "editor");
+    const input = create("textarea");
+    input.value = said;
+    input.setAttribute("aria-label", t("Edit the message"));
+    const close = () => {
+      form.remove();
+      this.root.classList.remove("edited");
+      this.root.querySelector<HTMLElement>("[data-asks]")?.focus();
+    };
+    const send = create("button", "primary", t("Ask again"));
+    const row = create("div", "row");
+    row.append(textButton(t("Cancel"), close), send);
+    form.append(input, row);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = input.value.trim();
+      if (text !== "") ask(text);
+    });
+    form.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        close();
+      }
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.target !== input) return;
+      event.preventDefault();
+      form.requestSubmit();
+    });
+    this.root.classList.add("edited");
+    this.root.append(form);
+    input.focus();
+  }
+}
+
+/** Reasoning folded away, calls of tools, the answer itself, and a line on how it ended. */
+class AnswerView implements TurnView {
+  readonly root = create("article", "assistant");
+  #turn: Turn;
+  #details = create("details", "reasoning");
+  #summary = create("summary");
+  #reasoning = create("div", "text");
+  #calls = create("div", "calls");
+  #answer = create("div", "answer");
+  #text = new RichText(this.#answer);
+  #sources = create("div");
+  #passages: Passage[];
+  #note = create("p", "note");
+  #resume: HTMLButtonElement;
+  #tools = create("div", "tools");
+
+  constructor(tree: Tree, turn: Turn, actions: Actions) {
+    this.#turn = turn;
+    this.#passages = tree.before(turn)?.passages ?? [];
+    this.root.setAttribute("aria-label", t("Answer"));
+    this.#details.append(this.#summary, this.#reasoning);
+    this.#resume = asking(textButton(t("Continue"), () => actions.resume(turn), "resume"));
+    const again = asking(iconButton("again", t("Regenerate"), () => actions.regenerate(turn)));
+    this.#tools.append(...places(tree, turn, actions), copyButton(() => turn.message.content ?? ""), again, this.#resume);
+    this.root.append(this.#details, this.#calls, this.#answer, this.#sources, this.#note, this.#tools);
+  }
+
+  update(isGoing: boolean): void {
+    const { message, end, trouble } = this.#turn;
+    const { content, reasoning = "", tool_calls = [] } = message;
+    this.root.classList.toggle("waiting", isGoing);
+    this.#details.hidden = reasoning === "";
+    this.#summary.textContent = isGoing && !content && tool_calls.length === 0 ? t("Thinking…") : t("Reasoning");
+    extend(this.#reasoning, reasoning);
+    this.#calls.replaceChildren(...tool_calls.map(callView));
+    this.#text.show(content ?? "", !isGoing);
+    if (!isGoing) this.#sources.replaceChildren(...passagesView(t("Sources"), this.#passages, cited(content ?? "", this.#passages)));
+    const note = isGoing ? "" : noteOf(end, trouble);
+    this.#note.hidden = note === "";
+    this.#note.textContent = note;
+    this.#note.classList.toggle("trouble", end === "failed");
+    this.#tools.hidden = isGoing;
+    const isCut = end === "length" || end === "stopped" || end === "going";
+    this.#resume.hidden = !isCut || tool_calls.length > 0 || !(content || reasoning);
+  }
+}
+
+function noteOf(end: Turn["end"], trouble = ""): string {
+  switch (end) {
+    case "length":
+      return t("The answer was cut: it reached the longest length allowed.");
+    case "stopped":
+      return t("Stopped.");
+    case "going":
+      return t("Interrupted.");
+    case "failed":
+      return trouble;
+    default:
+      return "";
+  }
+}
+
+/** Makes the text of `element` be `text`, touching only what is new. */
+function extend(element: HTMLElement, text: string): void {
+  const shown = element.textContent ?? "";
+  if (text.startsWith(shown)) element.append(text.slice(shown.length));
+  else element.textContent = text;
+}
+
+function callView({ function: { name, arguments: given } }: ToolCall): HTMLElement {
+  const details = create("details", "call");
+  const summary = create("summary", "", t("Calls {name}", { name }));
+  let text = given;
+  try {
+    text = JSON.stringify(JSON.parse(given), undefined, 2);
+  } catch {
+    // It is still coming, or never was JSON.
+  }
+  details.append(summary, create("pre", "", text));
+  details.open = true;
+  return details;
+}
+
+/** Passages to be unfolded, all or those of some numbers; nothing if there are none. */
+function passagesView(title: string, passages: Passage[], numbers = [...passages.keys()]): HTMLElement[] {
+  if (numbers.length === 0) return [];
+  const details = create("details", "passages");
+  details.append(create("summary", "", title));
+  for (const n of numbers) {
+    const { source = "", text = "" } = passages[n] ?? {};
+    const item = create("blockquote");
+    item.append(create("cite", "", `[${n + 1}] ${source}`), create("div", "text", text));
+    details.append(item);
+  }
+  return [details];
+}
+
+/** Marks a button that asks the engine, so that it waits while an answer is under way. */
+function asking(button: HTMLButtonElement): HTMLButtonElement {
+  button.dataset["asks"] = "";
+  return button;
+}
+
+/** Which of the turns in this place is shown, and the way to the others; nothing if it is alone. */
+function places(tree: Tree, turn: Turn, actions: Actions): HTMLElement[] {
+  const all = tree.places(turn);
+  if (all.length < 2) return [];
+  const at = all.indexOf(turn);
+  const step = (icon: "left" | "right", label: string, to: Turn | undefined) => {
+    const button = iconButton(icon, label, () => to && actions.choose(to));
+    button.disabled = !to;
+    return button;
+  };
+  const group = create("div", "places");
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", t("Versions"));
+  const count = create("span", "", t("{n} of {all}", { n: at + 1, all: all.length }));
+  group.append(step("left", t("Previous version"), all[at - 1]), count, step("right", t("Next version"), all[at + 1]));
+  return [group];
+}
