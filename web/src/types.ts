@@ -20,7 +20,8 @@ export interface Message {
 
 export interface Tool {
   type: "function";
-  function: { name: string; description?: string; parameters?: object };
+  /** Calls keep to `parameters` if `strict`. */
+  function: { name: string; description?: string; parameters?: object; strict?: boolean };
 }
 
 /** What every request may say of sampling and length. */
@@ -42,7 +43,19 @@ interface Sampling {
   logit_bias?: Record<string, number>;
   /** How many answers; 1 where it is absent. */
   n?: number;
+  /** What the answer must look like: any text, any JSON object, or JSON of a schema. */
+  response_format?: ResponseFormat;
+  /** What the answer must look like, in llguidance's variant of Lark. An addition to OpenAI's fields. */
+  grammar?: string;
 }
+
+export type ResponseFormat =
+  | { type: "text" }
+  | { type: "json_object" }
+  | { type: "json_schema"; json_schema: { name: string; description?: string; schema: object; strict?: boolean } };
+
+/** Whether tools are called: as the model likes, not at all, one of them, or this one. */
+export type ToolChoice = "auto" | "none" | "required" | { type: "function"; function: { name: string } };
 
 export interface ChatRequest extends Sampling {
   messages: Message[];
@@ -50,6 +63,8 @@ export interface ChatRequest extends Sampling {
   top_logprobs?: number;
   reasoning_effort?: "low" | "medium" | "high";
   tools?: Tool[];
+  /** A call that is required can be asked of models that speak Harmony. */
+  tool_choice?: ToolChoice;
 }
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";

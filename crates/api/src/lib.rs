@@ -3,6 +3,7 @@
 
 mod chat;
 mod complete;
+mod constrained;
 mod dialect;
 mod error;
 mod feed;

@@ -1,9 +1,12 @@
 //! From files to a model that answers.
 
+use std::sync::Arc;
+
 use engine::{Cancel, Engine, Gpu};
 use futures_util::future::join;
 use gguf::Directory;
 use model::Options;
+use text::constrained::Grammars;
 use text::{SpecialIds, Tokenizer};
 
 use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan};
@@ -31,9 +34,10 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Model {
     pub engine: Engine,
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Dialect>,
+    pub(crate) grammars: Option<Grammars>,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
 }
@@ -77,7 +81,7 @@ impl Model {
         let monitor = Monitor::new(&engine, files).await?;
         monitor.hold_in_memory(max_ram_bytes);
         let fill = Fill::new(monitor.clone());
-        Ok(Self { engine, tokenizer, dialect, monitor, fill })
+        Ok(Self { engine, tokenizer: Arc::new(tokenizer), dialect, grammars: None, monitor, fill })
     }
 
     /// Looks at this model while it works.
