@@ -1,5 +1,8 @@
 // scores = logits + bias, with the repetition, frequency and presence penalties for what counts has
-// seen. bias carries logit_bias and, at -1e30, the ids that must never be sampled.
+// seen. bias carries logit_bias and, at -1e30, the ids that must never be sampled. A request whose form is
+// constrained has a mask, too: what it does not allow loses to all that it allows, whatever their bias.
+
+const MASKED: f32 = -1e35;
 
 struct Args {
     n_vocab: u32,
@@ -12,7 +15,8 @@ struct Args {
 @group(0) @binding(2) var<storage, read> logits: array<f32>;   // [n_vocab]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;     // [n_vocab]
 @group(0) @binding(4) var<storage, read> counts: array<u32>;   // [n_vocab]
-@group(0) @binding(5) var<storage, read_write> scores: array<f32>;  // [n_vocab]
+@group(0) @binding(5) var<storage, read> mask: array<u32>;     // [n_vocab / 32], bit id % 32: whether id is allowed
+@group(0) @binding(6) var<storage, read_write> scores: array<f32>;  // [n_vocab]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -28,5 +32,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             score -= sampling.frequency * f32(sampled) + sampling.presence;
         }
     }
-    scores[id.x] = score + bias[id.x];
+    let is_allowed = sampling.is_masked == 0u || (mask[id.x / 32u] >> (id.x % 32u) & 1u) == 1u;
+    scores[id.x] = select(MASKED, score + bias[id.x], is_allowed);
 }

@@ -9,9 +9,9 @@ struct Sampling {
     presence: f32,     // off once for every sampled token
     n_logprobs: u32,   // alternatives to report, at most MAX_LOGPROBS
     n_stops: u32,
+    is_masked: u32,    // 1: only ids that mask allows
     pad_a: u32,
     pad_b: u32,
-    pad_c: u32,
     stops: array<vec4<u32>, 4>,  // token ids that end the answer
 }
 

@@ -49,7 +49,8 @@ export interface Answer {
 /** A function that the model may ask for; `parameters` is a JSON schema. */
 export interface Tool {
   type: "function";
-  function: { name: string; description?: string; parameters?: object };
+  /** Calls keep to `parameters` if `strict`. */
+  function: { name: string; description?: string; parameters?: object; strict?: boolean };
 }
 
 /** What every request may say of sampling and length. */
@@ -85,7 +86,19 @@ interface Sampling {
   logit_bias?: Record<string, number> | null;
   /** How many answers; 1 where it is absent. */
   n?: number | null;
+  /** What the answer must look like: any text, any JSON object, or JSON of a schema. */
+  response_format?: ResponseFormat;
+  /** What the answer must look like, in llguidance's variant of Lark. An addition to OpenAI's fields. */
+  grammar?: string;
 }
+
+export type ResponseFormat =
+  | { type: "text" }
+  | { type: "json_object" }
+  | { type: "json_schema"; json_schema: { name: string; description?: string; schema: object; strict?: boolean } };
+
+/** Whether tools are called: as the model likes, not at all, one of them, or this one. */
+export type ToolChoice = "auto" | "none" | "required" | { type: "function"; function: { name: string } };
 
 /** What {@link Completions.create} takes, as OpenAI has it. */
 export interface ChatRequest extends Sampling {
@@ -99,6 +112,8 @@ export interface ChatRequest extends Sampling {
   tools?: Tool[];
   /** Whether the last message, the assistant's, was only begun: the answer is what follows it. An addition, by vLLM's name. */
   continue_final_message?: boolean;
+  /** A call that is required can be asked of models that speak Harmony. */
+  tool_choice?: ToolChoice;
 }
 
 /** Why an answer ended: by itself or at `stop`, for want of room, or with calls. */

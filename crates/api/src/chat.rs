@@ -2,6 +2,7 @@
 
 use engine::{Cancel, Token};
 use text::Tokenizer;
+use text::constrained::Turn;
 
 use crate::reader::Reader;
 use crate::reply::{Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason, Logprobs, LoneLogprob, Message, TokenLogprob};
@@ -17,6 +18,7 @@ impl Model {
     /// the GPU reports.
     pub async fn chat(&mut self, request: &Request, cancel: &Cancel, on_chunk: &mut dyn FnMut(Chunk)) -> Result<Completion, Error> {
         let prompt = self.dialect.as_ref().ok_or(Error::NoDialect)?.render(&request.chat)?.encode(&*self.tokenizer);
+        let turn = self.constrain_chat(request)?;
         let blank = Chunk {
             id: format!("chatcmpl-{:x}{:08x}", now(), entropy()),
             object: "chat.completion.chunk",
@@ -30,7 +32,7 @@ impl Model {
         let mut total = Total::new(prompt.len());
         for index in 0..request.parameters.n() {
             let mut emit = |choice: ChunkChoice| on_chunk(Chunk { choices: vec![choice], ..blank.clone() });
-            choices.push(self.answer(request, index, &prompt, cancel, &mut total, &mut emit).await?);
+            choices.push(self.answer(request, index, &prompt, turn.clone(), cancel, &mut total, &mut emit).await?);
         }
         let (usage, timings) = (total.usage(), total.timings());
         if request.parameters.stream_options.unwrap_or_default().include_usage {
@@ -46,6 +48,7 @@ impl Model {
         request: &Request,
         index: u32,
         prompt: &[u32],
+        turn: Option<Turn>,
         cancel: &Cancel,
         total: &mut Total,
         emit: &mut dyn FnMut(ChunkChoice),
@@ -57,7 +60,7 @@ impl Model {
         for id in dialect.opening(&request.chat)?.encode(&*self.tokenizer) {
             reader.push(id, &self.tokenizer);
         }
-        let answer = Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader };
+        let answer = Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader, turn };
         let mut message = Message { role: "assistant", ..Message::default() };
         let mut logprobs = parameters.wants_logprobs().then(Logprobs::default);
         // Those of tokens whose text is held back wait for it.

@@ -3,8 +3,11 @@
 use engine::{Cancel, Token};
 use serde::{Deserialize, Serialize};
 use text::Tokenizer;
+use text::chat::ResponseFormat;
+use text::constrained::Turn;
 use text::harmony::Specials;
 
+use crate::constrained::form;
 use crate::reader::Reader;
 use crate::reply::{FinishReason, Timings, Usage};
 use crate::request::{Parameters, entropy, now};
@@ -15,6 +18,8 @@ use crate::{Error, Model};
 #[derive(Clone, Debug)]
 pub struct CompletionRequest {
     pub prompt: CompletionPrompt,
+    /// What the text must look like, as in a chat.
+    pub response_format: Option<ResponseFormat>,
     pub parameters: Parameters,
 }
 
@@ -75,11 +80,12 @@ impl CompletionRequest {
         #[derive(Deserialize)]
         struct Own {
             prompt: CompletionPrompt,
+            response_format: Option<ResponseFormat>,
             logprobs: Option<u32>,
         }
         let invalid = |error: serde_json::Error| Error::Request { why: error.to_string() };
         let mut fields: serde_json::Value = serde_json::from_str(json).map_err(invalid)?;
-        let Own { prompt, logprobs } = serde_json::from_value(fields.clone()).map_err(invalid)?;
+        let Own { prompt, response_format, logprobs } = serde_json::from_value(fields.clone()).map_err(invalid)?;
         if let Some(count) = logprobs.filter(|count| *count > MOST_LOGPROBS) {
             return Err(Error::Request { why: format!("logprobs is {count}, must be 0 to {MOST_LOGPROBS}") });
         }
@@ -90,7 +96,7 @@ impl CompletionRequest {
         let mut parameters: Parameters = serde_json::from_value(fields).map_err(invalid)?;
         parameters.max_tokens = Some(parameters.max_completion_tokens.or(parameters.max_tokens).unwrap_or(MAX_TOKENS));
         parameters.check()?;
-        Ok(Self { prompt, parameters })
+        Ok(Self { prompt, response_format, parameters })
     }
 }
 
@@ -106,6 +112,8 @@ impl Model {
         on_part: &mut dyn FnMut(TextCompletion),
     ) -> Result<TextCompletion, Error> {
         let prompt = request.prompt.ids(&self.tokenizer);
+        let form = form(request.response_format.as_ref(), &request.parameters)?;
+        let turn = form.map(|form| self.bind(&form, ends(&self.tokenizer))).transpose()?;
         let blank = TextCompletion {
             id: format!("cmpl-{:x}{:08x}", now(), entropy()),
             object: "text_completion",
@@ -119,7 +127,7 @@ impl Model {
         let mut total = Total::new(prompt.len());
         for index in 0..request.parameters.n() {
             let mut emit = |choice: TextChoice| on_part(TextCompletion { choices: vec![choice], ..blank.clone() });
-            choices.push(self.continuation(request, index, &prompt, cancel, &mut total, &mut emit).await?);
+            choices.push(self.continuation(request, index, &prompt, turn.clone(), cancel, &mut total, &mut emit).await?);
         }
         let (usage, timings) = (Some(total.usage()), Some(total.timings()));
         if request.parameters.stream_options.unwrap_or_default().include_usage {
@@ -134,13 +142,14 @@ impl Model {
         request: &CompletionRequest,
         index: u32,
         prompt: &[u32],
+        turn: Option<Turn>,
         cancel: &Cancel,
         total: &mut Total,
         emit: &mut dyn FnMut(TextChoice),
     ) -> Result<TextChoice, Error> {
         let parameters = &request.parameters;
         let ends = ends(&self.tokenizer);
-        let answer = Answer { parameters, index, prompt, stops: ends.clone(), reader: Reader::plain(parameters.stops()) };
+        let answer = Answer { parameters, index, prompt, stops: ends.clone(), reader: Reader::plain(parameters.stops()), turn };
         let mut whole = TextChoice { index, logprobs: parameters.wants_logprobs().then(TextLogprobs::default), ..TextChoice::default() };
         // Those of tokens whose text is held back wait for it.
         let mut waiting = whole.logprobs.clone();

@@ -4,6 +4,7 @@
 mod call;
 mod chat;
 mod complete;
+mod constrained;
 mod dialect;
 mod error;
 mod error_reply;

@@ -1,11 +1,13 @@
 //! From files to a model that answers.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use engine::{Cancel, Engine, Gpu};
 use futures_util::future::join;
 use gguf::Directory;
 use model::Options;
+use text::constrained::Grammars;
 use text::{SpecialIds, Tokenizer};
 
 use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan};
@@ -33,11 +35,12 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Model {
     pub engine: Engine,
-    pub tokenizer: Rc<Tokenizer>,
+    pub tokenizer: Arc<Tokenizer>,
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Rc<Dialect>>,
     /// What answers call it.
     pub(crate) name: String,
+    pub(crate) grammars: Option<Grammars>,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
 }
@@ -54,7 +57,7 @@ impl Model {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
-        let tokenizer = Rc::new(tokenizer(&files.directory)?);
+        let tokenizer = Arc::new(tokenizer(&files.directory)?);
         let dialect = match Dialect::new(&files.directory, &tokenizer) {
             Ok(dialect) => Some(Rc::new(dialect)),
             Err(error) => {
@@ -82,7 +85,7 @@ impl Model {
         monitor.hold_in_memory(max_ram_bytes);
         let fill = Fill::new(monitor.clone());
         let name = engine.model().config.name.clone();
-        Ok(Self { engine, tokenizer, dialect, name, monitor, fill })
+        Ok(Self { engine, tokenizer, dialect, name, grammars: None, monitor, fill })
     }
 
     /// Looks at this model while it works.

@@ -30,6 +30,8 @@ pub struct Parameters {
     pub logit_bias: Option<BTreeMap<String, f32>>,
     pub seed: Option<i64>,
     pub stop: Option<Stop>,
+    /// In llguidance's variant of Lark; of the answer, not of thoughts and calls.
+    pub grammar: Option<String>,
     pub max_tokens: Option<u32>,
     pub max_completion_tokens: Option<u32>,
     pub logprobs: Option<bool>,

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use engine::{Cancel, Event, Finish, Generated, Token};
 use text::Tokenizer;
+use text::constrained::Turn;
 
+use crate::constrained::Constrained;
 use crate::reader::Reader;
 use crate::reply::{CompletionDetails, Delta, FinishReason, PromptDetails, Timings, Usage};
 use crate::request::Parameters;
@@ -17,6 +19,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) prompt: &'a [u32],
     pub(crate) stops: Vec<u32>,
     pub(crate) reader: Reader,
+    /// What it may say, if not everything.
+    pub(crate) turn: Option<Turn>,
 }
 
 /// What a token makes known.
@@ -39,7 +43,7 @@ impl Model {
         on_part: &mut dyn FnMut(Part<'_>),
     ) -> Result<FinishReason, Error> {
         let Self { engine, tokenizer, fill, .. } = self;
-        let Answer { parameters, index, prompt, stops, mut reader } = answer;
+        let Answer { parameters, index, prompt, stops, mut reader, turn } = answer;
         let sampling = parameters.sampling(index)?;
         let generate = engine::Request { prompt, max_tokens: parameters.max_tokens(), sampling, stops: &stops };
         let mut is_first = true;
@@ -56,7 +60,10 @@ impl Model {
             }
             if reader.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let generated = engine.generate(&generate, cancel, &mut on_event).await;
+        let generated = match turn {
+            Some(turn) => engine.generate_within(&generate, &mut Constrained(turn), cancel, &mut on_event).await,
+            None => engine.generate(&generate, cancel, &mut on_event).await,
+        };
         self.settle().await;
         let generated = generated?;
         if generated.finish == Finish::Cancelled {

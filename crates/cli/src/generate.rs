@@ -1,10 +1,13 @@
 //! `quire generate`: a text continued, with no chat format around it.
 
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use engine::{Cancel, Event, Finish, Generated, Request};
 use serde::Serialize;
+use text::constrained::Form;
 use text::{Detokenizer, Tokenizer};
 
 use crate::args::{self, Ids, Limits, Sampling};
@@ -29,6 +32,12 @@ pub(crate) struct Args {
     /// Go on past the tokens that end an answer
     #[arg(long)]
     ignore_eos: bool,
+    /// The text is to be JSON of the schema in this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["grammar", "ignore_eos"])]
+    schema: Option<PathBuf>,
+    /// The text is to be of the grammar in this file, in llguidance's variant of Lark
+    #[arg(long, value_name = "FILE", conflicts_with = "ignore_eos")]
+    grammar: Option<PathBuf>,
     /// 0 takes the likeliest token, 1 the model's own distribution
     #[arg(long, value_name = "T", default_value = "0", value_parser = args::temperature)]
     temperature: f32,
@@ -71,9 +80,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(&args.model).await?;
     let options = load::options(model, &files, args.limits.context)?;
+    let form = args.form()?;
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let prompt = args.prompt_ids(&loaded.tokenizer);
     let stops = if args.ignore_eos { Vec::new() } else { api::ends(&loaded.tokenizer) };
+    let mut constraint = form.map(|form| loaded.constraint(&form, stops.clone())).transpose()?;
     let sampling = args.sampling.options(args.temperature);
     let request = Request { prompt: &prompt, max_tokens: args.max_tokens, sampling, stops: &stops };
 
@@ -87,7 +98,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         }
         if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let generated = engine.generate(&request, &Cancel::default(), &mut on_event).await?;
+    let cancel = Cancel::default();
+    let generated = match &mut constraint {
+        Some(constraint) => engine.generate_within(&request, constraint, &cancel, &mut on_event).await?,
+        None => engine.generate(&request, &cancel, &mut on_event).await?,
+    };
     let rest = text.finish();
     let whole = text.whole;
     loaded.settle().await;
@@ -101,6 +116,18 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 }
 
 impl Args {
+    fn form(&self) -> Result<Option<Form>> {
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        Ok(match (&self.schema, &self.grammar) {
+            (Some(path), _) => {
+                let schema = serde_json::from_str(&read(path)?).with_context(|| format!("{} is not JSON", path.display()))?;
+                Some(Form::Json(schema))
+            }
+            (None, Some(path)) => Some(Form::Lark(read(path)?)),
+            (None, None) => None,
+        })
+    }
+
     fn prompt_ids(&self, tokenizer: &Tokenizer) -> Vec<u32> {
         if let Some(Ids(ids)) = &self.prompt.tokens {
             return ids.clone();

@@ -19,6 +19,8 @@ pub enum Error {
     TokenRange { id: u32, n_vocab: u32 },
     #[error("{name} is {got}: expected {expected}")]
     Option { name: &'static str, expected: &'static str, got: String },
+    #[error("the answer cannot go on as its constraint wants: {why}")]
+    Constraint { why: String },
     #[error("the heat map has {got} values, the model {expected} experts")]
     Heat { expected: usize, got: usize },
     #[error("shard {shard} gave {got} of {expected} bytes from {start} on")]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kernels::ops::{IN_PROMPT, Sampled};
 use web_time::Instant;
 
+use crate::constraint::{Bound, Constraint};
 use crate::history::History;
 use crate::resident::{Engine, StepKind, Tail};
 use crate::{Error, SamplingOptions};
@@ -104,6 +105,32 @@ impl Engine {
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Generated, Error> {
+        self.answer(request, None, cancel, on_event).await
+    }
+
+    /// The same where `constraint` says which tokens may be drawn. It is asked once for each token, also if the device is lost
+    /// or experts are missing on the way.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`], and [`Error::Constraint`].
+    pub async fn generate_within(
+        &mut self,
+        request: &Request<'_>,
+        constraint: &mut dyn Constraint,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Generated, Error> {
+        let bound = Bound::new(constraint, self.model.config.n_vocab)?;
+        self.answer(request, Some(bound), cancel, on_event).await
+    }
+
+    async fn answer(
+        &mut self,
+        request: &Request<'_>,
+        mut bound: Option<Bound<'_>>,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Generated, Error> {
         self.check_prompt(request.prompt)?;
         if request.max_tokens == 0 {
             return Err(Error::Option { name: "max_tokens", expected: "1 or more", got: "0".into() });
@@ -121,7 +148,7 @@ impl Engine {
                 }
                 on_event(event)
             };
-            let (finish, n_reused) = match self.go_on(request, &before, cancel, &mut keep).await {
+            let (finish, n_reused) = match self.go_on(request, &before, bound.as_mut(), cancel, &mut keep).await {
                 Err(Error::DeviceLost { why }) => {
                     log::warn!("the GPU was lost after {} tokens of an answer: {why}", said.len());
                     if self.revive(cancel).await? {
@@ -143,6 +170,7 @@ impl Engine {
         &mut self,
         request: &Request<'_>,
         said: &[u32],
+        bound: Option<&mut Bound<'_>>,
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<(Finish, usize), Error> {
@@ -151,10 +179,14 @@ impl Engine {
         let max_tokens = request.max_tokens - said.len() as u32;
         let request = &Request { prompt: &prompt, max_tokens, sampling: request.sampling.clone(), stops: request.stops };
         let n_said = said.len() as u32;
-        let sampling = request.sampling.layout(request.stops, self.model.config.n_vocab)?;
+        let halts = [request.stops, bound.as_ref().map_or(&[], |bound| bound.pauses())].concat();
+        let sampling = request.sampling.layout(&halts, bound.is_some(), self.model.config.n_vocab)?;
         self.write(self.model.state.sampler.sampling, bytemuck::bytes_of(&sampling));
         self.write_logit_bias(&request.sampling.logit_bias);
         self.write_counts(request, said);
+        if let Some(bound) = &bound {
+            self.write_mask(bound);
+        }
 
         // If anything fails from here on, the cache holds nothing that can be relied on.
         let history = std::mem::take(&mut self.history);
@@ -162,7 +194,7 @@ impl Engine {
         let n_reused = self.prefill(request, cancel, on_event, &mut run).await?;
         let mut finish = Finish::Cancelled;
         if !cancel.is_cancelled() {
-            finish = self.decode(request, cancel, on_event, &mut run).await?;
+            finish = self.decode(request, bound, cancel, on_event, &mut run).await?;
             // Steps behind a stop do nothing, so it has no keys.
             let n_seen = request.prompt.len() + run.ids.len() - usize::from(matches!(finish, Finish::Stop(_)));
             let kept = n_seen.min(run.history.written as usize);
@@ -236,6 +268,7 @@ impl Engine {
     async fn decode(
         &mut self,
         request: &Request<'_>,
+        mut bound: Option<&mut Bound<'_>>,
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
         run: &mut Run,
@@ -246,7 +279,9 @@ impl Engine {
         let step = self.step(StepKind { n_tokens: 1, tail: Tail::Sample, stand_ins: true })?;
         let mut last = Instant::now();
         let finish = loop {
-            while run.n_submitted < most && self.ring.len() < self.pace.ahead() {
+            let runs_ahead = bound.as_ref().is_none_or(|bound| bound.is_lasting());
+            let ahead = if runs_ahead { self.pace.ahead() } else { 1 };
+            while run.n_submitted < most && self.ring.len() < ahead {
                 let mut encoder = self.gpu.encoder();
                 step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end);
                 self.submit_report(encoder, request);
@@ -291,8 +326,25 @@ impl Engine {
             if run.ids.len() as u32 == most {
                 break if most < request.max_tokens { Finish::Context } else { Finish::Length };
             }
+            if let Some(bound) = bound.as_mut().filter(|bound| bound.ends_at(token.id)) {
+                // Before anything can fail: what was said is known to the constraint, too.
+                let asked = bound.ask(Some(token.id));
+                // A pause halted what was submitted behind it.
+                while self.next_report(request).await?.is_some() {}
+                asked?;
+                self.write_mask(bound);
+                run.n_submitted = run.ids.len() as u32;
+                if report.sampled.halt == 1 {
+                    let position = request.prompt.len() as u32 + run.n_submitted - 1;
+                    self.write_step(position, run.n_said + run.n_submitted, request.sampling.seed);
+                }
+            }
         };
         Ok(finish)
+    }
+
+    fn write_mask(&self, bound: &Bound<'_>) {
+        self.write(self.model.state.sampler.mask, bytemuck::cast_slice(bound.ids()));
     }
 
     /// `said`: the end of the prompt that was sampled for this answer.

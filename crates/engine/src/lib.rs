@@ -1,6 +1,7 @@
 //! The engine: a model's buffers on a GPU, recordings executed, tokens generated. It alone knows wgpu,
 //! and speaks token ids only.
 
+mod constraint;
 mod error;
 mod events;
 mod executor;
@@ -27,6 +28,7 @@ mod platform;
 #[path = "wasm.rs"]
 mod platform;
 
+pub use constraint::{Allowed, Constraint};
 pub use error::Error;
 pub use events::{Listener, PagingEvent};
 pub use executor::{Executor, Prepared};

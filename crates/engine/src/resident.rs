@@ -182,7 +182,7 @@ impl Engine {
         for id in &self.unusable {
             all[*id as usize] = -1e30;
         }
-        self.write(self.model.state.logit_bias, bytemuck::cast_slice(&all));
+        self.write(self.model.state.sampler.bias, bytemuck::cast_slice(&all));
     }
 
     /// The recording of a step, resolved.
@@ -213,6 +213,11 @@ impl Engine {
     /// Puts `tokens` where the next step reads them, at `position`, `n_sampled` tokens into an answer.
     pub(crate) fn place(&self, tokens: &[u32], position: u32, n_sampled: u32, seed: u32) {
         self.write(self.model.state.tokens, bytemuck::cast_slice(tokens));
+        self.write_step(position, n_sampled, seed);
+    }
+
+    /// Begins at `position`, `n_sampled` tokens into an answer.
+    pub(crate) fn write_step(&self, position: u32, n_sampled: u32, seed: u32) {
         self.write(self.model.state.step, bytemuck::bytes_of(&kernels::ops::Step { position, n_sampled, halt: 0, seed }));
     }
 

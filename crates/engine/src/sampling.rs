@@ -52,7 +52,7 @@ impl SamplingOptions {
 
     /// # Errors
     /// [`Error::Option`] for a number out of its range, [`Error::TokenRange`] for a bias of no token.
-    pub(crate) fn layout(&self, stops: &[u32], n_vocab: u32) -> Result<Sampling, Error> {
+    pub(crate) fn layout(&self, stops: &[u32], is_masked: bool, n_vocab: u32) -> Result<Sampling, Error> {
         let check = |name, value: f32, holds: bool, expected| match holds && value.is_finite() {
             true => Ok(value),
             false => Err(Error::Option { name, expected, got: value.to_string() }),
@@ -68,7 +68,8 @@ impl SamplingOptions {
             presence: check("presence_penalty", self.presence_penalty, true, "a number")?,
             n_logprobs: self.n_logprobs,
             n_stops: stops.len() as u32,
-            pad: [0; 3],
+            is_masked: is_masked.into(),
+            pad: [0; 2],
             stops: [0; MAX_STOPS],
         };
         if self.n_logprobs as usize > MAX_LOGPROBS {

@@ -100,7 +100,7 @@ impl Model {
     /// Draws the token after a step of `n_tokens` whose last logits are row 0 of `state.logits`.
     pub fn sample(&self, rec: &mut Recording, n_tokens: u32) {
         let s = &self.state.sampler;
-        rec.penalize(self.config.n_vocab, s.sampling, s.logits, self.state.logit_bias, s.counts, s.scores);
+        rec.penalize(s, self.config.n_vocab);
         rec.sample(self.config.n_vocab, s, n_tokens);
     }
 }

@@ -111,7 +111,6 @@ pub struct State {
     pub act: Slice,         // (chunk, n_used, n_ffn)
     pub y: Slice,           // (chunk, n_used, n_embd)
     pub logits: Slice,      // (logit_rows, n_vocab)
-    pub logit_bias: Slice,  // (n_vocab)
     pub sampler: Sampler,
 }
 
@@ -362,6 +361,8 @@ impl State {
         let step = words("step", (size_of::<Step>() / 4) as u64);
         let sampler = Sampler {
             logits,
+            bias: words("logit bias", n_vocab),
+            mask: words("mask", n_vocab.div_ceil(32)),
             scores: words("scores", n_vocab),
             counts: words("counts", n_vocab),
             tokens,
@@ -387,7 +388,6 @@ impl State {
             act: words("act", chunk * n_used * u64::from(config.n_ffn)),
             y: words("y of each expert", chunk * n_used * u64::from(config.n_embd)),
             logits,
-            logit_bias: words("logit bias", n_vocab),
             sampler,
         }
     }

@@ -1,9 +1,10 @@
 //! The messages and tools of an OpenAI chat request. What concerns sampling is not here.
 
 use crate::Error;
+use crate::constrained::Form;
 use crate::harmony::ReasoningEffort;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// What a chat request says to the model.
@@ -12,7 +13,7 @@ pub struct ChatRequest {
     pub messages: Vec<ChatMessage>,
     #[serde(default, deserialize_with = "null_as_default")]
     pub tools: Vec<Tool>,
-    /// Kept as it came: whether tools are forced is a matter of sampling, not of the prompt.
+    /// As it came; [`ChatRequest::tool_choice`] reads it. It is a matter of sampling, not of the prompt.
     pub tool_choice: Option<Value>,
     pub reasoning_effort: Option<ReasoningEffort>,
     pub response_format: Option<ResponseFormat>,
@@ -109,6 +110,19 @@ pub struct ToolFunction {
     /// JSON schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Value>,
+    /// Whether calls must keep to the schema. No template is told.
+    #[serde(default, skip_serializing)]
+    pub strict: Option<bool>,
+}
+
+/// Whether the model is to call tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolChoice<'a> {
+    Auto,
+    None,
+    /// One of them, whichever.
+    Required,
+    Named(&'a str),
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -198,8 +212,36 @@ impl ChatRequest {
         if begun == Begun::default() { Err(Error::NothingBegun) } else { Ok(Some((said, begun))) }
     }
 
+    /// Whether the model is to call tools; of their own accord models do if there are any.
+    ///
+    /// # Errors
+    /// [`Error::ToolChoice`] for what is none, for a name that no tool has, and for a call that is required where there are no tools.
+    pub fn tool_choice(&self) -> Result<ToolChoice<'_>, Error> {
+        let refuse = |reason: String| Err(Error::ToolChoice { reason });
+        let choice = match &self.tool_choice {
+            None | Some(Value::Null) => return Ok(ToolChoice::Auto),
+            Some(Value::String(choice)) => match choice.as_str() {
+                "auto" => return Ok(ToolChoice::Auto),
+                "none" => return Ok(ToolChoice::None),
+                "required" => ToolChoice::Required,
+                other => return refuse(format!("is `{other}`; `auto`, `none`, `required` or a function are supported")),
+            },
+            Some(choice) => match choice.pointer("/function/name").or(choice.get("name")).and_then(Value::as_str) {
+                Some(name) => ToolChoice::Named(name),
+                None => return refuse(format!("is {choice}, which names no function")),
+            },
+        };
+        match choice {
+            _ if self.tools.is_empty() => refuse("asks for a call, but there are no tools".into()),
+            ToolChoice::Named(name) if !self.functions().any(|f| f.is_ok_and(|f| f.name == name)) => {
+                refuse(format!("names the function `{name}`, which is not among the tools"))
+            }
+            choice => Ok(choice),
+        }
+    }
+
     /// The tools, all of them functions.
-    pub(crate) fn functions(&self) -> impl Iterator<Item = Result<&ToolFunction, Error>> {
+    pub fn functions(&self) -> impl Iterator<Item = Result<&ToolFunction, Error>> {
         self.tools.iter().enumerate().map(|(index, tool)| {
             let function = tool.function.as_ref().filter(|_| tool.kind == "function");
             let function = function.ok_or_else(|| Error::ToolType { index, got: tool.kind.clone() })?;
@@ -259,7 +301,43 @@ impl FunctionCall {
     }
 }
 
+impl ToolFunction {
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.strict.unwrap_or(false)
+    }
+}
+
+impl ToolChoice<'_> {
+    #[must_use]
+    pub fn must_call(self) -> bool {
+        matches!(self, Self::Required | Self::Named(_))
+    }
+
+    /// Whether the function `name` may be called.
+    #[must_use]
+    pub fn allows(self, name: &str) -> bool {
+        match self {
+            Self::Auto | Self::Required => true,
+            Self::None => false,
+            Self::Named(named) => named == name,
+        }
+    }
+}
+
 impl ResponseFormat {
+    /// What the answer must look like; `None` for any text.
+    ///
+    /// # Errors
+    /// As [`ResponseFormat::schema`].
+    pub fn form(&self) -> Result<Option<Form>, Error> {
+        match self.schema()? {
+            Some(format) => Ok(Some(Form::Json(format.schema.clone()))),
+            None if self.kind == "json_object" => Ok(Some(Form::Json(json!({ "type": "object" })))),
+            None => Ok(None),
+        }
+    }
+
     /// The schema to answer in, if the format names one.
     ///
     /// # Errors

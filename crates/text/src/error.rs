@@ -89,6 +89,14 @@ pub enum Error {
     #[error("response format `{got}` is not supported, only text, json_object and json_schema with a schema are")]
     ResponseFormat { got: String },
 
+    /// A JSON schema or a grammar that cannot be read or met.
+    #[error("the answer cannot be of the form that was asked for: {reason}")]
+    Form { reason: String },
+
+    /// A way to choose tools that is not one, or that these tools do not allow.
+    #[error("tool_choice {reason}")]
+    ToolChoice { reason: String },
+
     /// A chat template that is not Jinja.
     #[error("the model's chat template cannot be read: {reason}")]
     TemplateSyntax { reason: String },

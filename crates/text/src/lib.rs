@@ -2,6 +2,7 @@
 //! templates. Knows nothing of files, GPUs or networks.
 
 pub mod chat;
+pub mod constrained;
 mod error;
 pub mod harmony;
 mod prompt;

@@ -10,6 +10,7 @@ mod failure;
 mod kept;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use abort::Abort;
 use api::{CompletionRequest, Dialect, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
@@ -37,7 +38,7 @@ pub fn start() {
 pub struct Quire {
     files: Files,
     desk: Rc<Desk>,
-    tokenizer: Rc<text::Tokenizer>,
+    tokenizer: Arc<text::Tokenizer>,
     dialect: Option<Rc<Dialect>>,
     info: String,
 }

@@ -31,6 +31,7 @@ pub(crate) fn build(out: &Path) -> Result<()> {
     fs::create_dir_all(out)?;
     say("binding the wasm module to JavaScript");
     Bindgen::new().input_bytes(NAME, bytes).web(true)?.typescript(true).generate(out).context("wasm-bindgen failed")?;
+    hide(&module)?;
     shrink(&module)?;
     fs::write(stamp, digest)?;
     Ok(())
@@ -65,11 +66,20 @@ fn compile() -> Result<PathBuf> {
     Ok(folder.join(format!("wasm32-unknown-unknown/wasm/{NAME}.wasm")))
 }
 
+/// Takes the names away that a dependency exports for C, and with them what only they reach.
+fn hide(module: &Path) -> Result<()> {
+    let mut wasm = walrus::Module::from_file(module)?;
+    let foreign: Vec<_> = wasm.exports.iter().filter(|export| export.name.starts_with("llg_")).map(|export| export.id()).collect();
+    foreign.into_iter().for_each(|export| wasm.exports.delete(export));
+    walrus::passes::gc::run(&mut wasm);
+    wasm.emit_wasm_file(module)
+}
+
 fn shrink(module: &Path) -> Result<()> {
     say("making the wasm module small");
     let before = fs::metadata(module)?.len();
     run(Command::new(root().join("web/node_modules/.bin/wasm-opt"))
-        .args(["-Os", "--strip-debug", "--strip-producers"])
+        .args(["-Oz", "--strip-debug", "--strip-producers"])
         .args([
             "--enable-bulk-memory",
             "--enable-multivalue",

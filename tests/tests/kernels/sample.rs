@@ -1,6 +1,6 @@
 use bytemuck::{Zeroable, cast_slice};
 use kernels::Slice;
-use kernels::ops::{IN_PROMPT, MAX_LOGPROBS, Paging, Sampled, Sampler, Sampling, Step};
+use kernels::ops::{IN_PROMPT, MASKED, MAX_LOGPROBS, Paging, Sampled, Sampler, Sampling, Step};
 
 use crate::bench::{Bench, Results, SENTINEL};
 use crate::random::Random;
@@ -62,6 +62,8 @@ impl Draws {
         let sampler = Sampler {
             sampling: b.words(cast_slice(&[self.sampling])),
             logits: scores,
+            bias: scores,
+            mask: scores,
             scores,
             counts: b.in_out(&vec![0; n_vocab]),
             tokens: b.output(1),
@@ -240,12 +242,6 @@ fn penalties_and_biases_change_scores_by_what_was_seen() {
         let counts: Vec<u32> = (0..n_vocab).map(|i| [0, 1, IN_PROMPT, IN_PROMPT | 3, 0, 70][i % 6]).collect();
         let sampling = Sampling { repetition: 1.3, frequency: 0.25, presence: 0.5, ..greedy() };
 
-        let mut b = Bench::default();
-        let (sampling_slice, logits_slice) = (b.words(cast_slice(&[sampling])), b.floats(&logits));
-        let (bias_slice, counts_slice) = (b.floats(&bias), b.words(&counts));
-        let scores = b.output(n_vocab);
-        b.recording.penalize(n_vocab as u32, sampling_slice, logits_slice, bias_slice, counts_slice, scores);
-
         let expected: Vec<(f64, f64)> = (0..n_vocab)
             .map(|i| {
                 let (mut score, sampled) = (f64::from(logits[i]), counts[i] & !IN_PROMPT);
@@ -260,6 +256,58 @@ fn penalties_and_biases_change_scores_by_what_was_seen() {
                 (value, 4e-7 * (value.abs() + f64::from(logits[i].abs()) * 1.3 + 20.0))
             })
             .collect();
-        b.run().assert_close(&format!("scores of {n_vocab}"), scores, &expected);
+        // Without a mask nothing is read of it.
+        let mask = vec![0; n_vocab.div_ceil(32)];
+        penalize_and_check(sampling, &logits, &bias, &counts, &mask, &expected);
+    }
+}
+
+#[test]
+fn what_a_mask_does_not_allow_scores_less_than_anything_that_it_allows() {
+    for n_vocab in [1, 31, 32, 33, 201_088] {
+        let logits = Random(64).floats(n_vocab, 8.0);
+        let bias = vec![-1e30; n_vocab];
+        let mask: Vec<u32> = (0..n_vocab.div_ceil(32) as u32).map(|i| [0x8000_0001, 0, u32::MAX, 0x1234_5678][i as usize % 4]).collect();
+        let is_allowed = |i: usize| mask[i / 32] >> (i % 32) & 1 == 1;
+        let expected: Vec<(f64, f64)> =
+            (0..n_vocab).map(|i| if is_allowed(i) { (-1e30, 1e23) } else { (f64::from(MASKED), 0.0) }).collect();
+        penalize_and_check(Sampling { is_masked: 1, ..greedy() }, &logits, &bias, &vec![0; n_vocab], &mask, &expected);
+    }
+}
+
+/// `[n_vocab]` each, but `mask`.
+fn penalize_and_check(sampling: Sampling, logits: &[f32], bias: &[f32], counts: &[u32], mask: &[u32], expected: &[(f64, f64)]) {
+    let mut b = Bench::default();
+    let unused = b.words(&[]);
+    let sampler = Sampler {
+        sampling: b.words(cast_slice(&[sampling])),
+        logits: b.floats(logits),
+        bias: b.floats(bias),
+        mask: b.words(mask),
+        scores: b.output(logits.len()),
+        counts: b.words(counts),
+        tokens: unused,
+        step: unused,
+        sampled: unused,
+        scan: unused,
+        paging: Paging { whole: unused, n_experts: 0 },
+    };
+    b.recording.penalize(&sampler, logits.len() as u32);
+    b.run().assert_close(&format!("scores of {}", logits.len()), sampler.scores, expected);
+}
+
+#[test]
+fn no_draw_takes_what_is_masked() {
+    for (temperature, top_p, top_k, min_p) in
+        [(0.0, 1.0, 0, 0.0), (1.0, 1.0, 0, 0.0), (1.0, 0.9, 0, 0.0), (2.0, 1.0, 50, 0.0), (0.01, 1.0, 0, 0.1)]
+    {
+        let mut scores = vec![MASKED; 1000];
+        for (id, score) in [(31, -1e30), (64, -1e30), (999, -1e30)] {
+            scores[id] = score;
+        }
+        let sampling = Sampling { temperature, top_p, top_k, min_p, ..greedy() };
+        for (side, counts) in Draws::new(sampling, scores).times(20).run().counts() {
+            assert_eq!(counts[31] + counts[64] + counts[999], 20, "{side} at temperature {temperature}, top_p {top_p}, top_k {top_k}");
+        }
     }
 }

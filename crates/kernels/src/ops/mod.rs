@@ -31,7 +31,7 @@ pub use moe_gate_up_swiglu::{Experts, MoeGateUpArgs, Swiglu};
 pub use moe_group::{Choices, MoeGroupArgs, Tile};
 pub use moe_sum_residual::MoeSumArgs;
 pub use paging::Paging;
-pub use penalize::PenalizeArgs;
+pub use penalize::{MASKED, PenalizeArgs};
 pub use rms_norm::RmsNormArgs;
 pub use rope_append::{ROPE_BASE, Rope, RopeAppendArgs};
 pub use route_slots::RouteSlotsArgs;

@@ -44,7 +44,9 @@ pub struct Sampling {
     /// Alternatives to report, at most [`MAX_LOGPROBS`].
     pub n_logprobs: u32,
     pub n_stops: u32,
-    pub pad: [u32; 3],
+    /// 1: only ids that the mask allows.
+    pub is_masked: u32,
+    pub pad: [u32; 2],
     pub stops: [u32; MAX_STOPS],
 }
 
@@ -85,6 +87,10 @@ pub struct Sampler {
     pub sampling: Slice,
     /// `[n_vocab]`
     pub logits: Slice,
+    /// `[n_vocab]`
+    pub bias: Slice,
+    /// `[n_vocab / 32]`, u32: bit `id % 32` of word `id / 32` says whether `id` may be sampled.
+    pub mask: Slice,
     /// `[n_vocab]`
     pub scores: Slice,
     /// `[n_vocab]`, u32

@@ -14,9 +14,11 @@ mod message;
 mod parser;
 mod render;
 mod special;
+mod turn;
 mod typescript;
 
 pub use content::{DeveloperContent, Function, Namespace, ReasoningEffort, ResponseFormat, SystemContent};
 pub use message::{Channel, Content, ContentType, Conversation, Header, Message, Role};
 pub use parser::{Event, Parser, Stop};
 pub use special::{Special, Specials};
+pub use turn::turn;

@@ -152,6 +152,13 @@ impl Tokenizer {
         self.vocab.bytes(id)
     }
 
+    /// The bytes of a token that text may be made of; `None` for markup, padding and what stands for the unknown.
+    #[must_use]
+    pub fn text_bytes(&self, id: u32) -> Option<&[u8]> {
+        let is_text = !matches!(self.vocab.kind(id)?, Kind::Control | Kind::Unknown | Kind::Unused);
+        self.token_bytes(id).filter(|_| is_text)
+    }
+
     /// Whether a token is markup rather than text.
     #[must_use]
     pub fn is_control(&self, id: u32) -> bool {

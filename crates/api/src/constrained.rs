@@ -1,0 +1,95 @@
+//! Answers that must be of a form: which tokens a request lets the engine draw.
+
+use std::sync::Arc;
+
+use engine::{Allowed, Constraint};
+use text::chat::{ResponseFormat, ToolChoice};
+use text::constrained::{Content, Form, Grammars, Opening, Turn};
+use text::{Tokenizer, harmony};
+
+use crate::request::{Parameters, Request};
+use crate::{Dialect, Error, Model};
+
+/// A turn as the engine asks for it.
+pub(crate) struct Constrained(pub(crate) Turn);
+
+impl Constraint for Constrained {
+    fn next(&mut self, token: Option<u32>) -> Result<Allowed<'_>, String> {
+        self.0.next(token).map_err(|error| error.to_string())?;
+        Ok(Allowed { ids: self.0.mask().words(), lasting: self.0.is_free() })
+    }
+
+    fn pauses(&self) -> &[u32] {
+        self.0.pauses()
+    }
+}
+
+impl Model {
+    /// What a chat may say; `None` if it may say anything.
+    ///
+    /// # Errors
+    /// A form that cannot be read or met, or a call that this model's format does not have.
+    pub(crate) fn constrain_chat(&mut self, request: &Request) -> Result<Option<Turn>, Error> {
+        let form = form(request.chat.response_format.as_ref(), &request.parameters)?;
+        let choice = request.chat.tool_choice()?;
+        let dialect = self.dialect.as_ref().ok_or(Error::NoDialect)?;
+        if request.chat.continue_final_message && (form.is_some() || choice != ToolChoice::Auto) {
+            let why = "an answer that was begun is gone on with freely: no response_format, grammar or tool_choice";
+            return Err(Error::Request { why: why.into() });
+        }
+        match &**dialect {
+            Dialect::Harmony(specials) => {
+                let functions: Vec<_> = request.chat.functions().collect::<Result<_, _>>()?;
+                let says_which = choice != ToolChoice::Auto || functions.iter().any(|function| function.is_strict());
+                if request.chat.continue_final_message || form.is_none() && !(says_which && !functions.is_empty()) {
+                    return Ok(None);
+                }
+                let grammars = grammars(&mut self.grammars, &self.tokenizer)?;
+                Ok(Some(harmony::turn(&request.chat, form.as_ref(), specials, &self.tokenizer, grammars)?))
+            }
+            Dialect::Template(_) if choice.must_call() => {
+                Err(Error::Request { why: "tool_choice asks for a call, but this model's format has none; only Harmony does".into() })
+            }
+            Dialect::Template(_) => {
+                let stops = dialect.stops(&self.tokenizer);
+                form.map(|form| self.bind(&form, stops)).transpose()
+            }
+        }
+    }
+
+    /// Binds a text to `form`; where it may end one of `ends` may be drawn, which are to be the stops of the engine's request.
+    ///
+    /// # Errors
+    /// A form that cannot be read or met.
+    pub fn constraint(&mut self, form: &Form, ends: Vec<u32>) -> Result<impl Constraint + use<>, Error> {
+        self.bind(form, ends).map(Constrained)
+    }
+
+    pub(crate) fn bind(&mut self, form: &Form, ends: Vec<u32>) -> Result<Turn, Error> {
+        if ends.is_empty() {
+            return Err(Error::Request { why: "an answer of a form needs a token that ends it, and this model has none".into() });
+        }
+        let grammars = grammars(&mut self.grammars, &self.tokenizer)?;
+        let content = Content::Bound { matcher: grammars.matcher(form)?, ends };
+        let whole = Opening { header: Vec::new(), content };
+        Ok(Turn::new(vec![whole], Vec::new(), Vec::new(), grammars.text().clone()))
+    }
+}
+
+/// What an answer must look like: of its `response_format`, or of a `grammar`.
+pub(crate) fn form(format: Option<&ResponseFormat>, parameters: &Parameters) -> Result<Option<Form>, Error> {
+    let format = format.map(ResponseFormat::form).transpose()?.flatten();
+    match (format, &parameters.grammar) {
+        (Some(_), Some(_)) => Err(Error::Request { why: "response_format and grammar exclude each other".into() }),
+        (format, None) => Ok(format),
+        (None, Some(grammar)) => Ok(Some(Form::Lark(grammar.clone()))),
+    }
+}
+
+/// Made when the first answer needs them.
+fn grammars<'a>(made: &'a mut Option<Grammars>, tokenizer: &Arc<Tokenizer>) -> Result<&'a Grammars, Error> {
+    Ok(match made {
+        Some(grammars) => grammars,
+        None => made.insert(Grammars::new(tokenizer.clone())?),
+    })
+}
