@@ -32,6 +32,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             score -= sampling.frequency * f32(sampled) + sampling.presence;
         }
     }
-    let is_allowed = sampling.is_masked == 0u || (mask[id.x / 32u] >> (id.x % 32u) & 1u) == 1u;
+    let is_allowed = sampling.is_masked == 0u || ((mask[id.x / 32u] >> (id.x % 32u)) & 1u) == 1u;
     scores[id.x] = select(MASKED, score + bias[id.x], is_allowed);
 }

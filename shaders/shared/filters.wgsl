@@ -178,7 +178,7 @@ fn draw_filtered(thread: u32, top: f32) -> u32 {
     if (has_k) {
         sum_bins(thread, false);
         k = find_bin(thread, f32(sampling.top_k), false);
-        last = k.bin;
+        last = min(last, k.bin);
     }
     if (has_p) {
         sum_bins(thread, true);
@@ -188,7 +188,8 @@ fn draw_filtered(thread: u32, top: f32) -> u32 {
         p = find_bin(thread, sampling.top_p * up_to[THREADS - 1u], true);
         last = p.bin;
     }
-    let n = gather(thread, last, top, rate);
+    // In the last bin is what weighs nothing, as most do behind a mask: no noise would bring it up.
+    let n = gather(thread, min(last, N_BINS - 2u), top, rate);
     if (has_k) {
         let kept = select_order(thread, n, k.bin, k.need, top, rate, false);
         least = max(least, kept);

@@ -314,7 +314,7 @@ fn requests_that_cannot_be_met_are_refused_in_words() {
     assert!(matches!(refused(&[1; 65], 1, |_| {}, &[]), Error::ContextLength { got: 65, context: 64 }));
     assert!(matches!(refused(&[1, 300], 1, |_| {}, &[]), Error::TokenRange { id: 300, n_vocab: 300 }));
     type Change = fn(&mut SamplingOptions);
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 13] = [
         ("temperature is -1", |s| s.temperature = -1.0),
         ("temperature is NaN", |s| s.temperature = f32::NAN),
         ("temperature is inf", |s| s.temperature = f32::INFINITY),
@@ -327,6 +327,7 @@ fn requests_that_cannot_be_met_are_refused_in_words() {
         ("presence_penalty is inf", |s| s.presence_penalty = f32::INFINITY),
         ("top_logprobs is 21", |s| s.n_logprobs = 21),
         ("logit_bias is NaN for token 5", |s| s.logit_bias = vec![(5, f32::NAN)]),
+        ("logit_bias is inf for token 5", |s| s.logit_bias = vec![(5, f32::INFINITY)]),
     ];
     for (words, change) in changes {
         let said = refused(&[1], 1, change, &[]).to_string();

@@ -55,11 +55,12 @@ impl Model {
     ) -> Result<Choice, Error> {
         let dialect = self.dialect.as_ref().ok_or(Error::NoDialect)?;
         let parameters = &request.parameters;
-        let mut reader = Reader::new(dialect, parameters.stops());
-        // What was said before is not said again.
+        let mut reader = Reader::new(dialect, Vec::new());
+        // What was said before is not said again, and nothing in it stops what follows.
         for id in dialect.opening(&request.chat)?.encode(&*self.tokenizer) {
             reader.push(id, &self.tokenizer);
         }
+        reader.stop_at(parameters.stops());
         let answer = Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader, turn };
         let mut message = Message { role: "assistant", ..Message::default() };
         let mut logprobs = parameters.wants_logprobs().then(Logprobs::default);

@@ -82,10 +82,18 @@ impl CompletionRequest {
             prompt: CompletionPrompt,
             response_format: Option<ResponseFormat>,
             logprobs: Option<u32>,
+            echo: Option<bool>,
+            suffix: Option<String>,
+            best_of: Option<u32>,
         }
         let invalid = |error: serde_json::Error| Error::Request { why: error.to_string() };
         let mut fields: serde_json::Value = serde_json::from_str(json).map_err(invalid)?;
-        let Own { prompt, response_format, logprobs } = serde_json::from_value(fields.clone()).map_err(invalid)?;
+        let own: Own = serde_json::from_value(fields.clone()).map_err(invalid)?;
+        let Own { prompt, response_format, logprobs, echo, suffix, best_of } = own;
+        let unheard = [("echo", echo == Some(true)), ("suffix", suffix.is_some()), ("best_of", best_of.is_some_and(|n| n > 1))];
+        if let Some((name, _)) = unheard.iter().find(|(_, is_asked)| *is_asked) {
+            return Err(Error::Request { why: format!("{name} is not supported") });
+        }
         if let Some(count) = logprobs.filter(|count| *count > MOST_LOGPROBS) {
             return Err(Error::Request { why: format!("logprobs is {count}, must be 0 to {MOST_LOGPROBS}") });
         }

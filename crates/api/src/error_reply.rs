@@ -55,7 +55,7 @@ impl ErrorReply {
 
     /// `limit`: in bytes.
     pub fn too_large(limit: usize) -> Self {
-        Self::new(413, INVALID, Some("request_too_large"), format!("the request has more than {limit} bytes"))
+        Self::new(400, INVALID, Some("request_too_large"), format!("the request has more than {limit} bytes"))
     }
 
     /// `places`: how many requests are in hand.

@@ -55,6 +55,11 @@ impl Reader {
         Self { form, stop: StopStrings::new(stops), n_calls: 0, calls: false, stopped: false }
     }
 
+    /// Stops at these strings from here on.
+    pub(crate) fn stop_at(&mut self, stops: Vec<String>) {
+        self.stop = StopStrings::new(stops);
+    }
+
     /// Takes a token. After a stop string nothing more comes out.
     pub(crate) fn push(&mut self, id: u32, tokenizer: &Tokenizer) -> Vec<Delta> {
         let bytes = tokenizer.token_bytes(id).unwrap_or_default();

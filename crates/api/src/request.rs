@@ -8,6 +8,7 @@ use text::chat::ChatRequest;
 use web_time::{SystemTime, UNIX_EPOCH};
 
 use crate::Error;
+use crate::constrained::form;
 
 /// A request, read and checked.
 #[derive(Clone, Debug)]
@@ -62,12 +63,16 @@ impl Request {
     /// Reads an OpenAI chat request. Fields of other concerns are passed over.
     ///
     /// # Errors
-    /// Not JSON, not of this shape, or a number out of range, by name.
+    /// Not JSON, not of this shape, a number out of range, by name, or messages and tools that do not fit together.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let mut chat = ChatRequest::from_json(json)?;
         let invalid = |why: String| Error::Request { why };
         let parameters: Parameters = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
         parameters.check()?;
+        chat.check()?;
+        chat.tool_choice()?;
+        chat.begun()?;
+        form(chat.response_format.as_ref(), &parameters)?;
         if chat.date.is_none() {
             chat.date = Some(today());
         }
@@ -88,7 +93,7 @@ impl Parameters {
         if self.stops().iter().any(String::is_empty) {
             return refuse("stop", "without empty strings");
         }
-        self.sampling(0).map(|_| ())
+        Ok(self.sampling(0)?.check()?)
     }
 
     pub fn max_tokens(&self) -> u32 {

@@ -237,7 +237,7 @@ fn what_is_wrong_is_said_in_openais_form() {
     write!(huge, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 17 << 20).unwrap();
     let mut refused = String::new();
     huge.read_to_string(&mut refused).unwrap();
-    assert!(refused.starts_with("HTTP/1.1 413") && refused.contains(r#""code":"request_too_large""#), "{refused}");
+    assert!(refused.starts_with("HTTP/1.1 400") && refused.contains(r#""code":"request_too_large""#), "{refused}");
     let not_found = |code: &str| (404, "invalid_request_error".to_owned(), Some(code.to_owned()));
     assert_eq!(post("/v1/completions", r#"{"model": "gpt-5", "prompt": "x"}"#), not_found("model_not_found"));
     assert_eq!(server.get("/v1/models/gpt-5").error(), not_found("model_not_found"));
@@ -281,7 +281,7 @@ fn endless(stream: bool) -> Value {
 
 /// No token that ends a text.
 fn ends() -> Value {
-    (275..300).map(|id| (id.to_string(), json!(-1000))).collect::<serde_json::Map<_, _>>().into()
+    (275..300).map(|id| (id.to_string(), json!(-100))).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {

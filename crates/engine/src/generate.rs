@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kernels::ops::{IN_PROMPT, Sampled};
+use kernels::ops::{IN_PROMPT, Paging, Sampled};
 use web_time::Instant;
 
 use crate::constraint::{Bound, Constraint};
@@ -188,6 +188,9 @@ impl Engine {
             self.write_mask(bound);
         }
 
+        // A pass that was broken off may have left what it missed.
+        self.write(self.model.state.paging.first_miss(), bytemuck::bytes_of(&Paging::NO_MISS));
+
         // If anything fails from here on, the cache holds nothing that can be relied on.
         let history = std::mem::take(&mut self.history);
         let mut run = Run { history, n_said, ids: Vec::new(), n_submitted: 0 };
@@ -195,8 +198,8 @@ impl Engine {
         let mut finish = Finish::Cancelled;
         if !cancel.is_cancelled() {
             finish = self.decode(request, bound, cancel, on_event, &mut run).await?;
-            // Steps behind a stop do nothing, so it has no keys.
-            let n_seen = request.prompt.len() + run.ids.len() - usize::from(matches!(finish, Finish::Stop(_)));
+            // The last token's keys may be missing, or those of a step that missed experts.
+            let n_seen = request.prompt.len() + run.ids.len().saturating_sub(1);
             let kept = n_seen.min(run.history.written as usize);
             run.history.tokens = request.prompt.iter().chain(&run.ids).copied().take(kept).collect();
         }

@@ -51,39 +51,51 @@ impl SamplingOptions {
     }
 
     /// # Errors
-    /// [`Error::Option`] for a number out of its range, [`Error::TokenRange`] for a bias of no token.
-    pub(crate) fn layout(&self, stops: &[u32], is_masked: bool, n_vocab: u32) -> Result<Sampling, Error> {
+    /// [`Error::Option`] for a number out of its range.
+    pub fn check(&self) -> Result<(), Error> {
         let check = |name, value: f32, holds: bool, expected| match holds && value.is_finite() {
-            true => Ok(value),
+            true => Ok(()),
             false => Err(Error::Option { name, expected, got: value.to_string() }),
         };
-        let (temperature, repetition) = (self.temperature, self.repetition_penalty);
+        check("temperature", self.temperature, self.temperature >= 0.0, "0 or more")?;
+        check("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0, at most 1")?;
+        check("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "0 to 1")?;
+        check("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0.0, "above 0")?;
+        check("frequency_penalty", self.frequency_penalty, true, "a number")?;
+        check("presence_penalty", self.presence_penalty, true, "a number")?;
+        if self.n_logprobs as usize > MAX_LOGPROBS {
+            return Err(Error::Option { name: "top_logprobs", expected: "at most 20", got: self.n_logprobs.to_string() });
+        }
+        match self.logit_bias.iter().find(|(_, bias)| !(-100.0..=100.0).contains(bias)) {
+            Some((id, bias)) => Err(Error::Option { name: "logit_bias", expected: "-100 to 100", got: format!("{bias} for token {id}") }),
+            None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Option`] for a number out of its range, [`Error::TokenRange`] for a bias of no token.
+    pub(crate) fn layout(&self, stops: &[u32], is_masked: bool, n_vocab: u32) -> Result<Sampling, Error> {
+        self.check()?;
+        if stops.len() > MAX_STOPS {
+            return Err(Error::Option { name: "stop tokens", expected: "at most 16", got: stops.len().to_string() });
+        }
+        if let Some((id, _)) = self.logit_bias.iter().find(|(id, _)| *id >= n_vocab) {
+            return Err(Error::TokenRange { id: *id, n_vocab });
+        }
         let mut sampling = Sampling {
-            temperature: check("temperature", temperature, temperature >= 0.0, "0 or more")?,
-            top_p: check("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0, at most 1")?,
-            min_p: check("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "0 to 1")?,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            min_p: self.min_p,
             top_k: self.top_k,
-            repetition: check("repetition_penalty", repetition, repetition > 0.0, "above 0")?,
-            frequency: check("frequency_penalty", self.frequency_penalty, true, "a number")?,
-            presence: check("presence_penalty", self.presence_penalty, true, "a number")?,
+            repetition: self.repetition_penalty,
+            frequency: self.frequency_penalty,
+            presence: self.presence_penalty,
             n_logprobs: self.n_logprobs,
             n_stops: stops.len() as u32,
             is_masked: is_masked.into(),
             pad: [0; 2],
             stops: [0; MAX_STOPS],
         };
-        if self.n_logprobs as usize > MAX_LOGPROBS {
-            return Err(Error::Option { name: "top_logprobs", expected: "at most 20", got: self.n_logprobs.to_string() });
-        }
-        if stops.len() > MAX_STOPS {
-            return Err(Error::Option { name: "stop tokens", expected: "at most 16", got: stops.len().to_string() });
-        }
-        if let Some((id, _)) = self.logit_bias.iter().find(|(_, bias)| bias.is_nan()) {
-            return Err(Error::Option { name: "logit_bias", expected: "a number", got: format!("NaN for token {id}") });
-        }
-        if let Some((id, _)) = self.logit_bias.iter().find(|(id, _)| *id >= n_vocab) {
-            return Err(Error::TokenRange { id: *id, n_vocab });
-        }
         sampling.stops[..stops.len()].copy_from_slice(stops);
         Ok(sampling)
     }

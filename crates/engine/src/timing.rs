@@ -91,9 +91,13 @@ impl Gpu {
     async fn time(&self, at_least: Duration, n: usize, encode: impl Fn(&mut wgpu::CommandEncoder)) -> Result<f64, Error> {
         let mut spent = Duration::ZERO;
         let mut runs = 0;
+        let mut alone = 0.0;
         // The first is a warm-up: pipelines, pages of memory.
         for nth in 0.. {
-            let n = if nth == 0 { 1 } else { n };
+            let n = match nth {
+                0 => 1,
+                _ => n.min((at_least.as_secs_f64() / alone) as usize).max(1),
+            };
             self.idle().await?;
             let began = Instant::now();
             let mut encoder = self.encoder();
@@ -102,7 +106,9 @@ impl Gpu {
             }
             self.queue.submit([encoder.finish()]);
             self.idle().await?;
-            if nth > 0 {
+            if nth == 0 {
+                alone = began.elapsed().as_secs_f64().max(1e-6);
+            } else {
                 spent += began.elapsed();
                 runs += n;
             }

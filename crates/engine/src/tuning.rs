@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kernels::Recording;
 use web_time::Instant;
 
 use crate::timing::kinds;
@@ -33,26 +34,33 @@ impl Engine {
         self.executor.set_wide(true);
         let began = Instant::now();
         for kind in kinds(step) {
-            if began.elapsed() > AT_MOST {
-                break;
-            }
             let command = &kind.commands[0];
             let shape = (command.kernel.name, command.n_rows);
             if self.gpu.shapes.borrow().contains_key(&shape) {
                 continue;
             }
-            let mut seconds = [0.0; 2];
-            for (is_wide, took) in [false, true].into_iter().zip(&mut seconds) {
-                self.gpu.shapes.borrow_mut().insert(shape, is_wide);
-                *took = self.time(&kind, AT_LEAST).await?;
-            }
-            let [narrow, wide] = seconds;
-            self.gpu.shapes.borrow_mut().insert(shape, wide < narrow * CLEARLY);
-            let (name, rows) = shape;
-            log::debug!("{name}, {rows} rows: {:.1} us, {:.1} us in the wide shape", narrow * 1e6, wide * 1e6);
+            let is_wide = if began.elapsed() > AT_MOST { Ok(true) } else { self.is_wide_better(&kind, shape).await };
+            match is_wide {
+                Ok(is_wide) => self.gpu.shapes.borrow_mut().insert(shape, is_wide),
+                // What was being tried was not chosen.
+                Err(_) => self.gpu.shapes.borrow_mut().remove(&shape),
+            };
+            is_wide?;
         }
         self.steps.clear();
         self.history = Default::default();
         Ok(())
+    }
+
+    async fn is_wide_better(&mut self, kind: &Recording, shape: (&'static str, u32)) -> Result<bool, Error> {
+        let mut seconds = [0.0; 2];
+        for (is_wide, took) in [false, true].into_iter().zip(&mut seconds) {
+            self.gpu.shapes.borrow_mut().insert(shape, is_wide);
+            *took = self.time(kind, AT_LEAST).await?;
+        }
+        let [narrow, wide] = seconds;
+        let (name, rows) = shape;
+        log::debug!("{name}, {rows} rows: {:.1} us, {:.1} us in the wide shape", narrow * 1e6, wide * 1e6);
+        Ok(wide < narrow * CLEARLY)
     }
 }

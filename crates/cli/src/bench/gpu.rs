@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use api::{Files, Twins};
-use engine::{Cancel, Engine, Gpu, Request, SamplingOptions, Urgency};
-use model::{Model, Options};
+use engine::{Cancel, Engine, Event, Gpu, Request, SamplingOptions, Urgency};
+use model::{Config, Model, Options};
 
 use crate::output;
 use crate::synth::SynthSource;
@@ -25,7 +25,7 @@ pub(super) struct GpuArgs {
     #[arg(long, value_name = "N", default_value = "24", value_parser = clap::value_parser!(u32).range(2..=1024))]
     layers: u32,
     /// Positions to decode and prefill at
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "0,4096,32768,130000")]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "0,4096,32768,128000")]
     contexts: Vec<u32>,
     /// Prompt tokens to prefill
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "512,2048")]
@@ -66,11 +66,13 @@ pub(super) async fn run(args: &GpuArgs) -> Result<()> {
     let mut bench = Bench { args, end, adapter: gpu.adapter(), out: csv::Writer::from_writer(out) };
     bench.out.write_record(["adapter", "layers", "measure", "slots", "context", "tokens", "value", "unit"])?;
 
-    bench.twins(&gpu).await?;
     let files = files(args.layers).await?;
     let most = |of: &[u32]| of.iter().max().copied().unwrap_or_default();
+    let trained = Config::new(&files.directory)?.n_context;
     let context = most(&args.contexts) + most(&args.prompts).max(1) + args.decode;
+    ensure!(context <= trained, "contexts, prompts and decode need {context} positions; the model has {trained}");
     let options = Options { context, max_binding: gpu.max_binding().min(Options::default().max_binding), ..Options::default() };
+    bench.twins(&gpu).await?;
     let began = Instant::now();
     let mut engine = load(&gpu, &files, options.clone()).await?;
     bench.note(Row { measure: "load", slots: engine.model().n_slots, ..Row::default() }, began.elapsed().as_secs_f64(), "s")?;
@@ -245,12 +247,22 @@ impl Bench<'_> {
     /// Decode while experts come and go.
     async fn paging(&mut self, engine: &mut Engine) -> Result<()> {
         generate(engine, 0, 8, 8, 0).await?;
-        let before = engine.paging();
-        let (_, decode) = generate(engine, 0, 8, self.args.decode, 1).await?;
-        let after = engine.paging();
-        let n = f64::from(self.args.decode);
+        // From the first token on: what the prompt missed is not decode's.
+        let experts = engine.experts().clone();
+        let mut before = None;
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Token(_) = event {
+                before.get_or_insert_with(|| experts.paging());
+            }
+            ControlFlow::Continue(())
+        };
+        let prompt: Vec<u32> = (0..8).map(|i| i * 31 + 8).collect();
+        let request = Request { prompt: &prompt, max_tokens: self.args.decode, sampling: SamplingOptions::greedy(), stops: &[] };
+        let decode = engine.generate(&request, &Cancel::default(), &mut on_event).await?.decode_seconds;
+        let (before, after) = (before.context("nothing was decoded")?, engine.paging());
+        let n = f64::from(self.args.decode - 1);
         let row = |measure| Row { measure, slots: engine.model().n_slots, context: 0, tokens: self.args.decode };
-        self.note(row("decode"), (n - 1.0) / decode, "tok/s")?;
+        self.note(row("decode"), n / decode, "tok/s")?;
         self.note(row("misses"), (after.misses - before.misses) as f64 / n, "a token")?;
         self.note(row("passes"), (after.passes - before.passes) as f64 / n, "a token")
     }

@@ -27,7 +27,8 @@ impl Guard {
             return Err(ErrorReply::forbidden(format!("this server is for this machine alone, which is localhost, not {host:?}")));
         }
         if let Some(origin) = text(&request.headers, header::ORIGIN) {
-            let is_own = origin.split_once("://").is_some_and(|(_, of)| Some(of) == host);
+            // By a name that anybody can point here a page is its owner's, unless it knows the key.
+            let is_own = origin.split_once("://").is_some_and(|(_, of)| Some(of) == host && (self.key.is_some() || is_address(of)));
             if !is_own && !self.origins.iter().any(|known| known == "*" || known == origin) {
                 return Err(ErrorReply::forbidden(format!("pages of {origin:?} are not let in; --cors lets them")));
             }
@@ -43,13 +44,22 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
-/// `host` may have a port.
-fn is_this_machine(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
+/// Without its port.
+fn name_of(host: &str) -> &str {
+    match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => host.split(':').next().unwrap_or(host),
-    };
-    let name = name.to_ascii_lowercase();
+    }
+}
+
+/// Whether a host is named by its address, or as this machine, which nobody else can be by changing a name.
+fn is_address(host: &str) -> bool {
+    is_this_machine(host) || name_of(host).parse::<IpAddr>().is_ok()
+}
+
+/// `host` may have a port.
+fn is_this_machine(host: &str) -> bool {
+    let name = name_of(host).to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost") || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
@@ -88,6 +98,10 @@ mod tests {
         let guard = |is_local| Guard { key: None, origins: Vec::new(), is_local };
         let host = [("host", "evil.example:8000")];
         assert_eq!([status(&guard(true), "/v1/models", &host), status(&guard(false), "/v1/models", &host)], [403, 200]);
+        let rebound = [("host", "evil.example:8000"), ("origin", "http://evil.example:8000")];
+        assert_eq!(status(&guard(false), "/", &rebound), 403);
+        let own = [("host", "192.168.0.7:8000"), ("origin", "http://192.168.0.7:8000")];
+        assert_eq!(status(&guard(false), "/", &own), 200);
     }
 
     #[test]

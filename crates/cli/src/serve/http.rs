@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use api::{Call, Endpoint, ErrorReply, Names, error_frame};
 use axum::body::Body;
-use axum::extract::rejection::StringRejection;
+use axum::extract::rejection::{PathRejection, StringRejection};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -161,7 +161,9 @@ async fn models(State(server): Shared) -> Json<Value> {
     Json(json!({"object": "list", "data": [server.model()]}))
 }
 
-async fn model(State(server): Shared, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+async fn model(State(server): Shared, id: Result<Path<String>, PathRejection>) -> Result<Json<Value>, Failure> {
+    // What is no UTF-8 is no name either.
+    let id = id.map_or_else(|_| "?".to_owned(), |Path(id)| id);
     match server.names.has(&id) {
         true => Ok(Json(server.model())),
         false => Err(ErrorReply::no_such_model(&id, server.names.id()).into()),

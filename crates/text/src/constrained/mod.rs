@@ -92,8 +92,10 @@ impl Grammars {
             Form::Lark(grammar) => TopLevelGrammar::from_lark(grammar.clone()),
         };
         let mut parser = catch_unwind(AssertUnwindSafe(|| self.factory.create_parser(grammar))).map_err(refused)?;
-        for warning in parser.grammar_warnings() {
-            log::warn!("{warning}");
+        // Their words may be the request's own.
+        match parser.grammar_warnings().len() {
+            0 => {}
+            n => log::debug!("{n} warnings of a grammar"),
         }
         let matcher = Matcher { inner: llguidance::Matcher::new(Ok(parser)), text: self.text.clone() };
         // That a text can begin is known before one does.

@@ -38,8 +38,8 @@ pub fn turn(
         openings.push(opening(&format!("<|channel|>commentary to={FUNCTIONS}.{name} <|constrain|>json"), content()));
         openings.push(opening(&format!(" to={FUNCTIONS}.{name}<|channel|>commentary <|constrain|>json"), content()));
     }
-    if openings.len() > 1 {
-        // What is said before a call.
+    if openings.len() > 1 && (form.is_none() || choice.must_call()) {
+        // What is said before a call; it would be content beside that of the form.
         openings.push(opening("<|channel|>commentary", thoughts()));
     }
 
