@@ -11,11 +11,12 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Positions of `prompt` that need not be computed again; at least its last token always is. Going
-    /// back further than a window's ring remembers means to begin anew.
+    /// Positions of `prompt` that need not be computed again; its last two tokens always are, since one alone would take
+    /// decode's kernels, which round otherwise, and an answer should not depend on what was asked before. Going back further
+    /// than a window's ring remembers means to begin anew.
     pub(crate) fn reusable(&self, prompt: &[u32], layers: &[Layer]) -> u32 {
         let common = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let n = common.min(prompt.len().saturating_sub(1)) as u32;
+        let n = common.min(prompt.len().saturating_sub(2)) as u32;
         let remembers = |layer: &Layer| n.saturating_sub(layer.window.saturating_sub(1)) + layer.kv.capacity >= self.written;
         if layers.iter().all(remembers) { n } else { 0 }
     }

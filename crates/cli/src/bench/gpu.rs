@@ -69,7 +69,7 @@ pub(super) async fn run(args: &GpuArgs) -> Result<()> {
     let files = files(args.layers).await?;
     let most = |of: &[u32]| of.iter().max().copied().unwrap_or_default();
     let trained = Config::new(&files.directory)?.n_context;
-    let context = most(&args.contexts) + most(&args.prompts).max(1) + args.decode;
+    let context = most(&args.contexts) + most(&args.prompts).max(2) + args.decode;
     ensure!(context <= trained, "contexts, prompts and decode need {context} positions; the model has {trained}");
     let options = Options { context, max_binding: gpu.max_binding().min(Options::default().max_binding), ..Options::default() };
     bench.twins(&gpu).await?;
@@ -216,7 +216,7 @@ impl Bench<'_> {
         let mut rates = Vec::new();
         // The first is a warm-up.
         for round in 0..=self.args.rounds {
-            let (_, decode) = generate(engine, context, 1, self.args.decode, round).await?;
+            let (_, decode) = generate(engine, context, 2, self.args.decode, round).await?;
             if round > 0 {
                 rates.push(f64::from(self.args.decode - 1) / decode);
             }
