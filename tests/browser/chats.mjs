@@ -22,6 +22,20 @@ const reload = async (tab) => {
   await tab.page.reload();
   await tab.until("the model", () => document.getElementById("adapter").textContent);
 };
+/** Waits for what the page is writing: a transaction waits for those that began before it. */
+export const written = (tab) =>
+  tab.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const request = indexedDB.open("quire-conversations");
+        request.onerror = () => reject(request.error);
+        request.onsuccess = () => {
+          const transaction = request.result.transaction(["heads", "turns", "documents"]);
+          transaction.objectStore("heads").count();
+          transaction.oncomplete = () => resolve(request.result.close());
+        };
+      }),
+  );
 const shows = (tab, text) => tab.until(`"${text}"`, (text) => document.querySelector("[role=log]").textContent.includes(text), text);
 const says = async (tab, text) => {
   await ask(tab, text);
@@ -67,6 +81,7 @@ const mainPath = {
     assert.equal(await tab.evaluate(() => document.querySelector("[role=group][aria-label=Versions] span").textContent), "2 of 2");
     await tab.click("button", "Previous version");
     assert.deepEqual(await turns(tab), ["first", "You said: first"]);
+    await written(tab);
     await reload(tab);
     assert.deepEqual(await turns(tab), ["first", "You said: first"]);
   },
@@ -95,8 +110,9 @@ export const tests = {
     await ask(tab, "slowly one two three four");
     await shows(tab, "one");
     await tab.click("link", "first");
-    assert.equal((await turns(tab))[0], "first");
+    await shows(tab, "You said: first");
     await tab.click("link", "slowly one two three four");
+    await shows(tab, "one");
     await ended(tab);
     assert.equal((await turns(tab))[1], "one two three four");
   },

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { ask, ended, load } from "./chats.mjs";
+import { ask, ended, load, written } from "./chats.mjs";
 
 /** A PDF file of two pages, as small as it can be. */
 function pdf(...texts) {
@@ -52,6 +52,7 @@ export const tests = {
     await tab.page.reload();
     await given(tab, 2);
     await tab.click("button", "Remove notes.txt");
+    await written(tab);
     await tab.page.reload();
     await given(tab, 1);
   },
