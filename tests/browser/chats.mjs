@@ -139,6 +139,37 @@ export const tests = {
     await tab.until("its turns", () => document.querySelectorAll("[role=log] article").length === 4);
   },
 
+  async "a turn that could not be kept is kept with the next one"(tab) {
+    await tab.click("button", "New chat");
+    await says(tab, "kept");
+    await tab.evaluate(() => {
+      const real = IDBDatabase.prototype.transaction;
+      IDBDatabase.prototype.transaction = function (names, mode) {
+        if (mode !== "readwrite") return real.call(this, names, mode);
+        IDBDatabase.prototype.transaction = real;
+        throw new DOMException("The disk is full.", "QuotaExceededError");
+      };
+    });
+    await says(tab, "not kept");
+    await tab.until("words", () => document.getElementById("notice").textContent === "This conversation is not kept: The disk is full.");
+    await written(tab);
+    await reload(tab);
+    assert.deepEqual(await turns(tab), ["kept", "You said: kept", "not kept", "You said: not kept"]);
+  },
+
+  async "a conversation that another tab deletes is whole again once more is said in it"(tab) {
+    const other = await tab.page.context().newPage();
+    await other.goto(tab.standin.url);
+    await other.getByRole("button", { name: "Delete kept", exact: true }).click();
+    await other.getByRole("button", { name: "Undo" }).waitFor();
+    await other.close();
+    await tab.until("its end", () => ![...document.querySelectorAll("#chats a")].some((link) => link.textContent === "kept"));
+    await says(tab, "again");
+    await written(tab);
+    await reload(tab);
+    assert.deepEqual((await turns(tab)).filter((_, n) => n % 2 === 0), ["kept", "not kept", "again"]);
+  },
+
   async "nothing was written to the console as an error"(tab) {
     assert.deepEqual(tab.errors, []);
   },

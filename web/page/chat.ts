@@ -40,8 +40,10 @@ export class Chat implements Actions {
   #answering: Answering | undefined;
   /** Before an answer: for what the documents have on the question. */
   #isSearching = false;
-  /** Deleted while an answer was under way: to be kept no more. */
+  /** Deleted while they were shown or answered: to be kept no more. */
   #forgotten = new WeakSet<Tree>();
+  /** Something of them could not be kept: to be kept whole. */
+  #unkept = new WeakSet<Tree>();
 
   constructor(around: Around) {
     this.#around = around;
@@ -93,7 +95,7 @@ export class Chat implements Actions {
   given(document: Document, isRemoved: boolean): void {
     if (isRemoved) shelf.removeDocument(document).catch(complain);
     // Before something is said there is nothing to be kept.
-    else if (!this.isEmpty) this.#keep(this.#tree, [], [document]);
+    else if (!this.isEmpty) shelf.keepDocument(document).catch(complain);
   }
 
   /** Puts a question after `parent`, with what the documents have on it. */
@@ -104,7 +106,7 @@ export class Chat implements Actions {
     const passages = documents.length > 0 ? await find(documents, text) : [];
     this.#isSearching = false;
     const asked = tree.add(parent, { role: "user", content: text }, { passages });
-    this.#keep(tree, [asked], documents);
+    this.#keep(tree, [asked]);
     await this.#answer(tree, asked);
   }
 
@@ -189,10 +191,14 @@ export class Chat implements Actions {
     this.#around.changed();
   }
 
-  #keep(tree: Tree, turns: Turn[], documents: Document[] = []): void {
+  #keep(tree: Tree, turns: Turn[]): void {
     if (this.#forgotten.has(tree)) return;
     if (this.#answering) this.#answering.keptAt = performance.now();
-    shelf.keep(tree.head, turns, documents).catch(complain);
+    const isWhole = this.#unkept.delete(tree);
+    shelf.keep(tree, isWhole ? tree.turns : turns).catch((error: unknown) => {
+      this.#unkept.add(tree);
+      complain(error);
+    });
   }
 
   #isAtEnd(): boolean {

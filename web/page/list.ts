@@ -51,10 +51,8 @@ export class List {
       const title = input.value.trim();
       input.remove();
       if (isKept && title && title !== head.title) {
-        // Whatever else has become of it meanwhile stays so.
-        const now = { ...((await shelf.head(head.id)) ?? head), title };
-        await shelf.keep(now).catch(complain);
-        this.#changed(now, false);
+        await shelf.rename(head.id, title).catch(complain);
+        this.#changed({ ...head, title }, false);
       }
       await this.show();
       this.#root.querySelector<HTMLElement>(`a[href="#${head.id}"]`)?.focus();
@@ -72,11 +70,11 @@ export class List {
 
   async #remove(head: Head): Promise<void> {
     try {
-      const { turns, documents } = await shelf.read(head);
+      const tree = await shelf.read(head);
       await shelf.remove(head.id);
       this.#changed(head, true);
       notify(t("“{title}” was deleted.", { title: head.title }), () => {
-        void shelf.keep(head, turns, documents).then(() => this.show(), complain);
+        void shelf.keep(tree).then(() => this.show(), complain);
       });
     } catch (error) {
       complain(error);

@@ -1,7 +1,7 @@
 /** Conversations in IndexedDB: a row for each head and for each turn, so that an answer is kept as it grows. */
 
 import type { Document } from "./passages.ts";
-import { type Head, Tree, type Turn } from "./tree.ts";
+import { type Head, type Kept, Tree, type Turn } from "./tree.ts";
 
 const NAME = "quire-conversations";
 
@@ -65,18 +65,49 @@ export async function read(head: Head): Promise<Tree> {
   return new Tree(head, turns, documents);
 }
 
-/** Keeps a head, and of its turns and documents those that are new or other than before. */
-export async function keep(head: Head, changed: Turn[] = [], given: Document[] = []): Promise<void> {
-  await transact("readwrite", ({ heads, turns, documents }) => {
-    heads.put(head);
-    for (const turn of changed) turns.put(turn);
-    for (const document of given) documents.put(document);
+/**
+ * Keeps a head, and those of the turns that are new or other than before; all there is where nothing is kept of the conversation, as at
+ * first or when another tab has removed it. The name that is kept stays: it may have been given meanwhile.
+ */
+export async function keep({ head, turns: all, documents }: Kept, changed = all): Promise<void> {
+  const before = await transact("readwrite", ({ heads, turns }) => {
+    const kept = heads.get(head.id) as IDBRequest<Head | undefined>;
+    kept.onsuccess = () => {
+      head.title = kept.result?.title || head.title;
+      heads.put(head);
+      for (const turn of kept.result ? changed : all) turns.put(turn);
+      heads.transaction.commit();
+    };
+    return kept;
+  });
+  tell();
+  // What was said stays even if a document is too large.
+  if (!before) await Promise.all(documents.map(keepDocument));
+}
+
+/** Names a conversation, if it is still there. */
+export async function rename(id: string, title: string): Promise<void> {
+  await transact("readwrite", ({ heads }) => {
+    const kept = heads.get(id) as IDBRequest<Head | undefined>;
+    kept.onsuccess = () => {
+      if (kept.result) heads.put({ ...kept.result, title });
+    };
   });
   tell();
 }
 
+export async function keepDocument(document: Document): Promise<void> {
+  await transact("readwrite", ({ documents }) => {
+    documents.put(document);
+    documents.transaction.commit();
+  });
+}
+
 export async function removeDocument({ conversation, id }: Document): Promise<void> {
-  await transact("readwrite", ({ documents }) => void documents.delete([conversation, id]));
+  await transact("readwrite", ({ documents }) => {
+    documents.delete([conversation, id]);
+    documents.transaction.commit();
+  });
 }
 
 export async function remove(id: string): Promise<void> {

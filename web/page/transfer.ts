@@ -1,23 +1,19 @@
 /** Conversations as files: JSON, which comes back as it was, and Markdown, for people. */
 
 import type { Message, ToolCall } from "../src/index.ts";
-import type { Passage } from "./passages.ts";
-import { type End, type Head, newId, titleOf, type Turn } from "./tree.ts";
+import type { Document, Passage } from "./passages.ts";
+import { type End, type Head, type Kept, newId, titleOf, type Turn } from "./tree.ts";
 
 const FORMAT = "quire-conversations";
 
-export interface Kept {
-  head: Head;
-  turns: Turn[];
-}
-
 export function toJson(kept: Kept[]): string {
-  const conversations = kept.map(({ head: { title, made, changed, chosen }, turns }) => ({
+  const conversations = kept.map(({ head: { title, made, changed, chosen }, turns, documents }) => ({
     title,
     made,
     changed,
     chosen,
     turns: turns.map(({ conversation: _, ...turn }) => turn),
+    ...(documents.length > 0 && { documents: documents.map(({ name, passages }) => ({ name, passages })) }),
   }));
   return JSON.stringify({ format: FORMAT, version: 1, conversations }, undefined, 1);
 }
@@ -37,7 +33,7 @@ export function fromJson(text: string): Kept[] {
 
 function conversation(value: unknown, index: number): Kept {
   const at = `conversations[${index}]`;
-  const { title, made, changed, chosen, turns: raw } = record(value, at);
+  const { title, made, changed, chosen, turns: raw, documents: given = [] } = record(value, at);
   const head: Head = { id: newId(), title: "", made: time(made), changed: time(changed), chosen: {} };
   // Ids are made anew: the file may have come from here.
   const ids = new Map<unknown, string>([["", ""]]);
@@ -47,13 +43,14 @@ function conversation(value: unknown, index: number): Kept {
     ids.set(fields["id"], id);
     return { id, fields, at: `${at}.turns[${n}]` };
   });
-  const turns = parsed.map(({ id, fields, at }): Turn => {
+  const turns = parsed.flatMap(({ id, fields, at }): Turn[] => {
     const end = ends.find((end) => end === fields["end"]);
     const parent = ids.get(fields["parent"]);
-    if (parent === undefined) throw new Error(`${at}.parent is not the id of another turn.`);
+    // What follows a turn that was lost is never shown; the rest of the file is.
+    if (parent === undefined) return [];
     const trouble = fields["trouble"];
     const passages = fields["passages"] === undefined ? [] : array(fields["passages"], `${at}.passages`).map((value) => passage(value, `${at}.passages`));
-    return {
+    const turn = {
       conversation: head.id,
       id,
       parent,
@@ -63,14 +60,16 @@ function conversation(value: unknown, index: number): Kept {
       ...(passages.length > 0 && { passages }),
       ...(typeof trouble === "string" && { trouble }),
     };
+    return [turn];
   });
+  const documents = array(given, `${at}.documents`).map((value, n) => document(value, head.id, `${at}.documents[${n}]`));
   for (const [after, id] of Object.entries(chosen && typeof chosen === "object" ? chosen : {})) {
     const [key, choice] = [ids.get(after), ids.get(id)];
     if (key !== undefined && choice) head.chosen[key] = choice;
   }
   const first = turns.find(({ parent }) => parent === "")?.message.content ?? "";
   head.title = typeof title === "string" && title.trim() ? titleOf(title) : titleOf(first);
-  return { head, turns };
+  return { head, turns, documents };
 }
 
 const ends: readonly End[] = ["stop", "length", "stopped", "failed", "going"];
@@ -94,6 +93,12 @@ function passage(value: unknown, at: string): Passage {
   const { source, text } = record(value, at);
   if (typeof source !== "string" || typeof text !== "string") throw new Error(`${at} are not texts with their sources.`);
   return { source, text };
+}
+
+function document(value: unknown, conversation: string, at: string): Document {
+  const { name, passages } = record(value, at);
+  if (typeof name !== "string") throw new Error(`${at}.name is not text.`);
+  return { conversation, id: newId(), name, passages: array(passages, `${at}.passages`).map((value) => passage(value, `${at}.passages`)) };
 }
 
 function record(value: unknown, at: string): Record<string, unknown> {

@@ -5,8 +5,8 @@ import { element } from "./dom.ts";
 import { t } from "./language.ts";
 import { notify } from "./notice.ts";
 import * as shelf from "./shelf.ts";
-import { fromJson, type Kept, toJson, toMarkdown } from "./transfer.ts";
-import type { Tree } from "./tree.ts";
+import { fromJson, toJson, toMarkdown } from "./transfer.ts";
+import type { Kept, Tree } from "./tree.ts";
 
 export class Transfers {
   #tree: () => Tree;
@@ -27,7 +27,7 @@ export class Transfers {
       });
       return found;
     };
-    const ofThis = [button("save-markdown", () => this.#saveMarkdown()), button("save-json", () => this.#save([this.#now()]))];
+    const ofThis = [button("save-markdown", () => this.#saveMarkdown()), button("save-json", () => this.#save([tree()]))];
     button("save-all", async () => this.#save(await all()));
     element("open-transfer").addEventListener("click", () => {
       for (const button of ofThis) button.disabled = tree().turns.length === 0;
@@ -46,17 +46,12 @@ export class Transfers {
   async take(file: File): Promise<void> {
     try {
       const kept = fromJson(await file.text());
-      for (const { head, turns } of kept) await shelf.keep(head, turns);
+      for (const conversation of kept) await shelf.keep(conversation);
       notify(t("Conversations imported: {n}", { n: kept.length }));
     } catch (error) {
       notify(t("{file} could not be imported: {why}", { file: file.name, why: words(error) }));
     }
     this.#imported();
-  }
-
-  #now(): Kept {
-    const { head, turns } = this.#tree();
-    return { head, turns };
   }
 
   #saveMarkdown(): void {
@@ -72,7 +67,7 @@ export class Transfers {
 
 async function all(): Promise<Kept[]> {
   const kept: Kept[] = [];
-  for (const head of await shelf.list()) kept.push({ head, turns: (await shelf.read(head)).turns });
+  for (const head of await shelf.list()) kept.push(await shelf.read(head));
   return kept;
 }
 

@@ -34,9 +34,16 @@ export interface Head {
   chosen: Record<string, string>;
 }
 
+/** A conversation with all that belongs to it. */
+export interface Kept {
+  head: Head;
+  turns: Turn[];
+  documents: Document[];
+}
+
 export const newId = (): string => crypto.randomUUID();
 
-export class Tree {
+export class Tree implements Kept {
   readonly head: Head;
   /** What was given to the conversation to answer from. */
   readonly documents: Document[];

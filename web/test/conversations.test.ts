@@ -101,14 +101,24 @@ test("conversations come back from JSON as they went, with ids of their own", ()
   tree.add(first, { ...answer("one"), reasoning: "Hm." }, { end: "length" });
   tree.add(first, answer("two"), { end: "stop" });
   tree.choose(tree.places(tree.path[1]!)[0]!);
-  const [kept] = fromJson(toJson([{ head: tree.head, turns: tree.turns }]));
-  const again = new Tree(kept!.head, kept!.turns);
+  const passages = [{ source: "a.txt", text: "A" }];
+  tree.documents.push({ conversation: tree.head.id, id: "d", name: "a.txt", passages });
+  const [kept] = fromJson(toJson([tree]));
+  const again = new Tree(kept!.head, kept!.turns, kept!.documents);
   const plain = (tree: Tree) => tree.path.map(({ message, end, made }) => ({ message, end, made }));
   assert.deepEqual(plain(again), plain(tree));
   assert.equal(again.places(again.path[1]!).length, 2);
   assert.equal(again.head.title, "first");
+  assert.deepEqual(again.documents, [{ conversation: again.head.id, id: again.documents[0]?.id, name: "a.txt", passages }]);
   const ids = new Set(tree.turns.map(({ id }) => id));
   assert.ok(again.turns.every(({ id, conversation }) => !ids.has(id) && conversation === again.head.id));
+});
+
+test("of a file in which a turn is missing the rest comes back", () => {
+  const turn = (id: string, parent: string) => ({ id, parent, made: 1, message: user(id) });
+  const conversations = [{ turns: [turn("a", ""), turn("b", "lost"), turn("c", "b")] }, { turns: [turn("d", "")] }];
+  const kept = fromJson(JSON.stringify({ format: "quire-conversations", conversations }));
+  assert.deepEqual(kept.map(({ head, turns }) => said(new Tree(head, turns))), [["a"], ["d"]]);
 });
 
 test("a file that is none is refused in words, with the place", () => {
@@ -118,11 +128,12 @@ test("a file that is none is refused in words, with the place", () => {
     ["[]", /not an object/],
     ['{"format":"other"}', /says format "other"/],
     ['{"format":"quire-conversations"}', /conversations is not an array/],
-    [file({ id: "a", parent: "b", message: {} }), /conversations\[0\]\.turns\[0\]\.parent/],
     [file({ id: "a", parent: "", message: { role: "system", content: "" } }), /role is "system"/],
     [file({ id: "a", parent: "", message: { role: "user", content: 3 } }), /content is not text/],
     [file({ id: "a", parent: "", message: { role: "assistant", content: "", tool_calls: [{}] } }), /tool_calls\[0\]/],
   ];
+  const documents = [{ name: "a", passages: [{ text: 1 }] }];
+  bad.push([JSON.stringify({ format: "quire-conversations", conversations: [{ turns: [], documents }] }), /documents\[0\]\.passages/]);
   for (const [text, words] of bad) assert.throws(() => fromJson(text), words, text);
 });
 
@@ -159,7 +170,7 @@ test("a question is put with its passages, and the answer's citations are read",
   assert.equal(asked.message.content, "Why?");
   assert.equal(withPassages("Why?", []), "Why?");
   assert.deepEqual(cited("As in [2], 【1†L3-L5】 and [7] [2].", passages), [0, 1]);
-  assert.deepEqual(fromJson(toJson([{ head: tree.head, turns: tree.turns }]))[0]!.turns[0]!.passages, passages);
+  assert.deepEqual(fromJson(toJson([tree]))[0]!.turns[0]!.passages, passages);
 });
 
 test("performance is told in rows", () => {
