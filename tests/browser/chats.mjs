@@ -170,6 +170,58 @@ export const tests = {
     assert.deepEqual((await turns(tab)).filter((_, n) => n % 2 === 0), ["kept", "not kept", "again"]);
   },
 
+  async "a name given while the answer goes on in the background stays"(tab) {
+    await tab.click("button", "New chat");
+    await ask(tab, "slowly a b c d");
+    await tab.until("its name", () => document.querySelector("#chats [aria-current]")?.textContent === "slowly a b c d");
+    await tab.click("button", "New chat");
+    await tab.click("button", "Rename slowly a b c d");
+    await tab.fill("textbox", "Name of the conversation", "Named meanwhile");
+    await tab.page.keyboard.press("Enter");
+    await ended(tab);
+    await written(tab);
+    await reload(tab);
+    await tab.until("the name", () => document.querySelector("#chats").textContent.includes("Named meanwhile"));
+  },
+
+  async "what is chosen last is shown, and Back leads past what is gone"(tab) {
+    await says(tab, "stays");
+    await tab.click("button", "New chat");
+    await says(tab, "goes");
+    await tab.evaluate(() => {
+      [...document.querySelectorAll("#chats a")].find((link) => link.textContent === "stays").click();
+      document.getElementById("new-chat").click();
+    });
+    await written(tab);
+    assert.deepEqual(await turns(tab), []);
+    await tab.click("link", "stays");
+    await shows(tab, "You said: stays");
+    await tab.click("link", "goes");
+    await shows(tab, "You said: goes");
+    await tab.click("button", "Delete goes");
+    await tab.until("its end", () => location.hash === "");
+    await tab.page.goBack();
+    await tab.until("nothing", () => location.hash === "");
+    await tab.page.goBack();
+    await shows(tab, "You said: stays");
+  },
+
+  async "a conversation that could not be deleted goes on"(tab) {
+    await tab.evaluate(() => {
+      const real = IDBObjectStore.prototype.delete;
+      IDBObjectStore.prototype.delete = () => {
+        IDBObjectStore.prototype.delete = real;
+        throw new DOMException("The disk is broken.", "UnknownError");
+      };
+    });
+    await tab.click("button", "Delete stays");
+    await tab.until("words", () => document.getElementById("notice").textContent === "The disk is broken.");
+    await says(tab, "more");
+    await written(tab);
+    await reload(tab);
+    assert.deepEqual(await turns(tab), ["stays", "You said: stays", "more", "You said: more"]);
+  },
+
   async "nothing was written to the console as an error"(tab) {
     assert.deepEqual(tab.errors, []);
   },

@@ -57,6 +57,31 @@ export const tests = {
     await given(tab, 1);
   },
 
+  async "a document goes to the conversation that it was given to, whichever is shown by then"(tab) {
+    await tab.evaluate(() => {
+      const data = new DataTransfer();
+      data.items.add(new File(["Late."], "late.txt"));
+      const input = document.getElementById("documents");
+      input.files = data.files;
+      input.dispatchEvent(new Event("change"));
+      document.getElementById("new-chat").click();
+    });
+    const isKept = () =>
+      new Promise((resolve, reject) => {
+        const request = indexedDB.open("quire-conversations");
+        request.onerror = () => reject(request.error);
+        request.onsuccess = () => {
+          const count = request.result.transaction("documents").objectStore("documents").count();
+          count.onsuccess = () => resolve(count.result === 2);
+          request.result.close();
+        };
+      });
+    await tab.until("it to be kept", isKept);
+    await given(tab, 0);
+    await tab.page.goBack();
+    await given(tab, 2);
+  },
+
   async "nothing was written to the console as an error"(tab) {
     assert.deepEqual(tab.errors, []);
   },

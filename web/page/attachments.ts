@@ -13,10 +13,10 @@ const LARGEST = 50e6;
 export class Attachments {
   #list = element("attached");
   #tree: () => Tree;
-  #changed: (document: Document, isRemoved: boolean) => void;
+  #changed: (tree: Tree, document: Document, isRemoved: boolean) => void;
 
-  /** `changed` is told of each document that comes or goes. */
-  constructor(tree: () => Tree, changed: (document: Document, isRemoved: boolean) => void) {
+  /** `changed` is told of each document that comes to a conversation or goes. */
+  constructor(tree: () => Tree, changed: (tree: Tree, document: Document, isRemoved: boolean) => void) {
     [this.#tree, this.#changed] = [tree, changed];
     const input = element<HTMLInputElement>("documents");
     element("attach").addEventListener("click", () => input.click());
@@ -35,7 +35,7 @@ export class Attachments {
         if (passages.length === 0) throw new Error(t("there is no text in it"));
         const document = { conversation: tree.head.id, id: newId(), name: file.name, passages };
         tree.documents.push(document);
-        this.#changed(document, false);
+        this.#changed(tree, document, false);
       } catch (error) {
         notify(t("{file} could not be read: {why}", { file: file.name, why: words(error) }));
       }
@@ -44,14 +44,15 @@ export class Attachments {
   }
 
   show(): void {
-    const { documents } = this.#tree();
+    const tree = this.#tree();
+    const { documents } = tree;
     this.#list.replaceChildren(
       ...documents.map((document) => {
         const item = create("li", "", document.name);
         item.append(
           iconButton("close", t("Remove {name}", { name: document.name }), () => {
             documents.splice(documents.indexOf(document), 1);
-            this.#changed(document, true);
+            this.#changed(tree, document, true);
             this.show();
             element("message").focus();
           }),

@@ -7,7 +7,7 @@ import { t } from "./language.ts";
 import { notify } from "./notice.ts";
 import type { Document, Passage } from "./passages.ts";
 import * as shelf from "./shelf.ts";
-import { Tree, type Turn } from "./tree.ts";
+import { type Head, Tree, type Turn } from "./tree.ts";
 import { type Actions, type TurnView, viewOf } from "./turns.ts";
 
 /** How often an answer under way is kept, at most. */
@@ -38,8 +38,8 @@ export class Chat implements Actions {
   #tree = Tree.begin();
   #views = new Map<string, TurnView>();
   #answering: Answering | undefined;
-  /** Before an answer: for what the documents have on the question. */
-  #isSearching = false;
+  /** Whose documents are searched, before an answer. */
+  #searching: Tree | undefined;
   /** Deleted while they were shown or answered: to be kept no more. */
   #forgotten = new WeakSet<Tree>();
   /** Something of them could not be kept: to be kept whole. */
@@ -58,23 +58,40 @@ export class Chat implements Actions {
   }
 
   get isAnswering(): boolean {
-    return this.#isSearching || this.#answering !== undefined;
+    return this.#searching !== undefined || this.#answering !== undefined;
   }
 
   stop(): void {
     this.#answering?.controller.abort();
   }
 
-  /** Ends what is under way in a conversation that was deleted. */
-  forget(id: string): void {
-    if (this.#answering?.tree.head.id !== id) return;
-    this.#forgotten.add(this.#answering.tree);
-    this.stop();
+  /** The trees of a conversation that may yet be kept. */
+  #treesOf(id: string): Tree[] {
+    const trees = [this.#tree, this.#searching, this.#answering?.tree];
+    return trees.filter((tree): tree is Tree => tree?.head.id === id);
+  }
+
+  /** Ends what is under way in a conversation that is to be deleted; what comes back is for when it was not. */
+  forget(id: string): () => void {
+    const trees = this.#treesOf(id);
+    for (const tree of trees) this.#forgotten.add(tree);
+    if (this.#answering?.tree.head.id === id) this.stop();
+    return () => {
+      for (const tree of trees) {
+        this.#forgotten.delete(tree);
+        this.#unkept.add(tree);
+      }
+    };
+  }
+
+  /** Takes the name that a conversation was given. */
+  renamed({ id, title }: Head): void {
+    for (const { head } of this.#treesOf(id)) head.title = title;
   }
 
   /** Shows another conversation; an answer under way goes on. */
   open(tree: Tree): void {
-    const { tree: going } = this.#answering ?? {};
+    const going = this.#searching ?? this.#answering?.tree;
     this.#tree = going?.head.id === tree.head.id && !this.#forgotten.has(going) ? going : tree;
     this.show();
     this.#follow(true);
@@ -92,19 +109,20 @@ export class Chat implements Actions {
   }
 
   /** Takes a document, or lets go of it. */
-  given(document: Document, isRemoved: boolean): void {
+  given(tree: Tree, document: Document, isRemoved: boolean): void {
     if (isRemoved) shelf.removeDocument(document).catch(complain);
     // Before something is said there is nothing to be kept.
-    else if (!this.isEmpty) shelf.keepDocument(document).catch(complain);
+    else if (tree.turns.length > 0 && !this.#forgotten.has(tree)) shelf.keepDocument(document).catch(complain);
   }
 
   /** Puts a question after `parent`, with what the documents have on it. */
   async #put(tree: Tree, parent: Turn | undefined, text: string): Promise<void> {
     const { documents } = tree;
-    this.#isSearching = true;
+    this.#searching = tree;
     this.#around.changed();
     const passages = documents.length > 0 ? await find(documents, text) : [];
-    this.#isSearching = false;
+    this.#searching = undefined;
+    if (this.#forgotten.has(tree)) return this.#around.changed();
     const asked = tree.add(parent, { role: "user", content: text }, { passages });
     this.#keep(tree, [asked]);
     await this.#answer(tree, asked);

@@ -7,14 +7,21 @@ import { notify } from "./notice.ts";
 import * as shelf from "./shelf.ts";
 import type { Head } from "./tree.ts";
 
+/** What the page around it does about the list. */
+export interface Around {
+  renamed(head: Head): void;
+  /** A conversation is about to be removed; what comes back is for when it could not be. */
+  forget(id: string): () => void;
+  removed(id: string): void;
+}
+
 export class List {
   #root = element("chats");
   #current = "";
-  /** Called when the conversation that is shown was renamed or removed. */
-  #changed: (head: Head, isRemoved: boolean) => void;
+  #around: Around;
 
-  constructor(changed: (head: Head, isRemoved: boolean) => void) {
-    this.#changed = changed;
+  constructor(around: Around) {
+    this.#around = around;
     shelf.watch(() => void this.show());
   }
 
@@ -52,7 +59,7 @@ export class List {
       input.remove();
       if (isKept && title && title !== head.title) {
         await shelf.rename(head.id, title).catch(complain);
-        this.#changed({ ...head, title }, false);
+        this.#around.renamed({ ...head, title });
       }
       await this.show();
       this.#root.querySelector<HTMLElement>(`a[href="#${head.id}"]`)?.focus();
@@ -69,14 +76,16 @@ export class List {
   }
 
   async #remove(head: Head): Promise<void> {
+    const remember = this.#around.forget(head.id);
     try {
       const tree = await shelf.read(head);
       await shelf.remove(head.id);
-      this.#changed(head, true);
+      this.#around.removed(head.id);
       notify(t("“{title}” was deleted.", { title: head.title }), () => {
         void shelf.keep(tree).then(() => this.show(), complain);
       });
     } catch (error) {
+      remember();
       complain(error);
     }
     await this.show();

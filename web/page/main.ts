@@ -46,11 +46,15 @@ const chat = new Chat({
     element("speed").textContent = tokensPerSecond === undefined ? "" : `${tokensPerSecond.toFixed(1)} tok/s`;
   },
 });
-const list = new List((head, isRemoved) => {
-  if (isRemoved) chat.forget(head.id);
-  if (head.id !== chat.tree.head.id) return;
-  if (isRemoved) begin();
-  else chat.tree.head.title = head.title;
+const list = new List({
+  renamed: (head) => {
+    chat.renamed(head);
+    if (head.id === chat.tree.head.id) show(chat.tree);
+  },
+  forget: (id) => chat.forget(id),
+  removed: (id) => {
+    if (id === chat.tree.head.id) begin();
+  },
 });
 
 /** Language and colours, as they are set. */
@@ -74,14 +78,17 @@ function refresh(): void {
 
 /** Says in the address, the title and the list which conversation is shown. */
 function show({ head }: Tree): void {
-  if (location.hash !== `#${head.id}`) history.pushState(undefined, "", `#${head.id}`);
+  // Where the address names another one, that is on its way.
+  if (location.hash === "") history.pushState(undefined, "", `#${head.id}`);
   document.title = `${head.title} – Quire`;
   void list.show(head.id);
 }
 
+const empty = () => location.pathname + location.search;
+
 /** An empty conversation, kept once something is said in it. */
 function begin(): void {
-  if (location.hash) history.pushState(undefined, "", location.pathname + location.search);
+  if (location.hash) history.pushState(undefined, "", empty());
   document.title = "Quire";
   chat.open(Tree.begin());
   void list.show("");
@@ -93,9 +100,15 @@ function begin(): void {
 async function follow(): Promise<void> {
   const id = location.hash.slice(1);
   if (id === chat.tree.head.id) return;
-  const head = id ? await shelf.head(id).catch(() => undefined) : undefined;
-  if (!head) return begin();
-  chat.open(await shelf.read(head));
+  const tree = id ? await shelf.find(id).catch(() => undefined) : undefined;
+  // Something else may have been chosen meanwhile.
+  if (location.hash.slice(1) !== id) return;
+  if (!tree) {
+    // Back leads past what is gone.
+    history.replaceState(undefined, "", empty());
+    return begin();
+  }
+  chat.open(tree);
   side.leave();
 }
 
@@ -126,7 +139,6 @@ stop.addEventListener("click", () => {
   message.focus();
 });
 element("new-chat").addEventListener("click", begin);
-addEventListener("hashchange", () => void follow());
 addEventListener("popstate", () => void follow());
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && chat.isAnswering && !document.querySelector("dialog[open]")) chat.stop();
@@ -139,7 +151,7 @@ document.addEventListener("keydown", (event) => {
 new Storage();
 const attachments = new Attachments(
   () => chat.tree,
-  (document, isRemoved) => chat.given(document, isRemoved),
+  (tree, document, isRemoved) => chat.given(tree, document, isRemoved),
 );
 const transfers = new Transfers(
   () => chat.tree,

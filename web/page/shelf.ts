@@ -54,8 +54,10 @@ export async function list(): Promise<Head[]> {
   return heads.sort((a, b) => b.changed - a.changed);
 }
 
-export function head(id: string): Promise<Head | undefined> {
-  return transact("readonly", ({ heads }) => heads.get(id) as IDBRequest<Head | undefined>);
+/** The conversation of an id, if there is one. */
+export async function find(id: string): Promise<Tree | undefined> {
+  const head = await transact("readonly", ({ heads }) => heads.get(id) as IDBRequest<Head | undefined>);
+  return head && (await read(head));
 }
 
 /** A conversation with all that belongs to it. */
