@@ -26,13 +26,15 @@ const focused = (tab) => tab.evaluate(() => document.activeElement.getAttribute(
 export const tests = {
   async "what comes before the page is there weighs less than 100 KB"(tab) {
     const sizes = [];
-    tab.page.on("response", async (response) => {
+    const weigh = (response) => {
       const { pathname } = new URL(response.url());
       const isAsked = /^\/($|main|part-|style|frame|talk|foot|text|dialogs|icon\.svg)/.test(pathname);
       if (isAsked) sizes.push(response.body().then((body) => [pathname, body.length]));
-    });
+    };
+    tab.page.on("response", weigh);
     await tab.goto(tab.standin.url);
     await tab.until("the page", () => document.getElementById("adapter").textContent);
+    tab.page.off("response", weigh);
     const all = await Promise.all(sizes);
     const sum = all.reduce((sum, [, size]) => sum + size, 0);
     assert.ok(sum > 20_000 && sum < FIRST_PAINT, JSON.stringify(all));
@@ -62,6 +64,7 @@ export const tests = {
   async "on a phone nothing is wider than the page, and the side comes over it"(tab) {
     await tab.page.setViewportSize({ width: 360, height: 640 });
     assert.equal(await tab.evaluate(() => document.documentElement.scrollWidth), 360);
+    await tab.until("the side to go", () => document.getElementById("side").inert);
     assert.equal(await tab.count("button", "New chat"), 0);
     await tab.click("button", "Conversations");
     assert.equal(await focused(tab), "New chat");
@@ -91,12 +94,26 @@ export const tests = {
     assert.equal(await tab.count("textbox", "Edit the message"), 0);
   },
 
+  async "a new build is kept whole beside the one that is shown, and a reload brings it"(tab) {
+    await tab.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+    await tab.page.reload();
+    const get = async (path) => (await fetch(new URL(path, tab.standin.url))).text();
+    tab.standin.own["/sw.js"] = ["text/javascript", (await get("sw.js")).replace(/"[0-9a-f]{64}"/, '"next"')];
+    tab.standin.own["/style.css"] = ["text/css", `${await get("style.css")} html { --build: next }`];
+    const build = () => tab.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue("--build"));
+    await tab.evaluate(async () => void (await (await navigator.serviceWorker.getRegistration()).update()));
+    await tab.until("the new build", async () => (await navigator.serviceWorker.getRegistration()).waiting !== null);
+    assert.equal(await tab.evaluate(async () => (await (await fetch("style.css")).text()).includes("--build")), false);
+    assert.equal(await tab.evaluate(async () => (await caches.keys()).filter((name) => name.startsWith("quire-page")).length), 2);
+    // The page that is reloaded reloads itself.
+    await tab.page.reload({ waitUntil: "commit" });
+    await tab.page.locator("#adapter:not(:empty)").waitFor();
+    assert.equal(await build(), "next");
+    await tab.until("the other to go", async () => (await caches.keys()).filter((name) => name.startsWith("quire-page")).length === 1);
+  },
+
   async "without a network the page comes again, and its conversations"(tab) {
-    await tab.until("the page to be kept", async () => {
-      const names = await (await fetch("shell.json")).json();
-      const kept = await (await caches.open("quire-page")).keys();
-      return kept.length >= names.length;
-    });
+    await tab.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
     await tab.page.context().setOffline(true);
     tab.standin.stop();
     await tab.page.reload();

@@ -9,7 +9,10 @@ import { browsers } from "./browsers.mjs";
 
 const config = { model: "models/standin.gguf", models: [{ title: "Stand-in", about: "Says what it is told to", url: "models/standin.gguf" }] };
 
-/** Serves the page at `url` anew; resolves to `{ url, asked, stop }`, `asked` being the paths that were asked for. */
+/**
+ * Serves the page at `url` anew; resolves to `{ url, asked, own, stop }`: `asked` are the paths that were asked for, `own` by path the
+ * type and the body of what is other than at `url`.
+ */
 async function serve(url) {
   const asked = [];
   const own = {
@@ -36,7 +39,7 @@ async function serve(url) {
     server.closeAllConnections();
     server.close();
   };
-  return { url: `http://localhost:${server.address().port}/`, asked, stop };
+  return { url: `http://localhost:${server.address().port}/`, asked, own, stop };
 }
 
 /** A browser's tab at the page with the stand-in; `tab.standin` is its server. */

@@ -1,52 +1,70 @@
 /**
- * The page without a network: keeps the page's own files, never a model's. The network comes first, so that a page which is new there is
- * new here; what it does not give comes from what is kept.
+ * The page without a network: keeps the page's own files, never a model's. Every build of the page has a service worker of its own, which
+ * keeps all files of the build before it answers with one, and waits until no tab shows the build before: no page is made of two.
  */
 
 export {};
 declare const self: ServiceWorkerGlobalScope;
 
-const NAME = "quire-page";
-/** All files of the page, written when it is built. */
-const SHELL = "shell.json";
-const ours = /\.(?:html|js|css|wasm|svg|png|json|woff2|webmanifest)$/;
+/** Written in when the page is built: what tells this build from others, and its files. */
+declare const BUILD: string;
+declare const FILES: readonly string[];
 
-self.addEventListener("install", (event) => {
-  event.waitUntil(fill().then(() => self.skipWaiting()));
+/** What a host says of itself is no part of a build. */
+const CONFIG = "config.json";
+
+const { scope } = self.registration;
+const urlOf = (name: string): string => new URL(name, scope).href;
+/** Of all builds at this address. */
+const NAMES = `quire-page ${scope} `;
+const NAME = NAMES + BUILD;
+const ours = new Set(FILES.map(urlOf));
+
+self.addEventListener("install", (event) => event.waitUntil(fill()));
+self.addEventListener("activate", (event) => event.waitUntil(forgetOthers()));
+self.addEventListener("message", ({ data }) => {
+  if (data === "take over") void self.skipWaiting();
 });
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener("fetch", (event) => {
   const { request } = event;
-  const { origin, pathname } = new URL(request.url);
-  const isPage = request.mode === "navigate" && pathname === new URL(self.registration.scope).pathname;
-  const isOurs = origin === location.origin && request.method === "GET" && !request.headers.has("range");
-  if (isOurs && (isPage || ours.test(pathname))) event.respondWith(answer(request, isPage ? "index.html" : request.url, event));
+  const { url, mode, method, headers } = request;
+  if (method !== "GET" || headers.has("range")) return;
+  if (mode === "navigate" && new URL(url).pathname === new URL(scope).pathname) event.respondWith(page(request));
+  else if (url === urlOf(CONFIG)) event.respondWith(config(request));
+  else if (ours.has(url)) event.respondWith(kept(url, request));
 });
 
-/** What the network gives, kept as `name`; else what is kept. */
-async function answer(request: Request, name: string, event: FetchEvent): Promise<Response> {
-  const shelf = await caches.open(NAME);
-  const fresh = await fetch(request).catch(() => undefined);
-  if (fresh?.ok) {
-    const copy = fresh.clone();
-    // A full disk is no reason not to answer.
-    event.waitUntil(shelf.put(name, copy).catch(() => {}));
-    // The page may be another one than it was.
-    if (name === "index.html") event.waitUntil(fill().catch(() => {}));
-    return fresh;
-  }
-  // Parts of a page that is open may be gone from the server.
-  return (await shelf.match(name)) ?? fresh ?? Response.error();
-}
-
-/** Fetches what of the page is not kept, and forgets what is no part of it any more. */
+/** Fetches all files anew: the browser's own cache may have some of another build. */
 async function fill(): Promise<void> {
   const shelf = await caches.open(NAME);
-  const names = (await (await fetch(SHELL, { cache: "no-store" })).json()) as string[];
-  const urls = new Set(names.map((name) => new URL(name, self.registration.scope).href));
-  const kept = (await shelf.keys()).map(({ url }) => url);
-  const isPart = (url: string) => /\/(?:part-[^/]*|fonts\/[^/]*)$/.test(url);
-  await Promise.all(kept.filter((url) => isPart(url) && !urls.has(url)).map((url) => shelf.delete(url)));
-  await shelf.addAll([...urls].filter((url) => !kept.includes(url)));
+  await shelf.addAll([...ours].map((url) => new Request(url, { cache: "no-cache" })));
+}
+
+async function forgetOthers(): Promise<void> {
+  for (const name of await caches.keys()) if (name.startsWith(NAMES) && name !== NAME) await caches.delete(name);
+}
+
+async function page(request: Request & { isReloadNavigation?: boolean }): Promise<Response> {
+  const { waiting } = self.registration;
+  // The only tab gets the next build by a reload; tabs that are closed leave it the field anyway.
+  if (waiting && request.isReloadNavigation && (await self.clients.matchAll()).length < 2) {
+    waiting.postMessage("take over");
+    return new Response("<script>location.reload()</script>", { headers: { "content-type": "text/html" } });
+  }
+  return kept(urlOf("./"), request);
+}
+
+async function kept(url: string, request: Request): Promise<Response> {
+  const shelf = await caches.open(NAME);
+  return (await shelf.match(url, { ignoreVary: true })) ?? fetch(request);
+}
+
+/** What the network gives, else what it gave last. */
+async function config(request: Request): Promise<Response> {
+  const shelf = await caches.open(NAME);
+  const fresh = await fetch(request).catch(() => undefined);
+  // A full disk is no reason not to answer.
+  if (fresh?.ok) await shelf.put(request.url, fresh.clone()).catch(() => {});
+  return fresh ?? (await shelf.match(request.url, { ignoreVary: true })) ?? Response.error();
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::shell::{root, run, say, target};
 use crate::{npm, wasm};
@@ -43,14 +44,30 @@ pub(crate) fn build() -> Result<PathBuf> {
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts", "src/ai-sdk.ts"], &["--external:./wasm/*"])?;
     esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
     // Not every browser takes a service worker that is a module.
-    esbuild(&web, &out, &["page/sw.ts", "src/service-worker.ts"], &["--format=iife"])?;
+    esbuild(&web, &out, &["src/service-worker.ts"], &["--format=iife"])?;
     for name in STATIC {
         let from = web.join("page").join(name);
         fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
-    let shell: Vec<String> = files(&out)?.iter().map(|file| file.to_string_lossy().replace('\\', "/")).collect();
-    fs::write(out.join("shell.json"), serde_json::to_string(&shell)?)?;
+    // The page's own service worker names all the rest.
+    let files = files(&out)?;
+    let build = format!("--define:BUILD={}", serde_json::to_string(&hash(&out, &files)?)?);
+    let names: Vec<String> = files.iter().map(|file| file.to_string_lossy().replace('\\', "/")).collect();
+    // Hosts may send those who ask for `index.html` on to the folder, and no page can be answered with a redirection.
+    let names: Vec<&str> = names.iter().map(|name| if name == "index.html" { "./" } else { name }).collect();
+    let names = format!("--define:FILES={}", serde_json::to_string(&names)?);
+    esbuild(&web, &out, &["page/sw.ts"], &["--format=iife", &build, &names])?;
     Ok(out)
+}
+
+/// Tells a build from others: by the names of its files and what is in them.
+fn hash(out: &Path, files: &[PathBuf]) -> Result<String> {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.to_string_lossy().as_bytes());
+        hash.update(fs::read(out.join(file))?);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Bundles `entries`, each with what it imports.
