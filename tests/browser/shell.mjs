@@ -61,6 +61,20 @@ export const tests = {
     await tab.evaluate(() => (document.querySelector("#experts").open = false));
   },
 
+  async "a dialog closes at a click beside it, not where text is marked out of it"(tab) {
+    const { mouse } = tab.page;
+    const isOpen = () => tab.evaluate(() => document.getElementById("settings").open);
+    await tab.click("button", "Settings");
+    const { x, y } = await tab.page.locator("#settings h2").boundingBox();
+    await mouse.move(x + 5, y + 5);
+    await mouse.down();
+    await mouse.move(5, 5);
+    await mouse.up();
+    assert.equal(await isOpen(), true);
+    await mouse.click(5, 5);
+    assert.equal(await isOpen(), false);
+  },
+
   async "on a phone nothing is wider than the page, and the side comes over it"(tab) {
     await tab.page.setViewportSize({ width: 360, height: 640 });
     assert.equal(await tab.evaluate(() => document.documentElement.scrollWidth), 360);
@@ -89,6 +103,18 @@ export const tests = {
     await keyboard.press("Enter");
     await tab.until("the other answer", () => document.querySelector(".answer")?.textContent.trim() === "You said: by hand twice");
     await ended(tab);
+    assert.equal(await focused(tab), "Message");
+    // What is pressed keeps the focus when the turns are drawn anew, or what is beside it.
+    await tab.page.getByRole("button", { name: "Previous version" }).focus();
+    await keyboard.press("Enter");
+    assert.equal(await focused(tab), "Next version");
+    await keyboard.press("Enter");
+    assert.equal(await focused(tab), "Previous version");
+    await tab.page.getByRole("button", { name: "Regenerate" }).focus();
+    await keyboard.press("Enter");
+    assert.equal(await focused(tab), "Stop");
+    await ended(tab);
+    assert.equal(await focused(tab), "Message");
     await keyboard.press("ArrowUp");
     await keyboard.press("Escape");
     assert.equal(await tab.count("textbox", "Edit the message"), 0);

@@ -2,7 +2,7 @@
 
 import type { ChatRequest, Engine, Message } from "../src/index.ts";
 import { answer, type Pace, words } from "./answer.ts";
-import { element } from "./dom.ts";
+import { element, holdFocus } from "./dom.ts";
 import { t } from "./language.ts";
 import { notify } from "./notice.ts";
 import type { Document, Passage } from "./passages.ts";
@@ -22,6 +22,8 @@ export interface Around {
   before(): Message[];
   /** Something is other than before: which conversation is shown, whether an answer is under way. */
   changed(): void;
+  /** A control that had the focus is there no more. */
+  focusLost(): void;
   paced(pace: Pace): void;
 }
 
@@ -154,15 +156,18 @@ export class Chat implements Actions {
 
   /** Draws all turns anew. */
   show(): void {
+    const isFocusLost = holdFocus(this.#log);
     this.#views.clear();
-    const views = this.#tree.path.map((turn) => {
+    const views = this.#tree.path.map((turn, place) => {
       const view = viewOf(this.#tree, turn, this);
       this.#views.set(turn.id, view);
       view.update(this.#answering?.turn === turn);
+      view.root.dataset["key"] = String(place);
       return view.root;
     });
     this.#log.replaceChildren(...views);
     this.#refresh();
+    if (isFocusLost()) this.#around.focusLost();
   }
 
   /** Lets the buttons that ask the engine be pressed only when it can be asked. */

@@ -2,9 +2,11 @@
 
 export function wireDialogs(): void {
   for (const dialog of document.querySelectorAll("dialog")) {
+    // What is inside the dialog lies over it. Text that is marked from there outwards ends on the ground, but does not begin there.
+    let isOutside = false;
+    dialog.addEventListener("pointerdown", ({ target }) => (isOutside = target === dialog));
     dialog.addEventListener("click", ({ target }) => {
-      // What is inside the dialog lies over it.
-      if (target === dialog || (target as Element).closest("[data-close]")) dialog.close();
+      if ((target === dialog && isOutside) || (target as Element).closest("[data-close]")) dialog.close();
     });
   }
 }

@@ -37,3 +37,31 @@ export function textButton(label: string, press: () => void, className = ""): HT
   made.addEventListener("click", press);
   return made;
 }
+
+/** Whether a key belongs to an input method; Safari tells only by the code that the Enter which ends a composition is one. */
+export const isComposing = ({ isComposing, keyCode }: KeyboardEvent): boolean => isComposing || keyCode === 229;
+
+/** A control as people know it from others. */
+const nameOf = (control: Element) => control.getAttribute("aria-label") ?? control.textContent;
+
+/**
+ * Remembers which control in `root` has the focus, to be called before its children, which have `data-key`s, are drawn anew. What comes
+ * back, called after that, gives the focus to the control that is like it, or to one beside it, and says whether it is lost.
+ */
+export function holdFocus(root: HTMLElement): () => boolean {
+  const { activeElement: held } = document;
+  const home = ([...root.children] as HTMLElement[]).find((child) => child.contains(held));
+  if (!held || !home) return () => false;
+  const { key } = home.dataset;
+  const name = nameOf(held);
+  return () => {
+    const now = ([...root.children] as HTMLElement[]).find((child) => child.dataset["key"] === key);
+    const controls = [...(now?.querySelectorAll<HTMLElement>("a, button, summary") ?? [])];
+    const like = controls.find((control) => nameOf(control) === name);
+    const takes = (control: HTMLElement) => {
+      control.focus({ preventScroll: true });
+      return document.activeElement === control;
+    };
+    return !like || ![like, ...controls].some(takes);
+  };
+}

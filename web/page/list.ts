@@ -1,7 +1,7 @@
 /** The conversations by name: to go to, to rename, to delete. */
 
 import { words } from "./answer.ts";
-import { create, element, iconButton } from "./dom.ts";
+import { create, element, holdFocus, iconButton, isComposing } from "./dom.ts";
 import { t } from "./language.ts";
 import { notify } from "./notice.ts";
 import * as shelf from "./shelf.ts";
@@ -31,11 +31,14 @@ export class List {
     // One that is being renamed stays as it is.
     if (this.#root.querySelector("input")) return;
     const heads = await shelf.list().catch(() => []);
+    const isFocusLost = holdFocus(this.#root);
     this.#root.replaceChildren(...heads.map((head) => this.#item(head)));
+    if (isFocusLost()) element("new-chat").focus();
   }
 
   #item(head: Head): HTMLLIElement {
     const item = create("li");
+    item.dataset["key"] = head.id;
     const link = create("a", "", head.title || t("Conversation"));
     link.href = `#${head.id}`;
     link.title = link.textContent ?? "";
@@ -66,7 +69,7 @@ export class List {
     };
     input.onblur = () => void end(true);
     input.addEventListener("keydown", (event) => {
-      if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
+      if (isComposing(event) || (event.key !== "Enter" && event.key !== "Escape")) return;
       event.stopPropagation();
       void end(event.key === "Enter");
     });

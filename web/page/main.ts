@@ -4,7 +4,7 @@ import { isSupported } from "../src/index.ts";
 import { Attachments } from "./attachments.ts";
 import { Chat } from "./chat.ts";
 import { wireDialogs } from "./dialogs.ts";
-import { element } from "./dom.ts";
+import { element, isComposing } from "./dom.ts";
 import { receive } from "./drop.ts";
 import { SettingsForm } from "./form.ts";
 import { drawIcons } from "./icons.ts";
@@ -40,6 +40,10 @@ const chat = new Chat({
     if (!chat.isEmpty) show(chat.tree);
     attachments.show();
   },
+  focusLost: () => {
+    refresh();
+    goOn();
+  },
   paced: (pace) => {
     const { tokensPerSecond } = pace;
     loader.live.performance.paced(pace);
@@ -66,11 +70,18 @@ function dress(): void {
   document.documentElement.dataset["theme"] = settings.theme;
 }
 
+/** Gives the focus to what comes next. */
+function goOn(): void {
+  (chat.isAnswering ? stop : message).focus();
+}
+
 /** Makes the controls say what can be done now. */
 function refresh(): void {
   send.disabled = !loader.engine || message.value.trim() === "";
+  const { activeElement } = document;
   send.hidden = chat.isAnswering;
   stop.hidden = !chat.isAnswering;
+  if (activeElement === send || activeElement === stop) goOn();
   element("welcome").hidden = !chat.isEmpty || !element("trouble").hidden || !element("loading").hidden;
   element("choose-first").hidden = loader.model !== undefined;
   chat.engineChanged();
@@ -130,7 +141,7 @@ message.addEventListener("keydown", (event) => {
     chat.editLast();
   }
   // While an input method composes, Enter belongs to it.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
   event.preventDefault();
   void ask();
 });

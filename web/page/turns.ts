@@ -2,7 +2,7 @@
 
 import type { ToolCall } from "../src/index.ts";
 import { copyButton } from "./copy.ts";
-import { create, iconButton, textButton } from "./dom.ts";
+import { create, iconButton, isComposing, textButton } from "./dom.ts";
 import { t } from "./language.ts";
 import { cited, type Passage } from "./passages.ts";
 import { RichText } from "./rich.ts";
@@ -72,7 +72,7 @@ class QuestionView implements TurnView {
         event.stopPropagation();
         close();
       }
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.target !== input) return;
+      if (event.key !== "Enter" || event.shiftKey || isComposing(event) || event.target !== input) return;
       event.preventDefault();
       form.requestSubmit();
     });
@@ -147,6 +147,7 @@ function noteOf(end: Turn["end"], trouble = ""): string {
 /** Makes the text of `element` be `text`, touching only what is new. */
 function extend(element: HTMLElement, text: string): void {
   const shown = element.textContent ?? "";
+  if (text === shown) return;
   if (text.startsWith(shown)) element.append(text.slice(shown.length));
   else element.textContent = text;
 }
