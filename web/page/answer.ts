@@ -1,7 +1,7 @@
 /** An answer as it comes: chunks folded into a turn, and how fast they came. */
 
 import { type ChatCompletionChunk, type ChatRequest, type Engine, type Message, QuireError } from "../src/index.ts";
-import { t } from "./language.ts";
+import { known, t } from "./language.ts";
 import type { Turn } from "./tree.ts";
 
 /** What an engine says beside usage of how fast it was; other sources of chunks may not. */
@@ -89,5 +89,5 @@ export function words(error: unknown): string {
   if (error instanceof QuireError && error.code === "device_lost") {
     return t("The graphics processor was lost: {why} Reload the page to go on.", { why: error.message });
   }
-  return error instanceof Error ? error.message : String(error);
+  return known(error instanceof Error ? error.message : String(error));
 }

@@ -57,6 +57,11 @@ export const chinese = {
   "{part} % of uses found theirs on the GPU; {passes} passes a token, {stall} s of waiting.":
     "{part}% 的使用在 GPU 上命中；每个词元 {passes} 次前向，等待 {stall} 秒。",
   "This browser cannot run the model": "这个浏览器无法运行模型",
+  "WebGPU needs a secure page: open it over https or from localhost.": "WebGPU 需要安全的页面：请通过 https 或从 localhost 打开。",
+  "This browser has no WebGPU. Use a current Chrome, Edge, Firefox or Safari; on Linux it may have to be switched on.":
+    "这个浏览器没有 WebGPU。请使用最新的 Chrome、Edge、Firefox 或 Safari；在 Linux 上可能需要手动启用。",
+  "This browser has WebGPU but offers no graphics adapter. Check that hardware acceleration is on and the driver is up to date.":
+    "这个浏览器有 WebGPU，但没有提供图形适配器。请检查硬件加速是否开启、驱动程序是否最新。",
   "The model could not be loaded": "无法加载模型",
   "The graphics processor was lost: {why} Reload the page to go on.": "图形处理器已丢失：{why} 请重新加载页面。",
 
@@ -107,6 +112,15 @@ export const chinese = {
   "Import JSON…": "导入 JSON…",
   "Conversations imported: {n}": "已导入对话：{n}",
   "{file} could not be imported: {why}": "无法导入 {file}：{why}",
+  "The file": "文件",
+  "The file is not JSON.": "文件不是 JSON。",
+  'The file says format {format}, not "{own}".': "文件的格式是 {format}，不是“{own}”。",
+  "{at} is {value}.": "{at} 是 {value}。",
+  "{at} is not text.": "{at} 不是文本。",
+  "{at} is not a call of a function.": "{at} 不是函数调用。",
+  "{at} are not texts with their sources.": "{at} 不是带来源的文本。",
+  "{at} is not an object.": "{at} 不是对象。",
+  "{at} is not an array.": "{at} 不是数组。",
 
   // Documents
   "Documents": "文档",
@@ -118,6 +132,7 @@ export const chinese = {
   "{file} could not be read: {why}": "无法读取 {file}：{why}",
   "Passages from the documents": "文档中的段落",
   "Sources": "来源",
+  "{name}, page {n}": "{name}，第 {n} 页",
 
   // Performance
   "Performance": "性能",

@@ -13,6 +13,11 @@ export function t(text: Text, values: Record<string, string | number> = {}): str
   return said.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
+/** What the engine says, where it is known here: its errors have no other language. */
+export function known(text: string): string {
+  return Object.hasOwn(chinese, text) ? t(text as Text) : text;
+}
+
 /** The language that was asked for, or else the browser's. */
 export function choose(asked: string, offered: readonly string[] = navigator.languages): Language {
   const first = asked || offered.find((tag) => /^(en|zh)\b/i.test(tag)) || "en";

@@ -31,8 +31,9 @@ export class Loading {
     if (phase !== this.#last) {
       this.#last = phase;
       this.#rate = new Rate();
-      this.#phase.textContent = words[phase] ? t(words[phase]) : phase;
     }
+    const said = words[phase] ? t(words[phase]) : phase;
+    if (this.#phase.textContent !== said) this.#phase.textContent = said;
     const rate = this.#rate.add(loaded);
     if (total > 0) this.#bar.value = loaded / total;
     else this.#bar.removeAttribute("value");

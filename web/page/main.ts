@@ -175,6 +175,7 @@ new SettingsForm(
     if (name !== "language") return;
     dress();
     chat.show();
+    attachments.show();
     loader.live.refresh();
     void list.show();
   },
@@ -214,5 +215,5 @@ if (support.ok) {
 } else {
   element("choose").hidden = element("choose-first").hidden = true;
   message.disabled = true;
-  loader.showTrouble(t("This browser cannot run the model"), support.reason);
+  loader.showTrouble(t("This browser cannot run the model"), language.known(support.reason));
 }

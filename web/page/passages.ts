@@ -1,5 +1,7 @@
 /** Documents cut into passages, and the passages that a question is put with. */
 
+import { t } from "./language.ts";
+
 export interface Passage {
   /** Where it stands: the document's name, and the page if it has several. */
   source: string;
@@ -20,7 +22,7 @@ const LONGEST = 1200;
 /** Passages of whole paragraphs where these are short enough, of pieces of them where not. */
 export function cut(name: string, pages: string[]): Passage[] {
   return pages.flatMap((page, n) => {
-    const source = pages.length > 1 ? `${name}, page ${n + 1}` : name;
+    const source = pages.length > 1 ? t("{name}, page {n}", { name, n: n + 1 }) : name;
     const texts: string[] = [];
     for (const paragraph of page.replace(/\r\n?/g, "\n").split(/\n\s*\n/).flatMap(pieces)) {
       const last = texts.at(-1);

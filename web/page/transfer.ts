@@ -1,6 +1,7 @@
 /** Conversations as files: JSON, which comes back as it was, and Markdown, for people. */
 
 import type { Message, ToolCall } from "../src/index.ts";
+import { t } from "./language.ts";
 import type { Document, Passage } from "./passages.ts";
 import { type End, type Head, type Kept, newId, titleOf, type Turn } from "./tree.ts";
 
@@ -24,10 +25,10 @@ export function fromJson(text: string): Kept[] {
   try {
     file = JSON.parse(text);
   } catch {
-    throw new Error("The file is not JSON.");
+    throw new Error(t("The file is not JSON."));
   }
-  const { format, conversations } = record(file, "The file");
-  if (format !== FORMAT) throw new Error(`The file says format ${JSON.stringify(format)}, not "${FORMAT}".`);
+  const { format, conversations } = record(file, t("The file"));
+  if (format !== FORMAT) throw new Error(t('The file says format {format}, not "{own}".', { format: JSON.stringify(format), own: FORMAT }));
   return array(conversations, "conversations").map(conversation);
 }
 
@@ -76,8 +77,8 @@ const ends: readonly End[] = ["stop", "length", "stopped", "failed", "going"];
 
 function message(value: unknown, at: string): Message {
   const { role, content, reasoning, tool_calls } = record(value, at);
-  if (role !== "user" && role !== "assistant") throw new Error(`${at}.role is ${JSON.stringify(role)}.`);
-  if (content !== null && typeof content !== "string") throw new Error(`${at}.content is not text.`);
+  if (role !== "user" && role !== "assistant") throw new Error(t("{at} is {value}.", { at: `${at}.role`, value: JSON.stringify(role) }));
+  if (content !== null && typeof content !== "string") throw new Error(t("{at} is not text.", { at: `${at}.content` }));
   const calls = tool_calls === undefined ? [] : array(tool_calls, `${at}.tool_calls`).map((value, n) => call(value, `${at}.tool_calls[${n}]`));
   return { role, content, ...(typeof reasoning === "string" && { reasoning }), ...(calls.length > 0 && { tool_calls: calls }) };
 }
@@ -85,29 +86,29 @@ function message(value: unknown, at: string): Message {
 function call(value: unknown, at: string): ToolCall {
   const { id, function: called } = record(value, at);
   const { name, arguments: given } = record(called, `${at}.function`);
-  if (typeof id !== "string" || typeof name !== "string" || typeof given !== "string") throw new Error(`${at} is not a call of a function.`);
+  if (typeof id !== "string" || typeof name !== "string" || typeof given !== "string") throw new Error(t("{at} is not a call of a function.", { at }));
   return { id, type: "function", function: { name, arguments: given } };
 }
 
 function passage(value: unknown, at: string): Passage {
   const { source, text } = record(value, at);
-  if (typeof source !== "string" || typeof text !== "string") throw new Error(`${at} are not texts with their sources.`);
+  if (typeof source !== "string" || typeof text !== "string") throw new Error(t("{at} are not texts with their sources.", { at }));
   return { source, text };
 }
 
 function document(value: unknown, conversation: string, at: string): Document {
   const { name, passages } = record(value, at);
-  if (typeof name !== "string") throw new Error(`${at}.name is not text.`);
+  if (typeof name !== "string") throw new Error(t("{at} is not text.", { at: `${at}.name` }));
   return { conversation, id: newId(), name, passages: array(passages, `${at}.passages`).map((value) => passage(value, `${at}.passages`)) };
 }
 
 function record(value: unknown, at: string): Record<string, unknown> {
-  if (!value || typeof value !== "object" || Array.isArray(value)) throw new Error(`${at} is not an object.`);
+  if (!value || typeof value !== "object" || Array.isArray(value)) throw new Error(t("{at} is not an object.", { at }));
   return value as Record<string, unknown>;
 }
 
 function array(value: unknown, at: string): unknown[] {
-  if (!Array.isArray(value)) throw new Error(`${at} is not an array.`);
+  if (!Array.isArray(value)) throw new Error(t("{at} is not an array.", { at }));
   return value;
 }
 

@@ -76,6 +76,8 @@ test("the page speaks the browser's language or the one that is asked for", () =
   assert.deepEqual([choose("", ["de", "zh-CN", "en"]), choose("", ["fr"]), choose("en", ["zh"])], ["zh", "en", "en"]);
   speak("zh");
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 / 3");
+  assert.equal(cut("b.pdf", ["one", "two"])[1]!.source, "b.pdf，第 2 页");
+  assert.throws(() => fromJson("["), /文件不是 JSON/);
   speak("en");
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 of 3");
 });
@@ -88,6 +90,13 @@ test("all that index.html says is in the table", async () => {
   });
   assert.ok(said.length > 60, `${said.length}`);
   assert.deepEqual(said.filter((text) => !(text in chinese)), []);
+});
+
+test("why a browser cannot run the engine is in the table", async () => {
+  const source = await readFile(new URL("../../web/src/support.ts", import.meta.url), "utf8");
+  const reasons = [...source.matchAll(/reason:\s*"([^"]+)"/g)].map(([, reason]) => reason!);
+  assert.equal(reasons.length, 3);
+  assert.deepEqual(reasons.filter((reason) => !(reason in chinese)), []);
 });
 
 test("what is filled in stands in both languages", () => {
