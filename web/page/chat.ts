@@ -7,6 +7,7 @@ import { t } from "./language.ts";
 import { notify } from "./notice.ts";
 import type { Document, Passage } from "./passages.ts";
 import * as shelf from "./shelf.ts";
+import { beginAnswer, isAnswered } from "./tabs.ts";
 import { type Head, Tree, type Turn } from "./tree.ts";
 import { type Actions, type TurnView, viewOf } from "./turns.ts";
 
@@ -40,7 +41,7 @@ export class Chat implements Actions {
   #tree = Tree.begin();
   #views = new Map<string, TurnView>();
   #answering: Answering | undefined;
-  /** Whose documents are searched, before an answer. */
+  /** For which something is looked up, before an answer. */
   #searching: Tree | undefined;
   /** Deleted while they were shown or answered: to be kept no more. */
   #forgotten = new WeakSet<Tree>();
@@ -144,7 +145,22 @@ export class Chat implements Actions {
   /** Has the model go on with an answer that was cut. */
   resume(turn: Turn): void {
     const before = this.#tree.before(turn);
-    if (before) void this.#answer(this.#tree, before, turn);
+    if (before && !this.isAnswering) void this.#resume(this.#tree, before, turn);
+  }
+
+  /** Goes on with `turn`, unless another tab is at it, or was and came further: then that is shown. */
+  async #resume(tree: Tree, before: Turn, turn: Turn): Promise<void> {
+    const { id } = tree.head;
+    this.#searching = tree;
+    this.#around.changed();
+    const [isGoing, kept] = await Promise.all([isAnswered(id), shelf.find(id).catch(() => undefined)]);
+    this.#searching = undefined;
+    const other = kept?.turns.find(({ id }) => id === turn.id);
+    const isBehind = other !== undefined && lengthOf(other) > lengthOf(turn);
+    if (isGoing) notify(t("Another tab is answering in this conversation."));
+    if (kept && isBehind && this.#tree === tree) this.open(kept);
+    else if (!isGoing && !isBehind && !this.#forgotten.has(tree)) await this.#answer(tree, before, turn);
+    else this.#around.changed();
   }
 
   choose(turn: Turn): void {
@@ -195,6 +211,7 @@ export class Chat implements Actions {
       messages: [...this.#around.before(), ...said],
       ...(resumed && { continue_final_message: true }),
     };
+    const end = beginAnswer(tree.head.id);
     this.show();
     this.#follow(true);
     this.#around.changed();
@@ -211,6 +228,7 @@ export class Chat implements Actions {
     this.#views.get(turn.id)?.update(false);
     this.#refresh();
     this.#keep(tree, [turn]);
+    end();
     this.#around.changed();
   }
 
@@ -233,6 +251,8 @@ export class Chat implements Actions {
     if (isWanted) document.documentElement.scrollTop = document.documentElement.scrollHeight;
   }
 }
+
+const lengthOf = ({ message: { content, reasoning } }: Turn): number => (content ?? "").length + (reasoning ?? "").length;
 
 /** What the documents have on a question. Without it, rather than not at all, the question is put. */
 async function find(documents: Document[], question: string): Promise<Passage[]> {

@@ -165,6 +165,7 @@ export const chinese = {
   "The answer was cut: it reached the longest length allowed.": "回答被截断：已达到允许的最大长度。",
   "Stopped.": "已停止。",
   "Interrupted.": "已中断。",
+  "Another tab is answering in this conversation.": "另一个标签页正在回答这个对话。",
   "This conversation is not kept: {why}": "这次对话没有保存：{why}",
 
   // The list
