@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kernels::ops::{IN_PROMPT, Paging, Sampled};
+use kernels::ops::{IN_PROMPT, Paging, Pass};
 use web_time::Instant;
 
 use crate::constraint::{Bound, Constraint};
@@ -247,7 +247,7 @@ impl Engine {
             let n_submissions = if by_layer { self.experts.n_layers() } else { 1 };
             let tail = if last { Tail::Sample } else { Tail::Nothing };
             // Where nothing can be missed nobody stands in, and a chunk of one token is a decode step.
-            let kind = StepKind { n_tokens: chunk as u32, tail, stand_ins: !by_layer };
+            let kind = StepKind { pass: Pass::of(chunk as u32), tail, stand_ins: !by_layer };
             let Some(encoder) = self.encode(kind, cancel).await? else { break };
             if last {
                 self.submit_report(encoder, request);
@@ -279,7 +279,7 @@ impl Engine {
         // A token is drawn at every position from the prompt's end to the context's.
         let room = self.model.options.context - request.prompt.len() as u32 + 1;
         let most = request.max_tokens.min(room);
-        let step = self.step(StepKind { n_tokens: 1, tail: Tail::Sample, stand_ins: true })?;
+        let step = self.step(StepKind { pass: Pass::Alone, tail: Tail::Sample, stand_ins: true })?;
         let mut last = Instant::now();
         let finish = loop {
             let runs_ahead = bound.as_ref().is_none_or(|bound| bound.is_lasting());
@@ -313,7 +313,7 @@ impl Engine {
                 self.pace.learn_step((now - last).as_secs_f64());
             }
             last = now;
-            let token = read_token(&report.sampled, request.sampling.n_logprobs);
+            let token = report.token(request.sampling.n_logprobs);
             run.ids.push(token.id);
             self.experts.count(|p| p.tokens += 1);
             let broke = on_event(Event::Token(&token)).is_break();
@@ -339,7 +339,7 @@ impl Engine {
                 run.n_submitted = run.ids.len() as u32;
                 if report.sampled.halt == 1 {
                     let position = request.prompt.len() as u32 + run.n_submitted - 1;
-                    self.write_step(position, run.n_said + run.n_submitted, request.sampling.seed);
+                    self.write_step(position, run.n_said + run.n_submitted, request.sampling.seed, token.id);
                 }
             }
         };
@@ -402,9 +402,4 @@ impl crate::resident::Pace {
         let limit = (self.chunk * 4).min(most.next_power_of_two() / if most.is_power_of_two() { 1 } else { 2 });
         self.chunk = (1u32 << wanted.max(1.0).log2() as u32).clamp(8.min(limit), limit);
     }
-}
-
-fn read_token(sampled: &Sampled, n_logprobs: u32) -> Token {
-    let top = sampled.ids.into_iter().zip(sampled.logprobs).take(n_logprobs as usize).collect();
-    Token { id: sampled.token, logprob: sampled.logprob, top }
 }

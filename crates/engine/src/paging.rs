@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use kernels::Slice;
-use kernels::ops::{Paging as Table, Route, Sampled};
+use kernels::ops::{Alternatives, Paging as Table, Route, Sampled};
 use web_time::Instant;
 
-use crate::generate::Request;
+use crate::generate::{Request, Token};
 use crate::resident::{Engine, LayerCuts, Step};
 use crate::{Cancel, Error, Experts, Paging, PagingEvent, Urgency};
 
@@ -25,6 +25,7 @@ pub(crate) struct Want {
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) sampled: Sampled,
+    alternatives: Alternatives,
     /// `[n_layers, n_used]`; nothing where all experts are resident and nobody asked.
     routes: Vec<Route>,
 }
@@ -33,6 +34,12 @@ impl Report {
     /// The layer to run from again.
     fn first_miss(&self) -> Option<usize> {
         (self.sampled.first_miss != Table::NO_MISS).then_some(self.sampled.first_miss as usize)
+    }
+
+    pub(crate) fn token(&self, n_logprobs: u32) -> Token {
+        let Alternatives { ids, logprobs } = self.alternatives;
+        let top = ids.into_iter().zip(logprobs).take(n_logprobs as usize).collect();
+        Token { id: self.sampled.token, logprob: self.sampled.logprob, top }
     }
 
     pub(crate) fn is_miss(&self) -> bool {
@@ -115,9 +122,12 @@ impl Engine {
 
     /// Submits a step that draws a token; its [`Report`] comes through the ring.
     pub(crate) fn submit_report(&mut self, encoder: wgpu::CommandEncoder, request: &Request<'_>) {
-        let bytes = if request.sampling.n_logprobs == 0 { Sampled::BYTES_WITHOUT_LOGPROBS } else { size_of::<Sampled>() as u64 };
         let source = |slice: Slice, bytes| (self.buffer(slice).clone(), slice.offset, bytes);
-        let mut sources = vec![source(self.model.state.sampler.sampled, bytes)];
+        let [sampled, alternatives] = self.model.state.sampler.reported(1);
+        let mut sources = vec![source(sampled, sampled.bytes)];
+        if request.sampling.n_logprobs > 0 {
+            sources.push(source(alternatives, alternatives.bytes));
+        }
         if self.needs_routes() {
             let routes_bytes = u64::from(self.model.config.experts.n_used) * size_of::<Route>() as u64;
             sources.extend(self.model.state.routes.iter().map(|routes| source(*routes, routes_bytes)));
@@ -129,11 +139,12 @@ impl Engine {
     /// The oldest report under way.
     pub(crate) async fn next_report(&mut self, request: &Request<'_>) -> Result<Option<Report>, Error> {
         let Some(bytes) = self.ring.next(&self.gpu).await? else { return Ok(None) };
-        let n = if request.sampling.n_logprobs == 0 { Sampled::BYTES_WITHOUT_LOGPROBS as usize } else { size_of::<Sampled>() };
-        let (head, routes) = bytes.split_at(n.min(bytes.len()));
-        let mut sampled: Sampled = bytemuck::Zeroable::zeroed();
-        bytemuck::bytes_of_mut(&mut sampled)[..head.len()].copy_from_slice(head);
-        Ok(Some(Report { sampled, routes: bytemuck::pod_collect_to_vec(routes) }))
+        let (sampled, rest) = bytes.split_at(size_of::<Sampled>().min(bytes.len()));
+        let n = if request.sampling.n_logprobs == 0 { 0 } else { size_of::<Alternatives>() };
+        let (found, routes) = rest.split_at(n.min(rest.len()));
+        let mut alternatives: Alternatives = bytemuck::Zeroable::zeroed();
+        bytemuck::bytes_of_mut(&mut alternatives)[..found.len()].copy_from_slice(found);
+        Ok(Some(Report { sampled: bytemuck::pod_read_unaligned(sampled), alternatives, routes: bytemuck::pod_collect_to_vec(routes) }))
     }
 
     /// Fetches what a decode step missed and runs it again from there, until nothing is missing. Nothing else may be under way.
@@ -162,6 +173,7 @@ impl Engine {
             }
             self.experts.count(|p| p.replays += 1);
             self.experts.tell(|| PagingEvent::Replay { layer: first as u32 });
+            self.write(self.model.state.paging.first_miss(), bytemuck::bytes_of(&Table::NO_MISS));
             let mut encoder = self.gpu.encoder();
             self.restore(&mut encoder);
             let cuts: &LayerCuts = &step.layers[first];

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use kernels::ops::{Pass, Step as StepState, Steps};
 use kernels::{Recording, Slice};
 use model::{Model, Usage};
 
@@ -39,7 +40,7 @@ pub struct Engine {
 /// A recording is fixed by these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StepKind {
-    pub(crate) n_tokens: u32,
+    pub(crate) pass: Pass,
     pub(crate) tail: Tail,
     /// Whether a layer that misses experts goes on with others, for a prediction of what later layers want.
     pub(crate) stand_ins: bool,
@@ -192,7 +193,7 @@ impl Engine {
         }
         let step = Rc::new(Step::new(&self.model, kind, &mut self.executor, &self.buffers)?);
         // Decode and whole chunks come again; ragged chunks do not.
-        if kind.n_tokens.is_power_of_two() {
+        if kind.pass.n_tokens().is_power_of_two() {
             self.steps.insert(kind, step.clone());
         }
         Ok(step)
@@ -203,7 +204,7 @@ impl Engine {
     pub(crate) async fn encode(&mut self, kind: StepKind, cancel: &Cancel) -> Result<Option<wgpu::CommandEncoder>, Error> {
         let step = self.step(kind)?;
         if self.needs_routes() {
-            return self.layer_by_layer(&step, kind.n_tokens, cancel).await;
+            return self.layer_by_layer(&step, kind.pass.n_tokens(), cancel).await;
         }
         let mut encoder = self.gpu.encoder();
         step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end);
@@ -213,12 +214,13 @@ impl Engine {
     /// Puts `tokens` where the next step reads them, at `position`, `n_sampled` tokens into an answer.
     pub(crate) fn place(&self, tokens: &[u32], position: u32, n_sampled: u32, seed: u32) {
         self.write(self.model.state.tokens, bytemuck::cast_slice(tokens));
-        self.write_step(position, n_sampled, seed);
+        self.write_step(position, n_sampled, seed, tokens[0]);
     }
 
     /// Begins at `position`, `n_sampled` tokens into an answer.
-    pub(crate) fn write_step(&self, position: u32, n_sampled: u32, seed: u32) {
-        self.write(self.model.state.step, bytemuck::bytes_of(&kernels::ops::Step { position, n_sampled, halt: 0, seed }));
+    pub(crate) fn write_step(&self, position: u32, n_sampled: u32, seed: u32, token: u32) {
+        let step = StepState { position, n_sampled, seed, token, ..StepState::default() };
+        self.write(Steps::step_of(self.model.state.steps, 0), bytemuck::bytes_of(&step));
     }
 
     /// Logits after `tokens` as a sequence of its own: of the last position, or of `all`, row after row of
@@ -237,7 +239,7 @@ impl Engine {
             self.place(tokens_of_chunk, position, 0, 0);
             let n_tokens = tokens_of_chunk.len() as u32;
             position += n_tokens;
-            let kind = StepKind { n_tokens, tail: Tail::Logits, stand_ins: false };
+            let kind = StepKind { pass: Pass::of(n_tokens), tail: Tail::Logits, stand_ins: false };
             let Some(encoder) = self.encode(kind, &Cancel::default()).await? else { break };
             self.gpu.queue.submit([encoder.finish()]);
             let last = position as usize == tokens.len();
@@ -303,33 +305,30 @@ pub(crate) struct LayerCuts {
 
 impl Step {
     fn new(model: &Model, kind: StepKind, executor: &mut Executor, buffers: &[wgpu::Buffer]) -> Result<Self, Error> {
-        let n = kind.n_tokens;
+        let pass = kind.pass;
         let mut rec = Recording::default();
-        model.embed(&mut rec, n);
+        model.embed(&mut rec, pass);
         let mut layers = Vec::new();
         for layer in 0..model.layers.len() {
-            model.attention(&mut rec, layer, n);
+            model.attention(&mut rec, layer, pass);
             let route = rec.commands.len();
-            model.route(&mut rec, layer, n, kind.stand_ins);
+            model.route(&mut rec, layer, pass, kind.stand_ins);
             let experts = rec.commands.len();
-            model.experts(&mut rec, layer, n);
+            model.experts(&mut rec, layer, pass);
             let combine = rec.commands.len();
-            model.combine(&mut rec, layer, n);
+            model.combine(&mut rec, layer, pass);
             layers.push(LayerCuts { route, experts, combine, next_group: 0..0 });
         }
         match kind.tail {
             Tail::Nothing => {}
-            Tail::Sample => {
-                model.head(&mut rec, n - 1, 1);
-                model.sample(&mut rec, n);
-            }
-            Tail::Logits => model.head(&mut rec, 0, n),
+            Tail::Sample => model.sample(&mut rec, pass),
+            Tail::Logits => model.head(&mut rec, 0, pass),
         }
         let end = rec.commands.len();
         if model.is_sparse() {
             for (layer, cuts) in layers.iter_mut().enumerate() {
                 let first = rec.commands.len();
-                model.route_slots(&mut rec, layer, n);
+                model.route_slots(&mut rec, layer, pass);
                 cuts.next_group = first..rec.commands.len();
             }
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kernels::ops::Pass;
 use kernels::{Command, Recording};
 use web_time::Instant;
 
@@ -42,9 +43,8 @@ impl Engine {
     /// # Errors
     /// What the GPU reports.
     pub async fn time_kernels(&mut self, n_tokens: u32, at_least: Duration) -> Result<Timings, Error> {
-        let mut all = self.model.forward(n_tokens);
-        self.model.head(&mut all, n_tokens - 1, 1);
-        self.model.sample(&mut all, n_tokens);
+        let mut all = self.model.forward(Pass::of(n_tokens));
+        self.model.sample(&mut all, Pass::of(n_tokens));
         let ids: Vec<u32> = (0..n_tokens).map(|i| i * 31 % self.model.config.n_vocab).collect();
         self.place(&ids, 0, 0, 0);
         self.time(&all, Duration::ZERO).await?;

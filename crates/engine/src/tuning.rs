@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kernels::Recording;
+use kernels::ops::Pass;
 use web_time::Instant;
 
 use crate::timing::kinds;
@@ -28,8 +29,8 @@ impl Engine {
     /// # Errors
     /// What the GPU reports.
     pub async fn try_shapes(&mut self) -> Result<(), Error> {
-        let mut step = self.model.forward(1);
-        self.model.head(&mut step, 0, 1);
+        let mut step = self.model.forward(Pass::Alone);
+        self.model.head(&mut step, 0, Pass::Alone);
         step.commands.retain(|command| command.kernel.wide.is_some());
         self.executor.set_wide(true);
         let began = Instant::now();
