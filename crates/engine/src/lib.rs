@@ -1,6 +1,7 @@
 //! The engine: a model's buffers on a GPU, recordings executed, tokens generated. It alone knows wgpu,
 //! and speaks token ids only.
 
+mod batch;
 mod constraint;
 mod error;
 mod events;
@@ -11,12 +12,15 @@ mod generate;
 mod gpu;
 mod history;
 mod intake;
+mod pace;
 mod paging;
 pub mod policy;
 mod readback;
+mod report;
 mod residency;
 mod resident;
 mod routes;
+mod run;
 mod sampling;
 mod timing;
 mod tuning;
@@ -28,6 +32,7 @@ mod platform;
 #[path = "wasm.rs"]
 mod platform;
 
+pub use batch::{Batch, Said, SequenceId};
 pub use constraint::{Allowed, Constraint};
 pub use error::Error;
 pub use events::{Listener, PagingEvent};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernels::ops::Pass;
+use kernels::ops::{Pass, Step};
 use kernels::{Command, Recording};
 use web_time::Instant;
 
@@ -45,15 +45,16 @@ impl Engine {
     pub async fn time_kernels(&mut self, n_tokens: u32, at_least: Duration) -> Result<Timings, Error> {
         let mut all = self.model.forward(Pass::of(n_tokens));
         self.model.sample(&mut all, Pass::of(n_tokens));
+        let step = Step { most: u32::MAX, ..Step::default() };
         let ids: Vec<u32> = (0..n_tokens).map(|i| i * 31 % self.model.config.n_vocab).collect();
-        self.place(&ids, 0, 0, 0);
+        self.place(0, &ids, step);
         self.time(&all, Duration::ZERO).await?;
 
         let mut kernels = Vec::new();
         for kind in kinds(all) {
             let first = self.executor.shaped(&kind.commands[0]).into_owned();
             // Where sampling did not lead away from.
-            self.place(&ids, 0, 0, 0);
+            self.place(0, &ids, step);
             let took = self.time(&kind, at_least).await?;
             kernels.push(KernelTime {
                 kernel: first.kernel.name,
@@ -63,7 +64,7 @@ impl Engine {
                 weight_bytes: first.weight_bytes,
             });
         }
-        self.history = Default::default();
+        self.histories[0] = Default::default();
         Ok(Timings { kernels, copy_bytes_per_second: self.gpu.time_copy(at_least).await? })
     }
 
