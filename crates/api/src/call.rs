@@ -1,7 +1,7 @@
 //! What comes to an OpenAI server by HTTP: bodies read by path, answers as bodies or as server-sent events. A server needs to know
 //! nothing else of them, be it a socket or a service worker.
 
-use engine::Cancel;
+use engine::{Cancel, Voice};
 use serde::{Deserialize, Serialize};
 
 use crate::responses::{self, ResponseRequest};
@@ -75,7 +75,7 @@ impl Call {
     }
 }
 
-impl Model {
+impl<V: Voice> Model<V> {
     /// Answers `call`. If it asks for a stream, `on_frame` gets each server-sent event as it is to go over the wire, the one that ends
     /// the stream too; an error is left to the caller, who knows if a status was sent already: [`error_frame`].
     ///

@@ -1,6 +1,6 @@
 //! A raw completion: the model goes on with a text, no chat format around it. The shape is OpenAI's `/v1/completions`.
 
-use engine::{Cancel, Token};
+use engine::{Cancel, Token, Voice};
 use serde::{Deserialize, Serialize};
 use text::Tokenizer;
 use text::chat::ResponseFormat;
@@ -108,7 +108,7 @@ impl CompletionRequest {
     }
 }
 
-impl Model {
+impl<V: Voice> Model<V> {
     /// Goes on with `request`'s prompt; `on_part` gets the text as it comes, and the whole is returned.
     ///
     /// # Errors

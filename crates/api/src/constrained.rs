@@ -1,8 +1,9 @@
 //! Answers that must be of a form: which tokens a request lets the engine draw.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use engine::{Allowed, Constraint};
+use engine::{Allowed, Constraint, Voice};
 use text::chat::{ResponseFormat, ToolChoice};
 use text::constrained::{Content, Form, Grammars, Opening, Turn};
 use text::{Tokenizer, harmony};
@@ -25,6 +26,16 @@ impl Constraint for Constrained {
 }
 
 impl Model {
+    /// Binds a text to `form`; where it may end one of `ends` may be drawn, which are to be the stops of the engine's request.
+    ///
+    /// # Errors
+    /// A form that cannot be read or met.
+    pub fn constraint(&mut self, form: &Form, ends: Vec<u32>) -> Result<impl Constraint + use<>, Error> {
+        self.bind(form, ends).map(Constrained)
+    }
+}
+
+impl<V: Voice> Model<V> {
     /// What a chat may say; `None` if it may say anything.
     ///
     /// # Errors
@@ -44,7 +55,7 @@ impl Model {
                 if request.chat.continue_final_message || form.is_none() && !(says_which && !functions.is_empty()) {
                     return Ok(None);
                 }
-                let grammars = grammars(&mut self.grammars, &self.tokenizer)?;
+                let grammars = grammars(&self.grammars, &self.tokenizer)?;
                 Ok(Some(harmony::turn(&request.chat, form.as_ref(), specials, &self.tokenizer, grammars)?))
             }
             Dialect::Template(_) if choice.must_call() => {
@@ -57,19 +68,11 @@ impl Model {
         }
     }
 
-    /// Binds a text to `form`; where it may end one of `ends` may be drawn, which are to be the stops of the engine's request.
-    ///
-    /// # Errors
-    /// A form that cannot be read or met.
-    pub fn constraint(&mut self, form: &Form, ends: Vec<u32>) -> Result<impl Constraint + use<>, Error> {
-        self.bind(form, ends).map(Constrained)
-    }
-
     pub(crate) fn bind(&mut self, form: &Form, ends: Vec<u32>) -> Result<Turn, Error> {
         if ends.is_empty() {
             return Err(Error::Request { why: "an answer of a form needs a token that ends it, and this model has none".into() });
         }
-        let grammars = grammars(&mut self.grammars, &self.tokenizer)?;
+        let grammars = grammars(&self.grammars, &self.tokenizer)?;
         let content = Content::Bound { matcher: grammars.matcher(form)?, ends };
         let whole = Opening { header: Vec::new(), content };
         Ok(Turn::new(vec![whole], Vec::new(), Vec::new(), grammars.text().clone()))
@@ -87,9 +90,10 @@ pub(crate) fn form(format: Option<&ResponseFormat>, parameters: &Parameters) -> 
 }
 
 /// Made when the first answer needs them.
-fn grammars<'a>(made: &'a mut Option<Grammars>, tokenizer: &Arc<Tokenizer>) -> Result<&'a Grammars, Error> {
-    Ok(match made {
-        Some(grammars) => grammars,
-        None => made.insert(Grammars::new(tokenizer.clone())?),
-    })
+fn grammars<'a>(made: &'a OnceCell<Grammars>, tokenizer: &Arc<Tokenizer>) -> Result<&'a Grammars, Error> {
+    if let Some(grammars) = made.get() {
+        return Ok(grammars);
+    }
+    let grammars = Grammars::new(tokenizer.clone())?;
+    Ok(made.get_or_init(|| grammars))
 }

@@ -1,9 +1,10 @@
 //! From files to a model that answers.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::{Cancel, Engine, Gpu};
+use engine::{Cancel, Engine, Gpu, Seat, Seats};
 use futures_util::future::join;
 use gguf::Directory;
 use model::Options;
@@ -31,16 +32,16 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// A model with its text side.
-#[derive(Debug)]
-pub struct Model {
-    pub engine: Engine,
+/// A model with its text side. What answers is an engine, or a seat at one.
+#[derive(Clone, Debug)]
+pub struct Model<V = Engine> {
+    pub engine: V,
     pub tokenizer: Arc<Tokenizer>,
     /// `None` if the file does not say how to chat.
     pub dialect: Option<Rc<Dialect>>,
     /// What answers call it.
     pub(crate) name: String,
-    pub(crate) grammars: Option<Grammars>,
+    pub(crate) grammars: Rc<OnceCell<Grammars>>,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
 }
@@ -85,9 +86,25 @@ impl Model {
         monitor.hold_in_memory(max_ram_bytes);
         let fill = Fill::new(monitor.clone());
         let name = engine.model().config.name.clone();
-        Ok(Self { engine, tokenizer, dialect, name, grammars: None, monitor, fill })
+        Ok(Self { engine, tokenizer, dialect, name, grammars: Rc::default(), monitor, fill })
     }
 
+    /// The same for one of many who are answered together: [`Engine::attend`] makes their answers.
+    pub fn at(&self, seats: &Seats) -> Model<Seat> {
+        let Self { engine: _, tokenizer, dialect, name, grammars, monitor, fill } = self;
+        Model {
+            engine: seats.seat(),
+            tokenizer: tokenizer.clone(),
+            dialect: dialect.clone(),
+            name: name.clone(),
+            grammars: grammars.clone(),
+            monitor: monitor.clone(),
+            fill: fill.clone(),
+        }
+    }
+}
+
+impl<V> Model<V> {
     /// Looks at this model while it works.
     pub fn monitor(&self) -> &Monitor {
         &self.monitor

@@ -119,7 +119,7 @@ impl Engine {
         self.answer(request, Some(Box::new(constraint)), cancel, on_event).await
     }
 
-    async fn answer<'a>(
+    pub(crate) async fn answer<'a>(
         &'a mut self,
         request: &Request<'_>,
         constraint: Option<Box<dyn Constraint + 'a>>,

@@ -22,6 +22,7 @@ mod resident;
 mod routes;
 mod run;
 mod sampling;
+mod seats;
 mod timing;
 mod tuning;
 
@@ -44,4 +45,5 @@ pub use gpu::{Counters, Gpu};
 pub use resident::Engine;
 pub use routes::Routed;
 pub use sampling::SamplingOptions;
+pub use seats::{Seat, Seats, Voice};
 pub use timing::{KernelTime, Timings};

@@ -65,7 +65,7 @@ impl Server {
         let model = target().join("parrot.gguf");
         run(Command::new(built("parrot")).arg(&model))?;
         let mut program = test::with_vulkan(built("quire"))?
-            .args(["serve", "--port", "0", "--parallel", "2", "--api-key", KEY])
+            .args(["serve", "--port", "0", "--queue", "2", "--api-key", KEY])
             .arg(&model)
             .stderr(Stdio::piped())
             .spawn()
