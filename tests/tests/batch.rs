@@ -1,10 +1,16 @@
 //! Sequences that are answered together: what each says is what it says alone, whoever joins, leaves or fails beside it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use engine::{
-    Allowed, Batch, Cancel, Constraint, Engine, Error, Finish, Generated, Gpu, Request, Said, SamplingOptions, SequenceId, Token,
+    Allowed, Batch, Cancel, Constraint, Engine, Error, Event, Finish, Generated, Gpu, Request, Said, SamplingOptions, Seat, Seats,
+    SequenceId, Token, Voice,
 };
 use kernels::ops::KvType;
 use model::{Model, Options};
@@ -330,4 +336,62 @@ fn a_full_batch_a_model_that_is_too_large_and_too_many_sequences_are_refused_in_
     batch.join(&request, None, &Cancel::default()).unwrap();
     assert!(matches!(batch.join(&request, None, &Cancel::default()), Err(Error::Option { name: "sequences", .. })));
     assert_eq!(batch.room(), 0);
+}
+
+/// What a seat hears; it has enough after so many tokens.
+async fn hear(mut seat: Seat, client: &Client, n_heard: &Cell<usize>) -> Result<Generated, Error> {
+    let request =
+        Request { prompt: &client.prompt, max_tokens: client.max_tokens, sampling: client.sampling.clone(), stops: &client.stops };
+    let constraint = client.is_bound.then(|| Box::new(Thirds::default()) as Box<dyn Constraint>);
+    let mut on_event = |event: Event<'_>| {
+        n_heard.set(n_heard.get() + usize::from(matches!(event, Event::Token(_))));
+        if client.leaves == Some(n_heard.get()) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    seat.say(&request, constraint, &Cancel::default(), &mut on_event).await
+}
+
+#[test]
+fn seats_hear_what_they_would_hear_of_an_engine_of_their_own_and_who_goes_away_makes_room() {
+    let gpu = gpu();
+    let text = read_ids("nano/tokens-900.txt");
+    // Six at two places.
+    let mut engine = nano(&gpu, Options { sequences: 2, ..OPTIONS });
+    let mut clients: Vec<Client> = (0..6).map(|i| Client::new(&text[i * 30..i * 30 + 20 + i], 15, drawn(i as u32))).collect();
+    clients[2].is_bound = true;
+    let alone: Vec<Vec<u32>> = clients[..5].iter().map(|client| client.alone(&mut engine).ids()).collect();
+    clients[3].leaves = Some(4);
+    clients[5].max_tokens = 0;
+    let seats = Seats::default();
+    let heard: Vec<Cell<usize>> = vec![Cell::new(0); clients.len()];
+    type Answering<'a> = Pin<Box<dyn Future<Output = Option<Result<Generated, Error>>> + 'a>>;
+    let mut answers: Vec<Option<Answering<'_>>> = Vec::new();
+    for (i, client) in clients.iter().enumerate() {
+        let (seat, heard) = (seats.seat(), &heard[i]);
+        answers.push(Some(Box::pin(async move {
+            let mut answer = pin!(hear(seat, client, heard));
+            poll_fn(|context| match answer.as_mut().poll(context) {
+                // The first one goes away in the middle.
+                Poll::Pending if i == 0 && heard.get() >= 3 => Poll::Ready(None),
+                answered => answered.map(Some),
+            })
+            .await
+        })));
+    }
+    let mut done: Vec<Option<Result<Generated, Error>>> = vec![None; clients.len()];
+    let all = poll_fn(|context| {
+        for (answer, done) in answers.iter_mut().zip(&mut done) {
+            let Some(answering) = answer else { continue };
+            if let Poll::Ready(answered) = answering.as_mut().poll(context) {
+                (*answer, *done) = (None, answered);
+            }
+        }
+        if answers.iter().any(Option::is_some) { Poll::Pending } else { Poll::Ready(()) }
+    });
+    pollster::block_on(engine.attend(&seats, all));
+    let said = |i: usize| done[i].as_ref().unwrap().as_ref().unwrap();
+    assert!(done[0].is_none() && heard[0].get() < 15, "the first one heard {} tokens", heard[0].get());
+    assert_eq!([&said(1).ids, &said(2).ids, &said(4).ids], [&alone[1], &alone[2], &alone[4]]);
+    assert_eq!((said(3).finish, &said(3).ids[..]), (Finish::Break, &alone[3][..4]));
+    assert!(matches!(done[5], Some(Err(Error::Option { name: "max_tokens", .. }))));
+    assert_eq!(clients[1].alone(&mut engine).ids(), alone[1]);
 }

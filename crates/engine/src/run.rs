@@ -154,14 +154,17 @@ impl<'a> Run<'a> {
 
     /// The answer, and what the cache keeps of it.
     pub(crate) fn end(self, finish: Finish) -> (Generated, History) {
-        let Self { mut history, done, fed, prompt, ids, .. } = self;
+        let Self { mut history, has_begun, done, fed, prompt, ids, .. } = self;
         let kept = match done == fed.len() {
             // The last token's keys may be missing, or those of a step that missed experts.
             true => (prompt.len() + ids.len()).saturating_sub(usize::from(ids.len() > fed.len() - prompt.len())),
             false => done,
         };
-        let kept = kept.min(history.written as usize);
-        history.tokens = prompt.iter().chain(&ids).copied().take(kept).collect();
+        // What never began leaves the cache as it was.
+        if has_begun {
+            let kept = kept.min(history.written as usize);
+            history.tokens = prompt.iter().chain(&ids).copied().take(kept).collect();
+        }
         let first = self.first.unwrap_or_else(Instant::now);
         let (prefill_seconds, decode_seconds) = ((first - self.began).as_secs_f64(), first.elapsed().as_secs_f64());
         (Generated { ids, finish, n_reused: self.n_reused, prefill_seconds, decode_seconds }, history)

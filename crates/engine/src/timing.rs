@@ -6,6 +6,7 @@ use kernels::ops::{Pass, Step};
 use kernels::{Command, Recording};
 use web_time::Instant;
 
+use crate::history::History;
 use crate::resident::Engine;
 use crate::{Error, Gpu};
 
@@ -37,24 +38,22 @@ const COPY_BYTES: u64 = 64 << 20;
 const MOST_AT_ONCE: usize = 256;
 
 impl Engine {
-    /// Runs the kernels of a step of `n_tokens` one kind after the other, each for `at_least` so long, after a run of the whole
+    /// Runs the kernels of a step one kind after the other, each for `at_least` so long, after a run of the whole
     /// step. Its dispatches follow each other through all layers, so that weights come from memory as in a step.
     ///
     /// # Errors
     /// What the GPU reports.
-    pub async fn time_kernels(&mut self, n_tokens: u32, at_least: Duration) -> Result<Timings, Error> {
-        let mut all = self.model.forward(Pass::of(n_tokens));
-        self.model.sample(&mut all, Pass::of(n_tokens));
-        let step = Step { most: u32::MAX, ..Step::default() };
-        let ids: Vec<u32> = (0..n_tokens).map(|i| i * 31 % self.model.config.n_vocab).collect();
-        self.place(0, &ids, step);
+    pub async fn time_kernels(&mut self, pass: Pass, at_least: Duration) -> Result<Timings, Error> {
+        let mut all = self.model.forward(pass);
+        self.model.sample(&mut all, pass);
+        self.place_any(pass);
         self.time(&all, Duration::ZERO).await?;
 
         let mut kernels = Vec::new();
         for kind in kinds(all) {
             let first = self.executor.shaped(&kind.commands[0]).into_owned();
             // Where sampling did not lead away from.
-            self.place(0, &ids, step);
+            self.place_any(pass);
             let took = self.time(&kind, at_least).await?;
             kernels.push(KernelTime {
                 kernel: first.kernel.name,
@@ -64,8 +63,20 @@ impl Engine {
                 weight_bytes: first.weight_bytes,
             });
         }
-        self.histories[0] = Default::default();
+        self.histories.fill(History::default());
         Ok(Timings { kernels, copy_bytes_per_second: self.gpu.time_copy(at_least).await? })
+    }
+
+    /// Puts tokens where a step of `pass` reads them, each at the beginning of its sequence.
+    fn place_any(&mut self, pass: Pass) {
+        let n_vocab = self.model.config.n_vocab;
+        let step = |token| Step { token, most: u32::MAX, ..Step::default() };
+        let ids: Vec<u32> = (0..pass.n_tokens()).map(|i| i * 31 % n_vocab).collect();
+        self.place(0, &ids, step(ids[0]));
+        if let Pass::Batch { n, most } = pass {
+            self.write_rows(|rows| rows.iter_mut().zip(0..n.min(most)).for_each(|(row, sequence)| *row = sequence));
+            (0..).zip(&ids).take(most as usize).for_each(|(sequence, id)| self.write_step(sequence, step(*id)));
+        }
     }
 
     /// Seconds that `recording` takes, of many runs in a row, which together take `at_least` so long.

@@ -49,8 +49,7 @@ impl Choices {
         let Experts { n, n_used } = self.experts;
         match self.pass {
             Pass::Alone => false,
-            Pass::Chunk(n_tokens) => n_tokens * n_used > 2 * n,
-            Pass::Batch { most, .. } => most * n_used >= n,
+            Pass::Chunk(n_tokens) | Pass::Batch { most: n_tokens, .. } => n_tokens * n_used > 2 * n,
         }
     }
 
