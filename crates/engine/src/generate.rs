@@ -248,7 +248,7 @@ impl Engine {
             let tail = if last { Tail::Sample } else { Tail::Nothing };
             // Where nothing can be missed nobody stands in, and a chunk of one token is a decode step.
             let kind = StepKind { n_tokens: chunk as u32, tail, stand_ins: !by_layer };
-            let Some(encoder) = self.encode(kind, cancel).await? else { break };
+            let Some(encoder) = self.encode(kind, (done + chunk) as u32, cancel).await? else { break };
             if last {
                 self.submit_report(encoder, request);
                 run.n_submitted = 1;
@@ -286,17 +286,19 @@ impl Engine {
             let ahead = if runs_ahead { self.pace.ahead() } else { 1 };
             while run.n_submitted < most && self.ring.len() < ahead {
                 let mut encoder = self.gpu.encoder();
-                step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end);
+                let n_positions = request.prompt.len() as u32 + run.n_submitted;
+                step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end, n_positions);
                 self.submit_report(encoder, request);
                 run.n_submitted += 1;
-                run.history.written = run.history.written.max(request.prompt.len() as u32 + run.n_submitted - 1);
+                run.history.written = run.history.written.max(n_positions);
             }
             let Some(mut report) = self.next_report(request).await? else { break Finish::Length };
             if report.is_miss() {
                 // What was submitted behind it is the same step again, as it advances only when it is whole.
                 while self.next_report(request).await?.is_some() {}
                 run.n_submitted = run.ids.len() as u32 + 1;
-                report = match self.replay(&step, report, request, cancel).await? {
+                let n_positions = request.prompt.len() as u32 + run.ids.len() as u32;
+                report = match self.replay(&step, report, n_positions, request, cancel).await? {
                     Some(report) => report,
                     None => break Finish::Cancelled,
                 };

@@ -136,12 +136,13 @@ impl Engine {
         Ok(Some(Report { sampled, routes: bytemuck::pod_collect_to_vec(routes) }))
     }
 
-    /// Fetches what a decode step missed and runs it again from there, until nothing is missing. Nothing else may be under way.
-    /// `None` if `cancel` ended it.
+    /// Fetches what a decode step at `n_positions - 1` missed and runs it again from there, until nothing is missing. Nothing else
+    /// may be under way. `None` if `cancel` ended it.
     pub(crate) async fn replay(
         &mut self,
         step: &Step,
         mut report: Report,
+        n_positions: u32,
         request: &Request<'_>,
         cancel: &Cancel,
     ) -> Result<Option<Report>, Error> {
@@ -165,7 +166,7 @@ impl Engine {
             let mut encoder = self.gpu.encoder();
             self.restore(&mut encoder);
             let cuts: &LayerCuts = &step.layers[first];
-            step.prepared.encode_range(&mut encoder, &self.gpu, cuts.route..step.end);
+            step.prepared.encode_range(&mut encoder, &self.gpu, cuts.route..step.end, n_positions);
             self.submit_report(encoder, request);
             report = self.next_report(request).await?.ok_or_else(|| Error::Gpu { why: "a step left no report".into() })?;
         }
@@ -207,6 +208,7 @@ impl Engine {
         &mut self,
         step: &Step,
         n_tokens: u32,
+        n_positions: u32,
         cancel: &Cancel,
     ) -> Result<Option<wgpu::CommandEncoder>, Error> {
         let n_used = self.model.config.experts.n_used as usize;
@@ -217,7 +219,7 @@ impl Engine {
             if cancel.is_cancelled() {
                 return Ok(None);
             }
-            step.prepared.encode_range(&mut encoder, &self.gpu, next..cuts.experts);
+            step.prepared.encode_range(&mut encoder, &self.gpu, next..cuts.experts, n_positions);
             next = cuts.combine;
             let routes = self.model.state.routes[layer];
             self.ring.submit(&self.gpu, encoder, &[(self.buffer(routes).clone(), routes.offset, routes_bytes)]);
@@ -237,7 +239,7 @@ impl Engine {
 
             encoder = self.gpu.encoder();
             if !here.is_empty() {
-                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine);
+                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine, n_positions);
             }
             for group in missing.chunks(self.experts.n_slots(layer)) {
                 // While these are read, the GPU works on those that were there.
@@ -246,13 +248,13 @@ impl Engine {
                 if !self.bring(&[want], cancel).await? {
                     return Ok(None);
                 }
-                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.next_group.clone());
-                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine);
+                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.next_group.clone(), n_positions);
+                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine, n_positions);
             }
         }
         // Routers noted misses that were met here.
         self.write(self.model.state.paging.first_miss(), bytemuck::bytes_of(&Table::NO_MISS));
-        step.prepared.encode_range(&mut encoder, &self.gpu, next..step.end);
+        step.prepared.encode_range(&mut encoder, &self.gpu, next..step.end, n_positions);
         Ok(Some(encoder))
     }
 }

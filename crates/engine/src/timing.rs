@@ -47,14 +47,14 @@ impl Engine {
         self.model.sample(&mut all, n_tokens);
         let ids: Vec<u32> = (0..n_tokens).map(|i| i * 31 % self.model.config.n_vocab).collect();
         self.place(&ids, 0, 0, 0);
-        self.time(&all, Duration::ZERO).await?;
+        self.time(&all, n_tokens, Duration::ZERO).await?;
 
         let mut kernels = Vec::new();
         for kind in kinds(all) {
             let first = self.executor.shaped(&kind.commands[0]).into_owned();
             // Where sampling did not lead away from.
             self.place(&ids, 0, 0, 0);
-            let took = self.time(&kind, at_least).await?;
+            let took = self.time(&kind, n_tokens, at_least).await?;
             kernels.push(KernelTime {
                 kernel: first.kernel.name,
                 workgroups: first.workgroups,
@@ -67,12 +67,12 @@ impl Engine {
         Ok(Timings { kernels, copy_bytes_per_second: self.gpu.time_copy(at_least).await? })
     }
 
-    /// Seconds that `recording` takes, of many runs in a row, which together take `at_least` so long.
-    pub(crate) async fn time(&mut self, recording: &Recording, at_least: Duration) -> Result<f64, Error> {
+    /// Seconds that `recording` takes for a sequence of `n_positions`, of many runs in a row, which together take `at_least` so long.
+    pub(crate) async fn time(&mut self, recording: &Recording, n_positions: u32, at_least: Duration) -> Result<f64, Error> {
         let prepared = self.executor.prepare(recording, &self.buffers)?;
         let n = recording.commands.len();
         let gpu = self.gpu.clone();
-        gpu.time(at_least, (MOST_AT_ONCE / n).max(1), |encoder| prepared.encode(encoder, &gpu)).await
+        gpu.time(at_least, (MOST_AT_ONCE / n).max(1), |encoder| prepared.encode_range(encoder, &gpu, 0..n, n_positions)).await
     }
 }
 

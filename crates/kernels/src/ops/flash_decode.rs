@@ -78,6 +78,9 @@ impl Recording {
         let found = if n_parts == 1 { out } else { parts };
         let workgroups = [n_parts, heads.n_kv, (heads.n / heads.n_kv).div_ceil(8)];
         self.dispatch(kernel, &args, &[step, qkv, rope.low, rope.high, kv.k, kv.v, sinks, found], workgroups);
+        if let Some(command) = self.commands.last_mut() {
+            command.part = Some(PART);
+        }
         if n_parts > 1 {
             self.flash_merge(heads, window, n_parts, step, parts, out);
         }
