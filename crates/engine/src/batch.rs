@@ -195,11 +195,19 @@ impl<'a> Batch<'a> {
         let tail = if is_last { Tail::Sample } else { Tail::Nothing };
         // Where nothing can be missed nobody stands in, and a chunk of one token is a decode step.
         let kind = StepKind { pass: Pass::of(chunk as u32), tail, stand_ins: !by_layer };
-        let Some(encoder) = engine.encode(kind, &run.cancel).await? else { return Ok(Vec::new()) };
+        let n_positions = (run.done + chunk) as u32;
+        let Some(encoder) = engine.encode(kind, n_positions, &run.cancel).await? else { return Ok(Vec::new()) };
         if is_last {
             let has_alternatives = run.sampling.n_logprobs > 0;
-            let flight =
-                Flight { kind, step: engine.step(kind)?, rows: vec![run.id], has_alternatives, is_prompt: true, has_routes: false };
+            let flight = Flight {
+                kind,
+                step: engine.step(kind)?,
+                rows: vec![run.id],
+                n_positions,
+                has_alternatives,
+                is_prompt: true,
+                has_routes: false,
+            };
             engine.submit_report(encoder, &flight);
             self.flights.push_back(flight);
             run.submitted(engine.model.options.context);
@@ -247,12 +255,13 @@ impl<'a> Batch<'a> {
         let kind = StepKind { pass, tail: Tail::Sample, stand_ins: true };
         let step = engine.step(kind)?;
         let has_alternatives = runs().any(|run| run.sampling.n_logprobs > 0);
-        let flight = Flight { kind, step, rows, has_alternatives, is_prompt: false, has_routes: engine.needs_routes() };
+        let context = engine.model.options.context;
+        let n_positions = runs().map(|run| run.n_positions(context)).max().unwrap_or(context);
+        let flight = Flight { kind, step, rows, n_positions, has_alternatives, is_prompt: false, has_routes: engine.needs_routes() };
         let mut encoder = engine.gpu.encoder();
-        flight.step.prepared.encode_range(&mut encoder, &engine.gpu, 0..flight.step.end);
+        flight.step.prepared.encode_range(&mut encoder, &engine.gpu, 0..flight.step.end, n_positions);
         engine.submit_report(encoder, &flight);
         self.flights.push_back(flight);
-        let context = engine.model.options.context;
         self.runs.iter_mut().filter(|run| run.takes_part()).for_each(|run| run.submitted(context));
         Ok(())
     }

@@ -26,7 +26,16 @@ struct Pipeline {
 /// A recording whose every binding is resolved: encoding it costs no bind group and no write.
 #[derive(Debug)]
 pub struct Prepared {
-    dispatches: Vec<(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 3])>,
+    dispatches: Vec<Dispatch>,
+}
+
+#[derive(Debug)]
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+    /// As of [`Command::part`].
+    part: Option<u32>,
 }
 
 impl Executor {
@@ -58,7 +67,8 @@ impl Executor {
                 entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource: bound(buffer, slice.offset, slice.bytes) });
             }
             let descriptor = wgpu::BindGroupDescriptor { label: Some(command.kernel.name), layout: &layout, entries: &entries };
-            dispatches.push((pipeline, self.gpu.device.create_bind_group(&descriptor), command.workgroups));
+            let bind_group = self.gpu.device.create_bind_group(&descriptor);
+            dispatches.push(Dispatch { pipeline, bind_group, workgroups: command.workgroups, part: command.part });
         }
         self.gpu.count(|c| c.bind_groups += dispatches.len() as u64);
         Ok(Prepared { dispatches })
@@ -132,17 +142,19 @@ impl Executor {
 
 impl Prepared {
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, gpu: &Gpu) {
-        self.encode_range(encoder, gpu, 0..self.dispatches.len());
+        self.encode_range(encoder, gpu, 0..self.dispatches.len(), u32::MAX);
     }
 
-    /// Some of the dispatches, by their number in the recording.
-    pub(crate) fn encode_range(&self, encoder: &mut wgpu::CommandEncoder, gpu: &Gpu, range: Range<usize>) {
+    /// Some of the dispatches, by their number in the recording, for a sequence that has `n_positions` at most.
+    pub(crate) fn encode_range(&self, encoder: &mut wgpu::CommandEncoder, gpu: &Gpu, range: Range<usize>, n_positions: u32) {
         let dispatches = self.dispatches.get(range).unwrap_or_default();
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for (pipeline, bind_group, [x, y, z]) in dispatches {
+        for Dispatch { pipeline, bind_group, workgroups: [x, y, z], part } in dispatches {
+            // Software adapters pay for a workgroup that has nothing to do as for one that has.
+            let most = part.map_or(u32::MAX, |part| n_positions.div_ceil(part));
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, bind_group, &[]);
-            pass.dispatch_workgroups(*x, *y, *z);
+            pass.dispatch_workgroups((*x).min(most), *y, *z);
         }
         gpu.count(|c| c.dispatches += dispatches.len() as u64);
     }

@@ -120,14 +120,15 @@ impl Engine {
                 // All rows together want more than there are slots. Nobody stands in for whom a later group brings.
                 self.gpu.queue.submit([encoder.finish()]);
                 let step = self.step(StepKind { stand_ins: false, ..flight.kind })?;
-                let Some(rest) = self.layer_by_layer(&step, flight.kind.pass.n_tokens(), first, cancel).await? else { return Ok(None) };
+                let n_tokens = flight.kind.pass.n_tokens();
+                let Some(rest) = self.layer_by_layer(&step, n_tokens, flight.n_positions, first, cancel).await? else { return Ok(None) };
                 encoder = rest;
             } else {
                 if !self.bring(&wants, cancel).await? {
                     return Ok(None);
                 }
                 let cuts: &LayerCuts = &flight.step.layers[first];
-                flight.step.prepared.encode_range(&mut encoder, &self.gpu, cuts.route..flight.step.end);
+                flight.step.prepared.encode_range(&mut encoder, &self.gpu, cuts.route..flight.step.end, flight.n_positions);
             }
             self.experts.count(|p| p.replays += 1);
             self.experts.tell(|| PagingEvent::Replay { layer: first as u32 });
@@ -171,12 +172,13 @@ impl Engine {
         self.experts.tell(|| PagingEvent::Use { layer: layer as u32, experts: [here, missed].concat(), missed: missed.to_vec() });
     }
 
-    /// Runs a step of `n_tokens` from the router of layer `first` on, or from its beginning if that is 0, fetching each layer's
+    /// Runs a step of `n_tokens`, of sequences that have `n_positions` at most, from the router of layer `first` on, or from its beginning if that is 0, fetching each layer's
     /// experts in groups that fit; all but its end is submitted, the end is given back. `None` if `cancel` ended it.
     pub(crate) async fn layer_by_layer(
         &mut self,
         step: &Step,
         n_tokens: u32,
+        n_positions: u32,
         first: usize,
         cancel: &Cancel,
     ) -> Result<Option<wgpu::CommandEncoder>, Error> {
@@ -188,7 +190,7 @@ impl Engine {
             if cancel.is_cancelled() {
                 return Ok(None);
             }
-            step.prepared.encode_range(&mut encoder, &self.gpu, next..cuts.experts);
+            step.prepared.encode_range(&mut encoder, &self.gpu, next..cuts.experts, n_positions);
             next = cuts.combine;
             let routes = self.model.state.routes[layer];
             self.ring.submit(&self.gpu, encoder, &[(self.buffer(routes).clone(), routes.offset, routes_bytes)]);
@@ -205,7 +207,7 @@ impl Engine {
 
             encoder = self.gpu.encoder();
             if !here.is_empty() {
-                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine);
+                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine, n_positions);
             }
             for group in missing.chunks(self.experts.n_slots(layer)) {
                 // While these are read, the GPU works on those that were there.
@@ -214,13 +216,13 @@ impl Engine {
                 if !self.bring(&[want], cancel).await? {
                     return Ok(None);
                 }
-                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.next_group.clone());
-                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine);
+                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.next_group.clone(), n_positions);
+                step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine, n_positions);
             }
         }
         // Routers noted misses that were met here.
         self.write(self.model.state.paging.first_miss(), bytemuck::bytes_of(&Table::NO_MISS));
-        step.prepared.encode_range(&mut encoder, &self.gpu, next..step.end);
+        step.prepared.encode_range(&mut encoder, &self.gpu, next..step.end, n_positions);
         Ok(Some(encoder))
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Flight {
     pub(crate) step: Rc<Step>,
     /// Whose rows it reports.
     pub(crate) rows: Vec<SequenceId>,
+    /// That its sequences have at most.
+    pub(crate) n_positions: u32,
     /// Whether somebody wants logprobs.
     pub(crate) has_alternatives: bool,
     /// Of a prompt's end rather than of a decode step.

@@ -196,15 +196,20 @@ impl Engine {
         Ok(step)
     }
 
-    /// Encodes the step of `kind` for the tokens that were placed, ready to be submitted. While experts are missing
+    /// Encodes the step of `kind` for the tokens that were placed, the last at `n_positions - 1`, ready to be submitted. While experts are missing
     /// or somebody watches it goes layer by layer, and all but its end is submitted here; `None` if `cancel` ended that.
-    pub(crate) async fn encode(&mut self, kind: StepKind, cancel: &Cancel) -> Result<Option<wgpu::CommandEncoder>, Error> {
+    pub(crate) async fn encode(
+        &mut self,
+        kind: StepKind,
+        n_positions: u32,
+        cancel: &Cancel,
+    ) -> Result<Option<wgpu::CommandEncoder>, Error> {
         let step = self.step(kind)?;
         if self.needs_routes() {
-            return self.layer_by_layer(&step, kind.pass.n_tokens(), 0, cancel).await;
+            return self.layer_by_layer(&step, kind.pass.n_tokens(), n_positions, 0, cancel).await;
         }
         let mut encoder = self.gpu.encoder();
-        step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end);
+        step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end, n_positions);
         Ok(Some(encoder))
     }
 
@@ -246,7 +251,7 @@ impl Engine {
             let n_tokens = tokens_of_chunk.len() as u32;
             position += n_tokens;
             let kind = StepKind { pass: Pass::of(n_tokens), tail: Tail::Logits, stand_ins: false };
-            let Some(encoder) = self.encode(kind, &Cancel::default()).await? else { break };
+            let Some(encoder) = self.encode(kind, position, &Cancel::default()).await? else { break };
             self.gpu.queue.submit([encoder.finish()]);
             let last = position as usize == tokens.len();
             if all || last {

@@ -122,11 +122,15 @@ impl<'a> Run<'a> {
         (self.prompt.len() + self.ids.len()) as u32 - 1
     }
 
+    /// Positions that it has at most once a step that draws its next token is done.
+    pub(crate) fn n_positions(&self, context: u32) -> u32 {
+        ((self.prompt.len() + self.ids.len() + self.n_ahead) as u32).min(context)
+    }
+
     /// A step that draws a token of it is submitted.
     pub(crate) fn submitted(&mut self, context: u32) {
+        self.history.written = self.history.written.max(self.n_positions(context));
         self.n_ahead += 1;
-        let fed = (self.prompt.len() + self.ids.len() + self.n_ahead - 1) as u32;
-        self.history.written = self.history.written.max(fed.min(context));
     }
 
     pub(crate) fn accept(&mut self, id: u32, has_halted: bool) {

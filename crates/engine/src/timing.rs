@@ -44,17 +44,19 @@ impl Engine {
     /// # Errors
     /// What the GPU reports.
     pub async fn time_kernels(&mut self, pass: Pass, at_least: Duration) -> Result<Timings, Error> {
+        // Of those who are at their beginning.
+        let n_positions = if let Pass::Chunk(n) = pass { n } else { 1 };
         let mut all = self.model.forward(pass);
         self.model.sample(&mut all, pass);
         self.place_any(pass);
-        self.time(&all, Duration::ZERO).await?;
+        self.time(&all, n_positions, Duration::ZERO).await?;
 
         let mut kernels = Vec::new();
         for kind in kinds(all) {
             let first = self.executor.shaped(&kind.commands[0]).into_owned();
             // Where sampling did not lead away from.
             self.place_any(pass);
-            let took = self.time(&kind, at_least).await?;
+            let took = self.time(&kind, n_positions, at_least).await?;
             kernels.push(KernelTime {
                 kernel: first.kernel.name,
                 workgroups: first.workgroups,
@@ -79,12 +81,12 @@ impl Engine {
         }
     }
 
-    /// Seconds that `recording` takes, of many runs in a row, which together take `at_least` so long.
-    pub(crate) async fn time(&mut self, recording: &Recording, at_least: Duration) -> Result<f64, Error> {
+    /// Seconds that `recording` takes for sequences of `n_positions`, of many runs in a row, which together take `at_least` so long.
+    pub(crate) async fn time(&mut self, recording: &Recording, n_positions: u32, at_least: Duration) -> Result<f64, Error> {
         let prepared = self.executor.prepare(recording, &self.buffers)?;
         let n = recording.commands.len();
         let gpu = self.gpu.clone();
-        gpu.time(at_least, (MOST_AT_ONCE / n).max(1), |encoder| prepared.encode(encoder, &gpu)).await
+        gpu.time(at_least, (MOST_AT_ONCE / n).max(1), |encoder| prepared.encode_range(encoder, &gpu, 0..n, n_positions)).await
     }
 }
 

@@ -65,7 +65,7 @@ impl Engine {
         let mut seconds = [0.0; 2];
         for (is_wide, took) in [false, true].into_iter().zip(&mut seconds) {
             self.gpu.shapes.borrow_mut().insert(shape, is_wide);
-            *took = self.time(kind, AT_LEAST).await?;
+            *took = self.time(kind, 1, AT_LEAST).await?;
         }
         let [narrow, wide] = seconds;
         let (name, rows) = shape;

@@ -23,6 +23,8 @@ pub struct Command {
     /// In the order of the kernel's bindings, without `args`.
     pub bindings: Vec<Slice>,
     pub workgroups: [u32; 3],
+    /// Positions of a sequence that one of `workgroups[0]` looks at, where those past the last have nothing to do.
+    pub part: Option<u32>,
     /// Bytes of weights that it must read, at most; 0 for kernels that read none.
     pub weight_bytes: u64,
     /// Rows of the matrix that `workgroups[0]` share among them; 0 for kernels without one.
@@ -64,7 +66,15 @@ impl Recording {
         let args_offset = self.args.len() as u32;
         self.args.extend_from_slice(args);
         self.args.resize(self.args.len().next_multiple_of(ARGS_ALIGNMENT), 0);
-        self.commands.push(Command { kernel, args_offset, bindings: bindings.to_vec(), workgroups, weight_bytes: 0, n_rows: 0 });
+        self.commands.push(Command {
+            kernel,
+            args_offset,
+            bindings: bindings.to_vec(),
+            workgroups,
+            part: None,
+            weight_bytes: 0,
+            n_rows: 0,
+        });
     }
 
     /// The same for a kernel of matrices of `n_rows`, of which it reads `weight_bytes` for `y` columns or choices.

@@ -21,8 +21,9 @@ use crate::{load, output};
 ///
 /// Brings the experts of one token and layer at a time onto the GPU, as a miss in decode does, and holds that against
 /// ceilings measured in between: one plain write and copy to the GPU, plain reads of the same runs one after the
-/// other. Before each read from the disk the system is asked to drop the file from its page cache, where it can be asked. A file
-/// is served over HTTP by this process itself.
+/// other. All slots were filled before, as they are after a model's first answers. Before each read from the disk the
+/// system is asked to drop the file from its page cache, where it can be asked. A file is served over HTTP by this
+/// process itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct MissArgs {
     /// A path, a URL, or a name from `cargo xtask models`
@@ -86,9 +87,12 @@ pub(super) async fn run(args: &MissArgs) -> Result<()> {
     let far = if is_file { Some(Files::open(&serve(Path::new(&location))?).await?) } else { None };
     let over_http = far.as_ref().unwrap_or(&files);
     let tiers = Rc::new(Tiers { tier: Cell::new(Tier::Memory), memory: RefCell::default(), disk: files.feed(), http: over_http.feed() });
-    let engine = Engine::new(gpu, model, tiers.clone(), Vec::new()).await?;
-    let mut bench =
-        Bench { engine, tiers, disk: if is_file { Some(Disk::open(&files)?) } else { None }, http: Http::new(over_http), nth: 0 };
+    let mut engine = Engine::new(gpu, model, tiers.clone(), Vec::new()).await?;
+    // Memory that was never written to costs the system more than what is written.
+    tiers.tier.set(Tier::Disk);
+    engine.fill(Urgency::Background, &Cancel::default()).await?;
+    let disk = if is_file { Some(Disk::open(&files)?) } else { None };
+    let mut bench = Bench { engine, tiers, disk, http: Http::new(over_http), nth: 0 };
 
     let kinds = if is_file { &[Tier::Memory, Tier::Disk, Tier::Http][..] } else { &[Tier::Memory, Tier::Http] };
     let mut samples = vec![Vec::new(); kinds.len()];
@@ -125,12 +129,12 @@ struct Sample {
 }
 
 struct Bench {
-    /// With the fewest slots, so that of any others' experts at most one is there.
+    /// With the fewest slots.
     engine: Engine,
     tiers: Rc<Tiers>,
     disk: Option<Disk>,
     http: Http,
-    /// Of the groups of experts that were asked for.
+    /// Measurements so far, each in another layer than the one before.
     nth: usize,
 }
 
@@ -140,19 +144,24 @@ impl Bench {
         self.engine.model().config.experts.n_used
     }
 
-    /// Brings the next group of experts, once plainly and once as a miss.
+    /// Brings experts that are missing in the next layer, once plainly and once as a miss.
     async fn measure(&mut self, tier: Tier) -> Result<Sample> {
         let model = self.engine.model();
-        let (n_layers, n_experts, n) = (model.layers.len(), model.config.experts.n, self.n_at_once());
-        let (layer, first) = (self.nth % n_layers, (self.nth / n_layers) as u32 * n);
-        let experts: Vec<u32> = (first..first + n).map(|e| e % n_experts).collect();
+        let (layer, n_experts) = (self.nth % model.layers.len(), model.config.experts.n);
         self.nth += 1;
+        let mut experts = Vec::new();
+        for expert in 0..n_experts {
+            if !self.engine.experts().check(layer as u32, expert)? {
+                experts.push(expert);
+            }
+        }
+        experts.truncate(self.n_at_once() as usize);
+        let n = experts.len() as f64;
         let uploads = experts.iter().flat_map(|&expert| model.expert_uploads(layer, expert, 0));
         let runs: Vec<Run> = uploads.map(|u| Run { shard: u.shard, range: u.start..u.start + u.bytes }).collect();
-        let per_expert = model.bytes.per_expert as f64;
 
         let held = self.tiers.hold(&runs).await?;
-        let upload = self.engine.gpu().time_upload(&held).await?.as_secs_f64() / f64::from(n);
+        let upload = self.engine.gpu().time_upload(&held).await?.as_secs_f64() / n;
         let read = match (tier, &mut self.disk) {
             (Tier::Disk, Some(disk)) => Some(disk.read(&runs)?),
             (Tier::Http, _) => Some(self.http.read(&runs)?),
@@ -162,13 +171,11 @@ impl Bench {
             disk.forget(&runs)?;
         }
         self.tiers.tier.set(tier);
-        let before = self.engine.paging().expert_bytes;
         let began = Instant::now();
         let experts: Vec<(u32, u32)> = experts.into_iter().map(|expert| (layer as u32, expert)).collect();
         self.engine.fetch(&experts, Urgency::Demand, &Cancel::default()).await?;
         let took = began.elapsed().as_secs_f64();
-        let n_read = (self.engine.paging().expert_bytes - before) as f64 / per_expert;
-        Ok(Sample { miss: took / n_read.max(1.0), read: read.map(|t| t.as_secs_f64() / f64::from(n)), upload })
+        Ok(Sample { miss: took / n, read: read.map(|t| t.as_secs_f64() / n), upload })
     }
 }
 

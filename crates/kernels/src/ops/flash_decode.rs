@@ -83,6 +83,9 @@ impl Recording {
         let found = if n_parts == 1 { out } else { parts };
         let workgroups = [n_parts, heads.n_kv, (heads.n / heads.n_kv).div_ceil(8) * pass.n_tokens()];
         self.dispatch(kernel, &args, &[steps, qkv, rope.low, rope.high, kv.k, kv.v, sinks, found], workgroups);
+        if let Some(command) = self.commands.last_mut() {
+            command.part = Some(PART);
+        }
         if n_parts > 1 {
             self.flash_merge(heads, window, n_parts, pass, steps, parts, out);
         }
