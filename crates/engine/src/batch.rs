@@ -199,15 +199,7 @@ impl<'a> Batch<'a> {
         let Some(encoder) = engine.encode(kind, n_positions, &run.cancel).await? else { return Ok(Vec::new()) };
         if is_last {
             let has_alternatives = run.sampling.n_logprobs > 0;
-            let flight = Flight {
-                kind,
-                step: engine.step(kind)?,
-                rows: vec![run.id],
-                n_positions,
-                has_alternatives,
-                is_prompt: true,
-                has_routes: false,
-            };
+            let flight = Flight { kind, rows: vec![run.id], n_positions, has_alternatives, is_prompt: true, has_routes: false };
             engine.submit_report(encoder, &flight);
             self.flights.push_back(flight);
             run.submitted(engine.model.options.context);
@@ -257,9 +249,9 @@ impl<'a> Batch<'a> {
         let has_alternatives = runs().any(|run| run.sampling.n_logprobs > 0);
         let context = engine.model.options.context;
         let n_positions = runs().map(|run| run.n_positions(context)).max().unwrap_or(context);
-        let flight = Flight { kind, step, rows, n_positions, has_alternatives, is_prompt: false, has_routes: engine.needs_routes() };
+        let flight = Flight { kind, rows, n_positions, has_alternatives, is_prompt: false, has_routes: engine.needs_routes() };
         let mut encoder = engine.gpu.encoder();
-        flight.step.prepared.encode_range(&mut encoder, &engine.gpu, 0..flight.step.end, n_positions);
+        step.prepared.encode_range(&mut encoder, &engine.gpu, 0..step.end, n_positions);
         engine.submit_report(encoder, &flight);
         self.flights.push_back(flight);
         self.runs.iter_mut().filter(|run| run.takes_part()).for_each(|run| run.submitted(context));

@@ -9,7 +9,7 @@ use kernels::ops::{Paging as Table, Route};
 use web_time::Instant;
 
 use crate::report::{Flight, Report};
-use crate::resident::{Engine, LayerCuts, Step, StepKind};
+use crate::resident::{Engine, Step, StepKind};
 use crate::{Cancel, Error, Experts, Paging, PagingEvent, Urgency};
 
 /// Experts of one layer that must be there together.
@@ -127,8 +127,9 @@ impl Engine {
                 if !self.bring(&wants, cancel).await? {
                     return Ok(None);
                 }
-                let cuts: &LayerCuts = &flight.step.layers[first];
-                flight.step.prepared.encode_range(&mut encoder, &self.gpu, cuts.route..flight.step.end, flight.n_positions);
+                let step = self.step(flight.kind)?;
+                let route = step.layers[first].route;
+                step.prepared.encode_range(&mut encoder, &self.gpu, route..step.end, flight.n_positions);
             }
             self.experts.count(|p| p.replays += 1);
             self.experts.tell(|| PagingEvent::Replay { layer: first as u32 });

@@ -1,19 +1,16 @@
 //! What a step that draws tokens leaves for the host.
 
-use std::rc::Rc;
-
 use kernels::Slice;
 use kernels::ops::{Alternatives, Paging as Table, Route, Sampled};
 
 use crate::generate::Token;
-use crate::resident::{Engine, Step, StepKind};
+use crate::resident::{Engine, StepKind};
 use crate::{Error, SequenceId};
 
 /// A step under way whose report comes through the ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
     pub(crate) kind: StepKind,
-    pub(crate) step: Rc<Step>,
     /// Whose rows it reports.
     pub(crate) rows: Vec<SequenceId>,
     /// That its sequences have at most.
