@@ -51,6 +51,11 @@ fn json_of(args: &[&str], stdin: impl AsRef<[u8]>) -> Value {
     serde_json::from_str(&stdout(args, stdin)).unwrap()
 }
 
+/// Not a number where there is none.
+fn number(row: &Value, field: &str) -> f64 {
+    row[field].as_f64().unwrap_or(f64::NAN)
+}
+
 /// The one line on stderr of a run that must fail. Vulkan's loader has words of its own, which are not the program's.
 fn failure(args: &[&str], stdin: impl AsRef<[u8]>) -> String {
     let output = quire(args, stdin);
@@ -101,6 +106,9 @@ fn inspect_tells_types_bytes_and_memory() {
     assert_eq!(twice["memory"]["kv_cache"].as_u64().unwrap(), 2 * memory("kv_cache"));
     let longer = json_of(&["inspect", &nano(), "--json", "--context", "8192"], "");
     assert!(longer["memory"]["kv_cache"].as_u64().unwrap() > memory("kv_cache"));
+    let four = json_of(&["inspect", &nano(), "--json", "--parallel", "4"], "");
+    assert_eq!(number(&four["memory"], "kv_cache"), 4.0 * number(&report["memory"], "kv_cache"));
+    assert!(stdout(&["inspect", "nano", "--parallel", "4"], "").contains("a context of 4096 for each of 4 sequences (f16)"));
     assert!(stdout(&["inspect", "nano"], "").contains("GPU memory for a context of 4096"));
 
     // The budget that is said to be the least is: it gives the fewest slots, and a byte less is refused.
@@ -231,11 +239,21 @@ fn bench_counts_what_a_token_costs() {
 }
 
 #[test]
+fn bench_batch_measures_sequences_together_and_alone() {
+    let report = json_of(&["bench", "batch", &nano(), "--parallel", "1,3", "--prefill", "2", "--decode", "4", "--json"], "");
+    let batches = report["batches"].as_array().unwrap();
+    assert_eq!(batches.iter().map(|row| number(row, "parallel")).collect::<Vec<_>>(), [1.0, 3.0]);
+    assert!(batches.iter().all(|row| number(row, "decode_tps") > 0.0 && number(row, "alone_tps") > 0.0), "{report}");
+    assert!(number(&batches[1], "gpu_bytes") > number(&batches[0], "gpu_bytes"));
+    let step = json_of(&["bench", "kernels", &nano(), "--ms", "0", "--parallel", "3", "--json"], "");
+    assert!(step["kernels"].as_array().unwrap().iter().any(|row| row["kernel"].as_str().unwrap().ends_with("rms_matmul_few")), "{step}");
+}
+
+#[test]
 fn bench_kernels_times_every_kernel_of_a_step() {
     let step = |tokens: &str| json_of(&["bench", "kernels", &nano(), "--ms", "0", "--tokens", tokens, "--json"], "");
     let report = step("1");
     let kernels = report["kernels"].as_array().unwrap();
-    let number = |row: &Value, field: &str| row[field].as_f64().unwrap_or(f64::NAN);
     // As many as a decoded token takes.
     let bench = json_of(&["bench", &nano(), "--prefill", "2", "--decode", "6", "--json"], "");
     assert_eq!(kernels.iter().map(|row| number(row, "dispatches")).sum::<f64>(), number(&bench, "dispatches"));
