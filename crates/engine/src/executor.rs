@@ -81,7 +81,8 @@ impl Executor {
 
     /// A command in the shape that suits this adapter.
     pub(crate) fn shaped<'a>(&self, command: &'a Command) -> Cow<'a, Command> {
-        let is_wide = self.gpu.shapes.borrow().get(&(command.kernel.name, command.n_rows)).copied().unwrap_or(self.is_wide);
+        let shape = (command.kernel.name, command.product.map_or(0, |product| product.n_rows));
+        let is_wide = self.gpu.shapes.borrow().get(&shape).copied().unwrap_or(self.is_wide);
         if is_wide { Cow::Owned(command.in_wide_shape()) } else { Cow::Borrowed(command) }
     }
 

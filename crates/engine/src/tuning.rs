@@ -35,7 +35,7 @@ impl Engine {
         let began = Instant::now();
         for kind in kinds(step) {
             let command = &kind.commands[0];
-            let shape = (command.kernel.name, command.n_rows);
+            let shape = (command.kernel.name, command.product.map_or(0, |product| product.n_rows));
             if self.gpu.shapes.borrow().contains_key(&shape) {
                 continue;
             }

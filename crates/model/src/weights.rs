@@ -2,7 +2,9 @@
 
 use gguf::Directory;
 use kernels::Slice;
-use kernels::ops::{ExpertWeight, KvCache, KvType, Paging, ROPE_BASE, Rope, Route, Router, Sampled, Sampler, Sampling, Step, Tile, Weight};
+use kernels::ops::{
+    Choices, ExpertWeight, KvCache, KvType, Paging, ROPE_BASE, Rope, Route, Router, Sampled, Sampler, Sampling, Step, Weight,
+};
 
 use crate::buffers::{Buffers, Usage};
 use crate::placement::{ExpertTensor, Placer, Upload};
@@ -107,7 +109,7 @@ pub struct State {
     pub paging: Paging,
     pub routes: Vec<Slice>, // (chunk, n_used) Route, of each layer; one buffer
     pub saved: Slice,       // (chunk, n_embd), x before the experts of the first layer that missed one
-    pub tiles: Slice,       // choices by expert, Tile
+    pub tiles: Slice,       // choices by expert, in tiles
     pub act: Slice,         // (chunk, n_used, n_ffn)
     pub y: Slice,           // (chunk, n_used, n_embd)
     pub logits: Slice,      // (logit_rows, n_vocab)
@@ -384,7 +386,7 @@ impl State {
             paging,
             routes,
             saved: words("saved x", chunk * u64::from(config.n_embd)),
-            tiles: words("tiles", u64::from(Tile::most(config.experts, options.chunk)) * (size_of::<Tile>() / 4) as u64),
+            tiles: words("tiles", Choices::tiles_bytes(config.experts, options.chunk) / 4),
             act: words("act", chunk * n_used * u64::from(config.n_ffn)),
             y: words("y of each expert", chunk * n_used * u64::from(config.n_embd)),
             logits,
