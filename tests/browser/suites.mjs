@@ -7,6 +7,7 @@ import * as documents from "./documents.mjs";
 import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
+import * as forms from "./forms.mjs";
 import * as hostile from "./hostile.mjs";
 import * as keeping from "./keeping.mjs";
 import * as losses from "./losses.mjs";
@@ -40,6 +41,8 @@ export const suites = [
   { name: "the engine at length", only: "Firefox", tests: engine.longer },
   { name: "the engine over a bad line", only: "Firefox", tests: faults.tests },
   { name: "the engine on a GPU that is lost", only: "Chromium", tests: losses.tests }, // Firefox has no command to lose it
+  { name: "answers of a form", only: "Chromium", tests: forms.tests },
+  { name: "answers of a form", only: "Firefox", tests: { ...forms.tests, ...forms.calls } },
   { name: "the package", tests: packaged.tests },
   { name: "the examples", only: "Firefox", tests: packaged.examples },
   { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },

@@ -18,7 +18,7 @@ impl Model {
     /// the GPU reports.
     pub async fn chat(&mut self, request: &Request, cancel: &Cancel, on_chunk: &mut dyn FnMut(Chunk)) -> Result<Completion, Error> {
         let prompt = self.dialect.as_ref().ok_or(Error::NoDialect)?.render(&request.chat)?.encode(&*self.tokenizer);
-        let turn = self.constrain_chat(request)?;
+        let turn = self.constrain_chat(request).await?;
         let blank = Chunk {
             id: format!("chatcmpl-{:x}{:08x}", now(), entropy()),
             object: "chat.completion.chunk",

@@ -121,7 +121,7 @@ impl Model {
     ) -> Result<TextCompletion, Error> {
         let prompt = request.prompt.ids(&self.tokenizer);
         let form = form(request.response_format.as_ref(), &request.parameters)?;
-        let turn = form.map(|form| self.bind(&form, ends(&self.tokenizer))).transpose()?;
+        let turn = self.bind(form.as_ref(), ends(&self.tokenizer)).await?;
         let blank = TextCompletion {
             id: format!("cmpl-{:x}{:08x}", now(), entropy()),
             object: "text_completion",

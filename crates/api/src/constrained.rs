@@ -29,7 +29,7 @@ impl Model {
     ///
     /// # Errors
     /// A form that cannot be read or met, or a call that this model's format does not have.
-    pub(crate) fn constrain_chat(&mut self, request: &Request) -> Result<Option<Turn>, Error> {
+    pub(crate) async fn constrain_chat(&mut self, request: &Request) -> Result<Option<Turn>, Error> {
         let form = form(request.chat.response_format.as_ref(), &request.parameters)?;
         let choice = request.chat.tool_choice()?;
         let dialect = self.dialect.as_ref().ok_or(Error::NoDialect)?;
@@ -44,7 +44,7 @@ impl Model {
                 if request.chat.continue_final_message || form.is_none() && !(says_which && !functions.is_empty()) {
                     return Ok(None);
                 }
-                let grammars = grammars(&mut self.grammars, &self.tokenizer)?;
+                let grammars = grammars(&mut self.grammars, &self.tokenizer).await?;
                 Ok(Some(harmony::turn(&request.chat, form.as_ref(), specials, &self.tokenizer, grammars)?))
             }
             Dialect::Template(_) if choice.must_call() => {
@@ -52,7 +52,7 @@ impl Model {
             }
             Dialect::Template(_) => {
                 let stops = dialect.stops(&self.tokenizer);
-                form.map(|form| self.bind(&form, stops)).transpose()
+                self.bind(form.as_ref(), stops).await
             }
         }
     }
@@ -61,18 +61,19 @@ impl Model {
     ///
     /// # Errors
     /// A form that cannot be read or met.
-    pub fn constraint(&mut self, form: &Form, ends: Vec<u32>) -> Result<impl Constraint + use<>, Error> {
-        self.bind(form, ends).map(Constrained)
+    pub async fn constraint(&mut self, form: Option<&Form>, ends: Vec<u32>) -> Result<Option<impl Constraint + use<>>, Error> {
+        Ok(self.bind(form, ends).await?.map(Constrained))
     }
 
-    pub(crate) fn bind(&mut self, form: &Form, ends: Vec<u32>) -> Result<Turn, Error> {
+    pub(crate) async fn bind(&mut self, form: Option<&Form>, ends: Vec<u32>) -> Result<Option<Turn>, Error> {
+        let Some(form) = form else { return Ok(None) };
         if ends.is_empty() {
             return Err(Error::Request { why: "an answer of a form needs a token that ends it, and this model has none".into() });
         }
-        let grammars = grammars(&mut self.grammars, &self.tokenizer)?;
+        let grammars = grammars(&mut self.grammars, &self.tokenizer).await?;
         let content = Content::Bound { matcher: grammars.matcher(form)?, ends };
         let whole = Opening { header: Vec::new(), content };
-        Ok(Turn::new(vec![whole], Vec::new(), Vec::new(), grammars.text().clone()))
+        Ok(Some(Turn::new(vec![whole], Vec::new(), Vec::new(), grammars.text().clone())))
     }
 }
 
@@ -87,9 +88,9 @@ pub(crate) fn form(format: Option<&ResponseFormat>, parameters: &Parameters) -> 
 }
 
 /// Made when the first answer needs them.
-fn grammars<'a>(made: &'a mut Option<Grammars>, tokenizer: &Arc<Tokenizer>) -> Result<&'a Grammars, Error> {
+async fn grammars<'a>(made: &'a mut Option<Grammars>, tokenizer: &Arc<Tokenizer>) -> Result<&'a Grammars, Error> {
     Ok(match made {
         Some(grammars) => grammars,
-        None => made.insert(Grammars::new(tokenizer.clone())?),
+        None => made.insert(Grammars::new(tokenizer.clone()).await?),
     })
 }

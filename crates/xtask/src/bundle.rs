@@ -42,6 +42,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     // Browsers that have WebGPU need no older fonts.
     esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts", "src/ai-sdk.ts"], &["--external:./wasm/*"])?;
+    esbuild(&web, &out.join("wasm"), &["src/wasm/grammar.ts"], &["--external:./quire_grammar.js"])?;
     esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
     // Not every browser takes a service worker that is a module.
     esbuild(&web, &out, &["src/service-worker.ts"], &["--format=iife"])?;

@@ -15,7 +15,7 @@ const MAX_TARBALL: u64 = 1_500_000;
 const MAX_SCRIPT: u64 = 16_000;
 
 /// What `web/package.json` exports, from the built page to `web/dist`.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 14] = [
     "index.js",
     "index.js.map",
     "worker.js",
@@ -26,6 +26,10 @@ const PARTS: [&str; 10] = [
     "ai-sdk.js.map",
     "wasm/quire_web.js",
     "wasm/quire_web_bg.wasm",
+    "wasm/grammar.js",
+    "wasm/grammar.js.map",
+    "wasm/quire_grammar.js",
+    "wasm/quire_grammar_bg.wasm",
 ];
 
 /// Makes `target/package/site` and `target/package/quire-VERSION.tgz`, and says where the latter is.
@@ -106,7 +110,8 @@ pub(crate) fn check() -> Result<()> {
                   for (const name of process.argv.slice(1)) accessSync(fileURLToPath(import.meta.resolve(name)));";
     run(Command::new("node")
         .args(["--input-type=module", "-e", script, "--"])
-        .args(["quire", "quire/worker", "quire/service-worker", "quire/ai-sdk", "quire/quire_web_bg.wasm", "quire/package.json"])
+        .args(["quire", "quire/worker", "quire/service-worker", "quire/ai-sdk", "quire/quire_web_bg.wasm", "quire/quire_grammar_bg.wasm"])
+        .arg("quire/package.json")
         .current_dir(&user))?;
     for (module, resolution) in [("esnext", "bundler"), ("nodenext", "nodenext")] {
         // Written out: an empty list of types cannot be said on every shell's command line.
