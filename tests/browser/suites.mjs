@@ -15,6 +15,7 @@ import * as packaged from "./packaged.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
+import * as scripted from "./scripted.mjs";
 import * as serve from "./serve.mjs";
 import * as settings from "./settings.mjs";
 import * as shell from "./shell.mjs";
@@ -47,6 +48,7 @@ export const suites = [
   { name: "the examples", only: "Firefox", tests: packaged.examples },
   { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
+  { name: "the service worker with a model that calls", only: "Firefox", tests: scripted.tests },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

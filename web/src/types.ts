@@ -54,7 +54,7 @@ export interface Tool {
 }
 
 /** What every request may say of sampling and length. */
-interface Sampling {
+export interface Sampling {
   /** Not read: an engine has one model. */
   model?: string;
   stream?: boolean;

@@ -25,7 +25,7 @@ mod stats;
 mod stop;
 mod twins;
 
-pub use call::{Call, Endpoint, Reply, error_frame};
+pub use call::{Call, Endpoint, Frame, Reply, error_frame};
 pub use complete::{CompletionPrompt, CompletionRequest, TextChoice, TextCompletion, TextLogprobs, ends};
 pub use dialect::Dialect;
 pub use error::Error;

@@ -193,6 +193,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
     let browsers = setup::browsers()?;
     let server = Server::start(site, 0)?;
     let cdn = Cdn::start()?;
+    let parrot = clients::parrot()?;
     let screenshots = target().join("screenshots");
     fs::create_dir_all(&screenshots)?;
     say("running the browser tests");
@@ -206,6 +207,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
         .env("FIREFOX", browsers.firefox)
         .env("SCREENSHOTS", screenshots)
         .env("PACKAGED", package::apps())
+        .env("PARROT", parrot)
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run node")?;

@@ -118,35 +118,42 @@ async fn answer(State(server): Shared, endpoint: Endpoint, body: Result<String, 
         return Err(ErrorReply::no_such_model(asked, server.names.id()).into());
     }
     let mut place = server.queue.enter(call)?;
-    let first = if is_stream { event_or_comment(&mut place).await } else { place.event().await };
-    match first {
-        Event::Done(reply) => Ok(([(header::CONTENT_TYPE, "application/json")], reply.json).into_response()),
-        Event::Failed(error) => Err(error.into()),
-        Event::Frame(first) => Ok(streaming(place, first)),
+    if is_stream {
+        // Who waits for long learns by the stream alone what becomes of the request.
+        return match timeout(SILENCE, place.event()).await {
+            Ok(Event::Failed(error)) => Err(error.into()),
+            first => Ok(streaming(place, first.ok())),
+        };
+    }
+    loop {
+        match place.event().await {
+            Event::Done(reply) => return Ok(([(header::CONTENT_TYPE, "application/json")], reply.json).into_response()),
+            Event::Failed(error) => return Err(error.into()),
+            Event::Frame(_) => {}
+        }
     }
 }
 
 /// The frames from `first` on. The connection owns the place: it is free as soon as the client has gone.
-fn streaming(place: Place, first: String) -> Response {
-    let frames = stream::unfold((Some(place), Some(first)), |(place, first): (Option<Place>, _)| async move {
+fn streaming(place: Place, first: Option<Event>) -> Response {
+    let frames = stream::unfold((Some(place), first), |(place, first)| async move {
         let mut place = place?;
         let event = match first {
-            Some(frame) => Event::Frame(frame),
-            None => event_or_comment(&mut place).await,
+            Some(event) => event,
+            // Where nothing has happened for a while a comment keeps the connection.
+            None => match timeout(SILENCE, place.event()).await {
+                Ok(event) => event,
+                Err(_) => return Some((":\n\n".to_owned(), (Some(place), None))),
+            },
         };
         match event {
-            Event::Frame(frame) => Some((frame, (Some(place), None))),
+            Event::Frame(frame) => Some((frame.to_string(), (Some(place), None))),
             Event::Done(_) => None,
-            Event::Failed(error) => Some((error_frame(&error), (None, None))),
+            Event::Failed(error) => Some((error_frame(&error).to_string(), (None, None))),
         }
     });
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(frames.map(Ok::<_, Infallible>))).into_response()
-}
-
-/// What happens next, or a comment where nothing has for a while.
-async fn event_or_comment(place: &mut Place) -> Event {
-    timeout(SILENCE, place.event()).await.unwrap_or_else(|_| Event::Frame(":\n\n".to_owned()))
 }
 
 async fn no_such_path(method: Method, uri: Uri) -> Failure {

@@ -107,7 +107,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         load::note_problem(&files.library);
         let Some(job) = job else { break };
         let began = Instant::now();
-        let done = model.reply(&job.call, &job.cancel, &mut |frame| job.say(Event::Frame(frame))).await;
+        let mut say = |frame| {
+            if job.call.stream {
+                job.say(Event::Frame(frame));
+            }
+        };
+        let done = model.reply(&job.call, &job.cancel, &mut say).await;
         server.metrics.answer(done.as_ref().ok(), began.elapsed(), model.stats());
         job.say(match done {
             Ok(reply) => Event::Done(Box::new(reply)),

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use api::{Call, ErrorReply, Reply};
+use api::{Call, ErrorReply, Frame, Reply};
 use engine::Cancel;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
@@ -51,7 +51,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Event {
     /// A part of a stream.
-    Frame(String),
+    Frame(Frame),
     Done(Box<Reply>),
     Failed(ErrorReply),
 }
@@ -113,7 +113,9 @@ impl Queue {
         match state.phase {
             Phase::Loading => return Err(ErrorReply::unavailable("the model is being loaded")),
             Phase::Closed => return Err(closing()),
-            Phase::Open if state.in_hand.len() >= self.places => return Err(ErrorReply::busy(self.places)),
+            Phase::Open if state.in_hand.len() >= self.places => {
+                return Err(ErrorReply::busy(format!("{} requests are in hand, and no more are taken; try again later", self.places)));
+            }
             Phase::Open => {}
         }
         let id = state.next_id;
