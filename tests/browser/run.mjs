@@ -2,7 +2,8 @@
 // counts as JSON.
 // `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
 // folder for pictures of the page; CDN_URL is where the CDN simulator serves tests/vectors, and PACKAGED
-// the folder of pages that `cargo xtask test` builds from the npm package, PARROT the model that speaks by a script.
+// the folder of pages that `cargo xtask test` builds from the npm package, PARROT the model that speaks by a
+// script, QUIRE the program.
 
 import { browsers } from "./browsers.mjs";
 import { suites } from "./suites.mjs";

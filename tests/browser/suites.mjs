@@ -17,6 +17,7 @@ import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
 import * as scripted from "./scripted.mjs";
 import * as serve from "./serve.mjs";
+import { openServed, tests as served } from "./served.mjs";
 import * as settings from "./settings.mjs";
 import * as shell from "./shell.mjs";
 import * as size from "./size.mjs";
@@ -35,6 +36,7 @@ export const suites = [
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
   { name: "documents", only: "Chromium", open: openStandin, tests: documents.tests },
+  { name: "the page of quire serve", open: openServed, tests: served },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },

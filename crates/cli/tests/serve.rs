@@ -241,7 +241,7 @@ fn what_is_wrong_is_said_in_openais_form() {
     let not_found = |code: &str| (404, "invalid_request_error".to_owned(), Some(code.to_owned()));
     assert_eq!(post("/v1/completions", r#"{"model": "gpt-5", "prompt": "x"}"#), not_found("model_not_found"));
     assert_eq!(server.get("/v1/models/gpt-5").error(), not_found("model_not_found"));
-    assert_eq!([server.get("/").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
+    assert_eq!([server.get("/page").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
     assert_eq!(server.get("/v1/completions").error().0, 405);
     // By any of its names, which answers do not repeat.
     for name in ["gpt-4o", "nano", "nano.gguf", "openai/nano"] {
@@ -272,6 +272,26 @@ fn only_who_may_ask_is_answered() {
     assert_eq!((leave.status, leave.headers["access-control-allow-headers"].as_str()), (200, "authorization,x-stainless-os"));
     // Even those pages need the key, and can read that they do.
     assert_eq!(models(&ask[..1]).headers["access-control-allow-origin"], "https://a.example");
+}
+
+#[test]
+fn the_page_is_at_the_root_or_why_it_is_not() {
+    let server = Server::start(&[&nano(), "--api-key", "s3cret"]);
+    let root = server.get("/");
+    let policy = &root.headers["content-security-policy"];
+    assert!(policy.contains("connect-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    // Put there by `cargo xtask package`.
+    if Path::new(env!("CARGO_MANIFEST_DIR")).join("page/index.html").is_file() {
+        assert_eq!((root.status, root.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+        assert!(root.body.contains("main.js"));
+        assert_eq!([server.get("/main.js").status, server.get("/worker.js").status], [200, 401]);
+    } else {
+        assert_eq!((root.status, root.headers["content-type"].as_str()), (404, "text/plain; charset=utf-8"));
+        assert!(root.body.contains("built without it"), "{}", root.body);
+    }
+    assert_eq!(server.get("/config.json").json(), json!({"server": true}));
+    assert_eq!([server.get("/v1/models").status, server.get("/page/index.html").status], [401, 401]);
+    assert_eq!(server.request("POST", "/", &[], Some("x")).status, 404);
 }
 
 /// Goes on until the context is full.

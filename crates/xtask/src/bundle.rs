@@ -103,7 +103,7 @@ fn forget(out: &Path) -> Result<()> {
 pub(crate) fn files(out: &Path) -> Result<Vec<PathBuf>> {
     const SERVED: [&str; 9] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2"];
     let mut files = Vec::new();
-    for folder in ["", "fonts", "wasm"] {
+    for folder in ["", "fonts", "wasm"].into_iter().filter(|folder| out.join(folder).is_dir()) {
         for entry in fs::read_dir(out.join(folder))? {
             let file = Path::new(folder).join(entry?.file_name());
             let is_served = file.extension().is_some_and(|ending| SERVED.iter().any(|served| ending == *served));

@@ -208,6 +208,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
         .env("SCREENSHOTS", screenshots)
         .env("PACKAGED", package::apps())
         .env("PARROT", parrot)
+        .env("QUIRE", target().join("debug/quire"))
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run node")?;

@@ -20,6 +20,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::guard::Guard;
 use super::metrics::Metrics;
+use super::page;
 use super::queue::{Event, Place, Queue};
 
 /// Bytes that a request may have: a context of 131,072 tokens as JSON, many times over.
@@ -53,7 +54,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         router = router.route(endpoint.path(), post(handler));
     }
     let router = router
-        .fallback(no_such_path)
+        .fallback(other_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .layer(middleware::from_fn_with_state(server.clone(), admit));
@@ -156,8 +157,10 @@ fn streaming(place: Place, first: Option<Event>) -> Response {
     (headers, Body::from_stream(frames.map(Ok::<_, Infallible>))).into_response()
 }
 
-async fn no_such_path(method: Method, uri: Uri) -> Failure {
-    ErrorReply::no_such_path(method.as_str(), uri.path()).into()
+/// The page's files, which have no routes of their own.
+async fn other_path(method: Method, uri: Uri) -> Result<Response, Failure> {
+    let page = if [Method::GET, Method::HEAD].contains(&method) { page::get(uri.path()) } else { None };
+    Ok(page.ok_or_else(|| ErrorReply::no_such_path(method.as_str(), uri.path()))?)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Failure {

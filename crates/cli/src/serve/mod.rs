@@ -1,9 +1,10 @@
-//! `quire serve`: OpenAI's API over HTTP. Connections live on a thread of their own; the model stays on the main thread, answers one
+//! `quire serve`: OpenAI's API over HTTP, and the chat page. Connections live on a thread of their own; the model stays on the main thread, answers one
 //! request after another, and is filled while there is none.
 
 mod guard;
 mod http;
 mod metrics;
+mod page;
 mod queue;
 
 use std::env;
@@ -39,8 +40,8 @@ const INTERRUPTED: i32 = 130;
 
 /// Answer OpenAI requests over HTTP
 ///
-/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; /health and /metrics (Prometheus) are for whoever
-/// watches. What is said to the model is not logged.
+/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; / is a page to chat with; /health and /metrics
+/// (Prometheus) are for whoever watches. What is said to the model is not logged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
