@@ -40,11 +40,11 @@ pub struct Call {
     pub model: Option<String>,
     /// Whether the answer is to come as server-sent events.
     pub stream: bool,
-    what: What,
+    pub(crate) what: What,
 }
 
 #[derive(Clone, Debug)]
-enum What {
+pub(crate) enum What {
     Chat(Box<Request>),
     Completion(Box<CompletionRequest>),
     Response(Box<ResponseRequest>),

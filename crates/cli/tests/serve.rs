@@ -142,6 +142,10 @@ fn hello() -> Value {
     json!({"model": "parrot", "messages": [{"role": "user", "content": "Hello!"}]})
 }
 
+fn hello_nano() -> Value {
+    json!({"messages": [{"role": "user", "content": "Hello!"}]})
+}
+
 fn with(mut body: Value, fields: Value) -> Value {
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     body
@@ -344,6 +348,26 @@ fn a_stream_that_waits_is_not_silent() {
     let _first = server.send("/v1/completions", &endless(false));
     let second = server.send("/v1/completions", &json!({"prompt": "x", "stream": true}));
     assert!(second.lines().map_while(Result::ok).any(|line| line == ":"), "a comment should come");
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_while_others_wait_in_streams_too() {
+    let server = Server::start(&[&nano(), "--context", "4096"]);
+    let mut first = server.send("/v1/completions", &with(endless(true), json!({"max_tokens": 4000})));
+    first.read_line(&mut String::new()).unwrap();
+    let stream = |body: Value| with(body, json!({"stream": true}));
+    let impossible =
+        json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer", "minimum": 5, "maximum": 3}}});
+    let long = json!([{"role": "user", "content": "x".repeat(9000)}]);
+    let code = |answer: Answer| (answer.status, answer.error().2);
+    let begin = Instant::now();
+    assert_eq!(code(server.chat(&stream(json!({"messages": long})))), (400, Some("context_length_exceeded".into())));
+    assert_eq!(code(server.post("/v1/responses", &stream(json!({"input": long})))), (400, Some("context_length_exceeded".into())));
+    assert_eq!(code(server.chat(&stream(with(hello_nano(), json!({"response_format": impossible}))))), (400, None));
+    assert_eq!(code(server.post("/v1/completions", &stream(json!({"prompt": "x", "response_format": impossible})))), (400, None));
+    assert_eq!(code(server.post("/v1/completions", &json!({"prompt": ["x", ""]}))), (400, None));
+    assert!(begin.elapsed() < Duration::from_secs(4), "they waited");
+    assert_eq!(server.metric("quire_requests_in_hand"), 1.0);
 }
 
 #[test]

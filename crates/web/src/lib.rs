@@ -40,7 +40,7 @@ pub struct Quire {
     files: Files,
     desk: Rc<Desk>,
     tokenizer: Arc<text::Tokenizer>,
-    dialect: Option<Rc<Dialect>>,
+    dialect: Option<Arc<Dialect>>,
     info: String,
 }
 

@@ -1,10 +1,10 @@
 //! The server's paths.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use api::{Call, Endpoint, ErrorReply, Names, error_frame};
+use api::{Call, Endpoint, ErrorReply, Examiner, Names, error_frame};
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, StringRejection};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -33,6 +34,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) queue: Arc<Queue>,
+    /// Set once the model is there.
+    pub(super) examiner: OnceLock<Examiner>,
     pub(super) metrics: Metrics,
     pub(super) guard: Guard,
     pub(super) names: Names,
@@ -118,6 +121,8 @@ async fn answer(State(server): Shared, endpoint: Endpoint, body: Result<String, 
     if let Some(asked) = call.model.as_deref().filter(|asked| !server.names.has(asked)) {
         return Err(ErrorReply::no_such_model(asked, server.names.id()).into());
     }
+    server.queue.admits()?;
+    let call = examined(&server, call).await?;
     let mut place = server.queue.enter(call)?;
     if is_stream {
         // Who waits for long learns by the stream alone what becomes of the request.
@@ -132,6 +137,16 @@ async fn answer(State(server): Shared, endpoint: Endpoint, body: Result<String, 
             Event::Failed(error) => return Err(error.into()),
             Event::Frame(_) => {}
         }
+    }
+}
+
+/// Refuses what cannot be answered before it waits. A long prompt takes its time, so that is a thread's of its own.
+async fn examined(server: &Server, call: Call) -> Result<Call, ErrorReply> {
+    let Some(examiner) = server.examiner.get().cloned() else { return Ok(call) };
+    let examine = move || pollster::block_on(examiner.examine(&call)).map(|()| call);
+    match spawn_blocking(examine).await {
+        Ok(examined) => examined.map_err(|error| ErrorReply::from(&error)),
+        Err(error) => Err(ErrorReply::unavailable(format!("the request could not be looked at: {error}"))),
     }
 }
 
