@@ -1,15 +1,14 @@
 //! From files to a model that answers.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{Cancel, Engine, Gpu};
 use futures_util::future::join;
 use gguf::Directory;
 use model::Options;
-use text::constrained::Grammars;
 use text::{SpecialIds, Tokenizer};
 
+use crate::constrained::Forms;
 use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan};
 
 /// What a caller decides about loading.
@@ -37,10 +36,10 @@ pub struct Model {
     pub engine: Engine,
     pub tokenizer: Arc<Tokenizer>,
     /// `None` if the file does not say how to chat.
-    pub dialect: Option<Rc<Dialect>>,
+    pub dialect: Option<Arc<Dialect>>,
     /// What answers call it.
     pub(crate) name: String,
-    pub(crate) grammars: Option<Grammars>,
+    pub(crate) forms: Arc<Forms>,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
 }
@@ -59,7 +58,7 @@ impl Model {
     ) -> Result<Self, Error> {
         let tokenizer = Arc::new(tokenizer(&files.directory)?);
         let dialect = match Dialect::new(&files.directory, &tokenizer) {
-            Ok(dialect) => Some(Rc::new(dialect)),
+            Ok(dialect) => Some(Arc::new(dialect)),
             Err(error) => {
                 log::warn!("{error}");
                 None
@@ -85,7 +84,8 @@ impl Model {
         monitor.hold_in_memory(max_ram_bytes);
         let fill = Fill::new(monitor.clone());
         let name = engine.model().config.name.clone();
-        Ok(Self { engine, tokenizer, dialect, name, grammars: None, monitor, fill })
+        let forms = Arc::new(Forms::new(tokenizer.clone()));
+        Ok(Self { engine, tokenizer, dialect, name, forms, monitor, fill })
     }
 
     /// Looks at this model while it works.

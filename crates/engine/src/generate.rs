@@ -131,7 +131,7 @@ impl Engine {
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Generated, Error> {
-        self.check_prompt(request.prompt)?;
+        self.bounds().check(request.prompt)?;
         if request.max_tokens == 0 {
             return Err(Error::Option { name: "max_tokens", expected: "1 or more", got: "0".into() });
         }
