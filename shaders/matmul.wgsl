@@ -1,11 +1,11 @@
 // y = W x, of one token or of four. With RMS the norm costs no pass of its own: W (x * gain) is scaled by
 // 1/rms(x) at the end.
 
-#ifdef FOUR
-const THREAD_ROWS: u32 = 16u;
-#else
 #ifdef WIDE
 const THREAD_ROWS: u32 = 4u;
+#else
+#ifdef FOUR
+const THREAD_ROWS: u32 = 16u;
 #else
 const THREAD_ROWS: u32 = 8u;
 #endif

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use engine::Cancel;
+use engine::{Cancel, Voice};
 use serde::{Deserialize, Serialize};
 
 use crate::responses::{self, ResponseRequest};
@@ -90,7 +90,7 @@ impl Call {
     }
 }
 
-impl Model {
+impl<V: Voice> Model<V> {
     /// Answers `call`; `on_frame` gets the answer as it comes, for those who asked for a stream.
     ///
     /// # Errors

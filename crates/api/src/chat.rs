@@ -1,6 +1,6 @@
 //! A chat request answered.
 
-use engine::{Cancel, Token};
+use engine::{Cancel, Token, Voice};
 use text::Tokenizer;
 use text::constrained::Turn;
 
@@ -11,7 +11,7 @@ use crate::speak::{Answer, Part, Total};
 use crate::waiting::Waiting;
 use crate::{Error, Model};
 
-impl Model {
+impl<V: Voice> Model<V> {
     /// Answers `request`; `on_chunk` gets the answer as it comes, and the whole is returned.
     ///
     /// # Errors

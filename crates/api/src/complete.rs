@@ -1,6 +1,6 @@
 //! A raw completion: the model goes on with a text, no chat format around it. The shape is OpenAI's `/v1/completions`.
 
-use engine::{Cancel, Token};
+use engine::{Cancel, Token, Voice};
 use serde::{Deserialize, Serialize};
 use text::Tokenizer;
 use text::chat::ResponseFormat;
@@ -128,7 +128,7 @@ impl CompletionRequest {
     }
 }
 
-impl Model {
+impl<V: Voice> Model<V> {
     /// Goes on with `request`'s prompts; `on_part` gets the text as it comes, and the whole is returned.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ impl Model {
     ) -> Result<TextCompletion, Error> {
         let prompts: Vec<Vec<u32>> = request.prompts.iter().map(|prompt| prompt.ids(&self.tokenizer)).collect();
         // None is continued if another one cannot be.
-        let bounds = self.engine.bounds();
+        let bounds = self.bounds;
         prompts.iter().try_for_each(|prompt| bounds.check(prompt))?;
         let form = form(request.response_format.as_ref(), &request.parameters)?;
         let turn = self.forms.text(form.as_ref(), ends(&self.tokenizer)).await?;

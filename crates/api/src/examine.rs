@@ -21,8 +21,8 @@ pub struct Examiner {
 
 impl Model {
     pub fn examiner(&self) -> Examiner {
-        let Self { engine, tokenizer, dialect, forms, .. } = self;
-        Examiner { tokenizer: tokenizer.clone(), dialect: dialect.clone(), forms: forms.clone(), bounds: engine.bounds() }
+        let Self { tokenizer, dialect, forms, bounds, .. } = self;
+        Examiner { tokenizer: tokenizer.clone(), dialect: dialect.clone(), forms: forms.clone(), bounds: *bounds }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use engine::{Cancel, Event, Finish, Generated, Token};
+use engine::{Cancel, Constraint, Event, Finish, Generated, Token, Voice};
 use text::Tokenizer;
 use text::constrained::Turn;
 
@@ -33,7 +33,7 @@ pub(crate) struct Part<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
 }
 
-impl Model {
+impl<V: Voice> Model<V> {
     /// Generates an answer; `on_part` gets what each token makes known, and then what was held back. Says why it ended, and whether
     /// that was at a stop string.
     pub(crate) async fn speak(
@@ -61,10 +61,8 @@ impl Model {
             }
             if reader.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let generated = match turn {
-            Some(turn) => engine.generate_within(&generate, &mut Constrained(turn), cancel, &mut on_event).await,
-            None => engine.generate(&generate, cancel, &mut on_event).await,
-        };
+        let constraint = turn.map(|turn| Box::new(Constrained(turn)) as Box<dyn Constraint>);
+        let generated = engine.say(&generate, constraint, cancel, &mut on_event).await;
         self.settle().await;
         let generated = generated?;
         if generated.finish == Finish::Cancelled {

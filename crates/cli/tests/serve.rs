@@ -321,7 +321,7 @@ fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn who_goes_away_frees_a_place_at_once_and_who_finds_none_may_come_again() {
-    let server = Server::start(&[&nano(), "--parallel", "2"]);
+    let server = Server::start(&[&nano(), "--queue", "2"]);
     let mut first = server.send("/v1/completions", &endless(true));
     let mut status = String::new();
     first.read_line(&mut status).unwrap();
@@ -372,15 +372,20 @@ fn what_cannot_be_answered_is_refused_while_others_wait_in_streams_too() {
 
 #[test]
 fn many_clients_at_once_get_each_their_own_answer_whole() {
-    let server = Server::start(&[&nano()]);
+    for parallel in ["1", "8"] {
+        crowd(&Server::start(&[&nano(), "--parallel", parallel]));
+    }
+}
+
+fn crowd(server: &Server) {
     let ask = |seed: u64, stream: bool| json!({"prompt": format!("client {seed}"), "seed": seed, "max_tokens": 6, "logit_bias": ends(), "stream": stream});
     let alone: Vec<String> = (0..8)
         .map(|seed| server.post("/v1/completions", &ask(seed, false)).json()["choices"][0]["text"].as_str().unwrap().to_owned())
         .collect();
-    let end = Instant::now() + Duration::from_secs(8);
+    let end = Instant::now() + Duration::from_secs(6);
     let answers: usize = thread::scope(|scope| {
         let client = |n: u64| {
-            let (server, alone) = (&server, &alone);
+            let alone = &alone;
             scope.spawn(move || {
                 let mut count = 0;
                 while Instant::now() < end {
@@ -404,6 +409,33 @@ fn many_clients_at_once_get_each_their_own_answer_whole() {
     assert!(answers >= 32, "{answers} answers");
     assert_eq!(server.metric("quire_requests_in_hand"), 0.0);
     assert_eq!(server.metric("quire_answers_total") as usize, answers + 8);
+}
+
+/// The next part of a stream that is no comment; `None` at its end.
+fn part(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut lines = stream.by_ref().lines().map_while(Result::ok);
+    lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).filter(|data| data != "[DONE]")
+}
+
+#[test]
+fn two_streams_advance_at_the_same_time_and_a_third_waits() {
+    let server = Server::start(&[&nano(), "--parallel", "2"]);
+    let mut streams = [(); 2].map(|()| server.send("/v1/completions", &endless(true)));
+    for _ in 0..10 {
+        // Neither has ended, so the other's parts come between.
+        let parts = streams.each_mut().map(|stream| part(stream).unwrap());
+        assert!(parts.iter().all(|part| part.contains(r#""finish_reason":null"#)), "{parts:?}");
+    }
+    let mut third = server.send("/v1/completions", &json!({"prompt": "x", "max_tokens": 2, "stream": true, "logit_bias": ends()}));
+    until("the third waits", || (server.metric("quire_requests_waiting") == 1.0).then_some(()));
+    assert!(part(&mut streams[0]).is_some() && part(&mut streams[1]).is_some());
+    // Its turn comes when one of them goes.
+    let [first, mut second] = streams;
+    drop(first);
+    assert!(part(&mut third).is_some());
+    assert!(part(&mut second).is_some());
+    while part(&mut third).is_some() {}
+    until("the third's place", || (server.metric("quire_requests_in_hand") == 1.0).then_some(()));
 }
 
 #[test]

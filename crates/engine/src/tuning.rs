@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kernels::Recording;
+use kernels::ops::Pass;
 use web_time::Instant;
 
 use crate::timing::kinds;
@@ -22,18 +23,26 @@ impl Engine {
         if self.gpu.is_software() { Ok(()) } else { self.try_shapes().await }
     }
 
-    /// Runs each matrix kernel of a decode step in both its shapes, over whatever is in memory, and keeps to the faster one.
+    /// Runs each matrix kernel of decode steps in both its shapes, over whatever is in memory, and keeps to the faster one.
     /// What was chosen for this adapter before stays so; the wide one stays where there was no time to try, or little between them.
     ///
     /// # Errors
     /// What the GPU reports.
     pub async fn try_shapes(&mut self) -> Result<(), Error> {
-        let mut step = self.model.forward(1);
-        self.model.head(&mut step, 0, 1);
-        step.commands.retain(|command| command.kernel.wide.is_some());
+        let most = self.model.options.sequences;
+        let mut kinds_of_all = Vec::new();
+        for pass in [Pass::Alone, Pass::Batch { n: most.next_power_of_two(), most }] {
+            let mut step = self.model.forward(pass);
+            self.model.head(&mut step, 0, pass);
+            step.commands.retain(|command| command.kernel.wide.is_some());
+            kinds_of_all.extend(kinds(step));
+            if most == 1 {
+                break;
+            }
+        }
         self.executor.set_wide(true);
         let began = Instant::now();
-        for kind in kinds(step) {
+        for kind in kinds_of_all {
             let command = &kind.commands[0];
             let shape = (command.kernel.name, command.n_rows);
             if self.gpu.shapes.borrow().contains_key(&shape) {
@@ -48,7 +57,7 @@ impl Engine {
             is_wide?;
         }
         self.steps.clear();
-        self.history = Default::default();
+        self.histories[0] = Default::default();
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl Server {
     fn start() -> Result<Self> {
         let model = parrot()?;
         let mut program = test::with_vulkan(target().join("debug/quire"))?
-            .args(["serve", "--port", "0", "--parallel", "2", "--api-key", KEY])
+            .args(["serve", "--port", "0", "--queue", "2", "--api-key", KEY])
             .arg(&model)
             .stderr(Stdio::piped())
             .spawn()

@@ -1,5 +1,5 @@
-//! `quire serve`: OpenAI's API over HTTP, and the chat page. Connections live on a thread of their own; the model stays on the main thread, answers one
-//! request after another, and is filled while there is none.
+//! `quire serve`: OpenAI's API over HTTP, and the chat page. Connections live on a thread of their own; the model stays on the main
+//! thread, answers some requests at a time, and is filled while there is none.
 
 mod guard;
 mod http;
@@ -8,7 +8,7 @@ mod page;
 mod queue;
 
 use std::env;
-use std::future::IntoFuture;
+use std::future::{IntoFuture, pending};
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::pin::pin;
@@ -17,10 +17,14 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use api::{ErrorReply, Names};
+use api::{ErrorReply, Model, Names};
 use axum::serve::ListenerExt;
+use engine::{Seat, Seats};
 use futures_channel::oneshot;
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use model::Options;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
@@ -30,7 +34,7 @@ use crate::load;
 use guard::Guard;
 use http::Server;
 use metrics::Metrics;
-use queue::{Event, Queue};
+use queue::{Event, Job, Queue};
 
 /// How long an answer may go on once the server is to stop, and connections may stay once no answer does.
 const GRACE: Duration = Duration::from_secs(10);
@@ -57,9 +61,16 @@ pub(crate) struct Args {
     /// Answer only those who send this as bearer token [default: $QUIRE_API_KEY, or everybody]
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
-    /// Requests in hand at a time: one is answered, the others wait in the order in which they came; more are refused with 429
+    /// Answer so many requests at a time, token by token together
+    ///
+    /// Each has keys and values of its own in GPU memory (`quire inspect --parallel N` says how much), and goes on from the one before
+    /// it that shares most with its prompt. Weights are read once for all: several are answered faster together than one after the
+    /// other, and one alone fastest with 1.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=args::MOST_PARALLEL))]
+    parallel: u32,
+    /// Requests in hand at a time, those that wait in the order in which they came among them; more are refused with 429
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
-    parallel: u16,
+    queue: u16,
     /// Let web pages of this origin ask, such as https://example.com; * is any. May be given several times
     #[arg(long, value_name = "ORIGIN")]
     cors: Vec<String>,
@@ -82,10 +93,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let address = listener.local_addr()?;
     let location = &args.model.location;
     let files = load::open(&args.model).await?;
-    let options = load::options(location, &files, args.limits.context)?;
+    let options = Options { sequences: args.parallel, ..load::options(location, &files, args.limits.context)? };
     let own = files.directory.metadata.str("general.name").ok().flatten().unwrap_or_default();
     let server = Arc::new(Server {
-        queue: Arc::new(Queue::new(args.parallel.into())),
+        queue: Arc::new(Queue::new(args.queue.into())),
         examiner: OnceLock::new(),
         metrics: Metrics::default(),
         guard: Guard { key, origins, is_local: address.ip().is_loopback() },
@@ -106,32 +117,55 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if !server.guard.is_local && server.guard.key.is_none() {
         note("whoever reaches this machine may use the model: --api-key asks for a key");
     }
+    let seats = Seats::default();
+    let voice = model.at(&seats);
     loop {
         let next = server.queue.next();
         let job = if args.no_fill { next.await } else { fill_until(next, &mut model, &note).await };
         load::note_problem(&files.library);
         let Some(job) = job else { break };
-        let began = Instant::now();
-        let mut say = |frame| {
-            if job.call.stream {
-                job.say(Event::Frame(frame));
-            }
-        };
-        let done = model.reply(&job.call, &job.cancel, &mut say).await;
-        server.metrics.answer(done.as_ref().ok(), began.elapsed(), model.stats());
-        job.say(match done {
-            Ok(reply) => Event::Done(Box::new(reply)),
-            Err(error) => {
-                let reply = ErrorReply::from(&error);
-                if reply.status >= 500 && !job.cancel.is_cancelled() {
-                    note(&format!("an answer failed: {error}"));
-                }
-                Event::Failed(reply)
-            }
-        });
+        model.engine.attend(&seats, answer_from(job, &voice, &server, args.parallel as usize)).await;
+        load::note_problem(&files.library);
     }
     model.settle().await;
     connections.join().map_err(|_| anyhow!("the thread of the connections has panicked"))?
+}
+
+/// Answers `first` and whoever comes meanwhile, `most` at a time, until nobody waits.
+async fn answer_from(first: Job, voice: &Model<Seat>, server: &Server, most: usize) {
+    let mut answers = FuturesUnordered::new();
+    answers.push(answer(first, voice.clone(), server));
+    while !answers.is_empty() {
+        let has_room = answers.len() < most;
+        let next = async { if has_room { server.queue.next().await } else { pending().await } };
+        match select(answers.next(), pin!(next)).await {
+            Either::Right((Some(job), _)) => answers.push(answer(job, voice.clone(), server)),
+            Either::Left(_) => {}
+            // Nobody is let in any more.
+            Either::Right((None, _)) => while answers.next().await.is_some() {},
+        }
+    }
+}
+
+async fn answer(job: Job, mut voice: Model<Seat>, server: &Server) {
+    let began = Instant::now();
+    let mut say = |frame| {
+        if job.call.stream {
+            job.say(Event::Frame(frame));
+        }
+    };
+    let done = voice.reply(&job.call, &job.cancel, &mut say).await;
+    server.metrics.answer(done.as_ref().ok(), began.elapsed(), voice.stats());
+    job.say(match done {
+        Ok(reply) => Event::Done(Box::new(reply)),
+        Err(error) => {
+            let reply = ErrorReply::from(&error);
+            if reply.status >= 500 && !job.cancel.is_cancelled() {
+                note(&format!("an answer failed: {error}"));
+            }
+            Event::Failed(reply)
+        }
+    });
 }
 
 fn listen(host: &str, port: u16) -> Result<TcpListener> {

@@ -11,7 +11,7 @@ use engine::Cancel;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 
-/// Shared by all connections and the one who answers.
+/// Shared by all connections and those who answer.
 #[derive(Debug)]
 pub(super) struct Queue {
     places: usize,
@@ -22,10 +22,10 @@ pub(super) struct Queue {
 struct State {
     phase: Phase,
     waiting: VecDeque<Job>,
-    /// Of those who wait, and of the one who is being answered.
+    /// Of those who wait, and of those who are being answered.
     in_hand: Vec<(u64, Cancel)>,
     next_id: u64,
-    /// Of the one who answers.
+    /// Of those who answer.
     waker: Option<Waker>,
 }
 
@@ -78,7 +78,7 @@ impl Queue {
         }
     }
 
-    /// Lets nobody in any more and turns away who waits. The answer under way may go on.
+    /// Lets nobody in any more and turns away who waits. Answers under way may go on.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
@@ -88,7 +88,7 @@ impl Queue {
         state.wake();
     }
 
-    /// Ends the answer under way too.
+    /// Ends the answers under way too.
     pub(super) fn cut(&self) {
         self.close();
         self.lock().in_hand.iter().for_each(|(_, cancel)| cancel.cancel());

@@ -1,4 +1,4 @@
-use super::Experts;
+use super::{Experts, Pass};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -36,7 +36,7 @@ impl Tile {
 #[derive(Clone, Copy, Debug)]
 pub struct Choices {
     pub experts: Experts,
-    pub n_tokens: u32,
+    pub pass: Pass,
     /// `[n_tokens, n_used]` [`super::Route`]
     pub routes: Slice,
     /// [`Tile`], as many as [`Tile::most`] says
@@ -44,16 +44,20 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// Whether choices are grouped by expert: once there are so many that most tiles have several.
+    /// Whether choices are grouped by expert: once there are so many that tiles have several. A batch decides it by its most.
     pub(super) fn in_tiles(&self) -> bool {
-        self.n_tokens * self.experts.n_used > 2 * self.experts.n
+        let Experts { n, n_used } = self.experts;
+        match self.pass {
+            Pass::Alone => false,
+            Pass::Chunk(n_tokens) | Pass::Batch { most: n_tokens, .. } => n_tokens * n_used > 2 * n,
+        }
     }
 
     /// The binding that a kernel of experts takes, and how many workgroups a row tile.
     pub(super) fn chosen(&self) -> (Slice, u32) {
         match self.in_tiles() {
-            true => (self.tiles, Tile::most(self.experts, self.n_tokens)),
-            false => (self.routes, self.n_tokens * self.experts.n_used),
+            true => (self.tiles, Tile::most(self.experts, self.pass.n_tokens())),
+            false => (self.routes, self.pass.n_tokens() * self.experts.n_used),
         }
     }
 }
@@ -64,7 +68,8 @@ impl Recording {
         if !choices.in_tiles() {
             return;
         }
-        let Choices { experts, n_tokens, routes, tiles } = *choices;
+        let Choices { experts, pass, routes, tiles } = *choices;
+        let n_tokens = pass.n_tokens();
         let args = MoeGroupArgs { n_choices: n_tokens * experts.n_used, n_experts: experts.n, n_tiles: Tile::most(experts, n_tokens) };
         self.dispatch(&kernels::U32_MOE_GROUP, &args, &[routes, tiles], [1, 1, 1]);
     }
