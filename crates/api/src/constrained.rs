@@ -62,7 +62,8 @@ impl Forms {
             Dialect::Harmony(specials) => {
                 let functions: Vec<_> = request.chat.functions().collect::<Result<_, _>>()?;
                 let says_which = choice != ToolChoice::Auto || functions.iter().any(|function| function.is_strict());
-                if request.chat.continue_final_message || form.is_none() && !(says_which && !functions.is_empty()) {
+                let is_free = form.is_none() && (functions.is_empty() || !says_which);
+                if request.chat.continue_final_message || is_free {
                     return Ok(None);
                 }
                 let grammars = self.grammars().await?;

@@ -32,7 +32,7 @@ pub struct Grammars {
 /// Follows one text, token by token.
 #[derive(Clone, Debug)]
 pub struct Matcher {
-    inner: platform::Matcher,
+    inner: Box<platform::Matcher>,
     text: Arc<Mask>,
 }
 
@@ -71,7 +71,7 @@ impl Grammars {
     /// # Errors
     /// [`Error::Form`] for a schema or a grammar that cannot be read or met.
     pub fn matcher(&self, form: &Form) -> Result<Matcher, Error> {
-        let matcher = Matcher { inner: self.inner.matcher(form).map_err(refused)?, text: self.text.clone() };
+        let matcher = Matcher { inner: Box::new(self.inner.matcher(form).map_err(refused)?), text: self.text.clone() };
         // That a text can begin is known before one does.
         matcher.clone().allowed()?;
         Ok(matcher)
