@@ -1,4 +1,4 @@
-// Attention of a chunk's tokens over a cache that has their keys already. A workgroup works for some query
+// Attention of a chunk's tokens, which are of one sequence, over a cache that has their keys already. A workgroup works for some query
 // rows of one KV head, neighbouring tokens with all heads that share it, and passes over the keys that any
 // of them sees in tiles; a row leaves out what it does not see itself. Tiles begin at multiples of their
 // size, so that not a bit of a token depends on which others come with it. The sum starts from the sink,
@@ -11,7 +11,9 @@ struct Args {
     n_heads: u32,
     n_kv_heads: u32,
     head_dim: u32,  // a multiple of 8
-    capacity: u32,  // positions the cache holds
+    capacity: u32,  // positions the cache holds of a sequence
+    n_sequences: u32,  // that the cache holds
+    first_row: u32, // of the step
     window: u32,    // keys that a query sees, itself included
     n_groups: u32,  // of eight query rows a workgroup
     scale: f32,
@@ -21,9 +23,9 @@ struct Args {
 #import flash
 
 @group(0) @binding(0) var<uniform> args: Args;
-@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(1) var<uniform> steps: Steps;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;       // [n_tokens, n_heads, head_dim]
-@group(0) @binding(3) var<storage, read> k_cache: array<Cell>;      // [capacity, n_kv_heads, head_dim]
+@group(0) @binding(3) var<storage, read> k_cache: array<Cell>;      // [n_sequences, capacity, n_kv_heads, head_dim]
 @group(0) @binding(4) var<storage, read> v_cache: array<Cell>;
 @group(0) @binding(5) var<storage, read> sinks: array<f32>;         // [n_heads]
 @group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;  // [n_tokens, n_heads, head_dim]
@@ -40,9 +42,9 @@ fn query_of(row: u32, kv_head: u32) -> u32 {
     return token_of(row) * args.n_heads + kv_head * heads_each + row % heads_each;
 }
 
-// Positions of the tokens of four rows.
-fn positions(row: u32) -> vec4<u32> {
-    return vec4<u32>(token_of(row), token_of(row + 1u), token_of(row + 2u), token_of(row + 3u)) + step.position;
+// How far the tokens of four rows are into the chunk.
+fn tokens_of(row: u32) -> vec4<u32> {
+    return vec4<u32>(token_of(row), token_of(row + 1u), token_of(row + 2u), token_of(row + 3u));
 }
 
 // Scores of the key at `position` for rows at some positions.
@@ -78,6 +80,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let first_row = workgroup.x * args.n_groups * 8u;
     let kv_head = workgroup.y;
     let n_columns = 2u * args.n_groups;
+    let sequence = sequence_of(0u);
+    let position = steps.each[sequence].position;
     for (var i = thread; i < args.n_groups * args.head_dim * 2u; i += THREADS) {
         let row = first_row + i / (args.head_dim * 2u) * 8u + i % 8u;
         query[i] = q[query_of(row, kv_head) * (args.head_dim / 4u) + i / 8u % (args.head_dim / 4u)] * args.scale;
@@ -94,16 +98,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let lanes = THREADS / args.n_groups;
     let group = thread % args.n_groups;
     let lane = thread / args.n_groups;
-    let rows_a = positions(first_row + group * 8u);
-    let rows_b = positions(first_row + group * 8u + 4u);
+    let rows_a = tokens_of(first_row + group * 8u) + position;
+    let rows_b = tokens_of(first_row + group * 8u + 4u) + position;
     // And gathers eight dimensions for those of maybe another.
     let n_eights = args.head_dim / 8u;
     let values_group = thread / n_eights % args.n_groups;
     let n_subsets = THREADS / (n_eights * args.n_groups);
     let subset = thread / (n_eights * args.n_groups);
 
-    let last = step.position + token_of(first_row + 8u * args.n_groups - 1u);
-    let earliest = step.position + token_of(first_row) + 1u;
+    let last = position + token_of(first_row + 8u * args.n_groups - 1u);
+    let earliest = position + token_of(first_row) + 1u;
     let begin = (earliest - min(args.window, earliest)) / (2u * lanes) * (2u * lanes);
     // The sink is in the sum once.
     var total = Rows(vec4<f32>(select(0.0, 1.0, lane == 0u)), vec4<f32>(select(0.0, 1.0, lane == 0u)));
@@ -112,8 +116,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var tile = begin; tile <= last; tile += 2u * lanes) {
         let n = min(2u * lanes, last + 1u - tile);
         // What no query sees has rows of the cache too.
-        let row_k = (tile + lane) % args.capacity * args.n_kv_heads + kv_head;
-        let row_l = (tile + lane + lanes) % args.capacity * args.n_kv_heads + kv_head;
+        let row_k = (sequence * args.capacity + (tile + lane) % args.capacity) * args.n_kv_heads + kv_head;
+        let row_l = (sequence * args.capacity + (tile + lane + lanes) % args.capacity) * args.n_kv_heads + kv_head;
         if (group == 0u) {
             cache_rows[lane] = row_k;
             cache_rows[lane + lanes] = row_l;

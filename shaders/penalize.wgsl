@@ -6,25 +6,32 @@ const MASKED: f32 = -1e35;
 
 struct Args {
     n_vocab: u32,
+    first_row: u32,  // of the step
 }
 
+#import step
 #import sampling
 
 @group(0) @binding(0) var<uniform> args: Args;
-@group(0) @binding(1) var<uniform> sampling: Sampling;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;   // [n_vocab]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;     // [n_vocab]
-@group(0) @binding(4) var<storage, read> counts: array<u32>;   // [n_vocab]
-@group(0) @binding(5) var<storage, read> mask: array<u32>;     // [n_vocab / 32], bit id % 32: whether id is allowed
-@group(0) @binding(6) var<storage, read_write> scores: array<f32>;  // [n_vocab]
+@group(0) @binding(1) var<uniform> samplings: array<Sampling, MAX_SEQUENCES>;
+@group(0) @binding(2) var<storage, read> logits: array<f32>;   // [rows, n_vocab]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;     // [n_sequences, n_vocab]
+@group(0) @binding(4) var<storage, read> counts: array<u32>;   // [n_sequences, n_vocab]
+@group(0) @binding(5) var<storage, read> mask: array<u32>;     // [n_sequences, n_vocab / 32], bit id % 32: whether id is allowed
+@group(0) @binding(6) var<storage, read_write> scores: array<f32>;  // [rows, n_vocab]
+@group(0) @binding(7) var<uniform> steps: Steps;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= args.n_vocab) {
+    let sequence = sequence_of(id.y);
+    if (id.x >= args.n_vocab || steps.each[sequence].halt != 0u) {
         return;
     }
-    var score = logits[id.x];
-    let count = counts[id.x];
+    let sampling = samplings[sequence];
+    let of_row = id.y * args.n_vocab + id.x;
+    let of_sequence = sequence * args.n_vocab + id.x;
+    var score = logits[of_row];
+    let count = counts[of_sequence];
     if (count != 0u) {
         score = select(score * sampling.repetition, score / sampling.repetition, score > 0.0);
         let sampled = count & ~IN_PROMPT;
@@ -32,6 +39,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             score -= sampling.frequency * f32(sampled) + sampling.presence;
         }
     }
-    let is_allowed = sampling.is_masked == 0u || ((mask[id.x / 32u] >> (id.x % 32u)) & 1u) == 1u;
-    scores[id.x] = select(MASKED, score + bias[id.x], is_allowed);
+    let is_allowed = sampling.is_masked == 0u || ((mask[sequence * ((args.n_vocab + 31u) / 32u) + id.x / 32u] >> (id.x % 32u)) & 1u) == 1u;
+    scores[of_row] = select(MASKED, score + bias[of_sequence], is_allowed);
 }

@@ -1,7 +1,7 @@
 // h = rms(x) * gain; r = Wr h + br; the n_used largest r, softmax over these alone, and the slot of
 // each chosen expert. One workgroup a token, LANES threads an expert. A layer that misses an expert is
 // noted, and its residual stream is saved, so that the pass can be taken up again from here: every layer
-// saves its x while none before it has missed. In such a pass only the choices of later layers are of use, as a
+// saves its x while none before it has missed. A row whose sequence has halted chooses nobody. In such a pass only the choices of later layers are of use, as a
 // prediction: there the best experts that have slots may stand in for those that have none.
 // Ties go to the lower index. Top-k by one thread: n_used * n_experts comparisons.
 
@@ -16,8 +16,10 @@ struct Args {
     eps: f32,
     layer: u32,
     stand_ins: u32,  // 1: missing experts are stood in for, as far as there are others
+    first_row: u32,  // of the step
 }
 
+#import step
 #import route
 #import paging
 
@@ -30,6 +32,7 @@ struct Args {
 @group(0) @binding(6) var<storage, read_write> h: array<f32>; // [n_tokens, n_cols]
 @group(0) @binding(7) var<storage, read_write> routes: array<Route>;  // [n_tokens, n_used]
 @group(0) @binding(8) var<storage, read_write> saved: array<f32>; // [n_tokens, n_cols]
+@group(0) @binding(9) var<uniform> steps: Steps;
 
 #import rms
 
@@ -38,6 +41,12 @@ var<workgroup> logits: array<f32, MAX_EXPERTS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    if (steps.each[sequence_of(group.x)].halt != 0u) {
+        if (thread < args.n_used) {
+            routes[group.x * args.n_used + thread] = Route(0u, DONE, 0.0, 0u);
+        }
+        return;
+    }
     let first = group.x * args.n_cols;
     let scale = inverse_rms(thread, first);
     for (var i = thread; i < args.n_cols; i += THREADS) {

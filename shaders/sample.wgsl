@@ -1,15 +1,17 @@
-// Draws the next token from what sample_scan and sample_bins found, and advances the step, by one workgroup.
+// Draws each row's next token from what sample_scan and sample_bins found, and advances its step, by one workgroup.
 // Temperature first, then top-k, top-p over what top-k left, min-p; a threshold on the score stands for each
 // filter. The draw is the largest score plus Gumbel noise, which has the softmax's own distribution. Equal
-// scores go to the lower id. A pass that missed an expert changes nothing: it says which layer missed, and the
-// next begins with a clean slate.
+// scores go to the lower id. A pass that missed an expert changes nothing: it says which layer missed, and so do all
+// after it until the host says that it is there.
 
 const THREADS: u32 = 256u;
 
 struct Args {
     n_vocab: u32,
     n_slices: u32,
-    n_tokens: u32,  // of this step: the position advances by so many
+    n_tokens: u32,  // of this step and sequence: its position advances by so many
+    n_words: u32,   // a row has in scan
+    first_row: u32, // of the step
 }
 
 #import step
@@ -18,59 +20,82 @@ struct Args {
 #import draw
 #import bins
 
-// What the host reads of a step; without logprobs it is the first 32 bytes.
+// What the host reads of a row.
 struct Sampled {
     token: u32,
-    n_sampled: u32,  // which one this is, from 1; unchanged if the step was past a halt or missed
+    n_sampled: u32,  // which one this is, from 1; as before if the step was past a halt or missed
     halt: u32,
     logprob: f32,    // of token, before penalties and temperature
     first_miss: u32, // the first layer that missed an expert, or NO_MISS
     pad_a: u32,
     pad_b: u32,
     pad_c: u32,
+}
+
+// And if it wants logprobs.
+struct Alternatives {
     ids: array<u32, MAX_LOGPROBS>,
     logprobs: array<f32, MAX_LOGPROBS>,
 }
 
+struct Report {
+    sampled: array<Sampled, MAX_SEQUENCES>,
+    alternatives: array<Alternatives, MAX_SEQUENCES>,
+}
+
 @group(0) @binding(0) var<uniform> args: Args;
-@group(0) @binding(1) var<uniform> sampling: Sampling;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;  // [n_vocab]
-@group(0) @binding(3) var<storage, read> scores: array<f32>;  // [n_vocab]
-@group(0) @binding(4) var<storage, read_write> counts: array<u32>;  // [n_vocab]
-@group(0) @binding(5) var<storage, read_write> tokens: array<u32>;
-@group(0) @binding(6) var<storage, read_write> step: Step;
-@group(0) @binding(7) var<storage, read_write> sampled: Sampled;
-@group(0) @binding(8) var<storage, read_write> paging: Paging;
-@group(0) @binding(9) var<storage, read_write> scan: Scan;
+@group(0) @binding(1) var<uniform> samplings: array<Sampling, MAX_SEQUENCES>;
+@group(0) @binding(2) var<storage, read> logits: array<f32>;  // [rows, n_vocab]
+@group(0) @binding(3) var<storage, read> scores: array<f32>;  // [rows, n_vocab]
+@group(0) @binding(4) var<storage, read_write> counts: array<u32>;  // [n_sequences, n_vocab]
+@group(0) @binding(5) var<storage, read_write> steps: Steps;
+@group(0) @binding(6) var<storage, read_write> report: Report;
+@group(0) @binding(7) var<storage, read_write> paging: Paging;
+@group(0) @binding(8) var<storage, read_write> scan: array<u32>;
+@group(0) @binding(9) var<storage, read_write> bins: array<atomic<u32>>;
 
 #import filters
 
-var<workgroup> is_drawn: u32;
+// Whose row it is, and what becomes of it.
+var<workgroup> drawing: u32;
+var<workgroup> outcome: u32;
+
+const HALTED: u32 = 0u;
+const MISSED: u32 = 1u;
+const DRAWN: u32 = 2u;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(local_invocation_index) thread: u32) {
-    let first_miss = atomicLoad(&paging.first_miss);
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    row = group.x;
     if (thread == 0u) {
-        is_drawn = u32(step.halt == 0u && first_miss == NO_MISS);
+        let sequence = sequence_of(row);
+        let first_miss = atomicLoad(&paging.first_miss);
+        report.sampled[row].n_sampled = steps.each[sequence].n_sampled;
+        report.sampled[row].halt = steps.each[sequence].halt;
+        report.sampled[row].first_miss = first_miss;
+        drawing = sequence;
+        outcome = select(select(DRAWN, MISSED, first_miss != NO_MISS), HALTED, steps.each[sequence].halt != 0u);
     }
-    workgroupBarrier();
-    if (thread == 0u) {
-        sampled.first_miss = first_miss;
-        atomicStore(&paging.first_miss, NO_MISS);
+    let sequence = workgroupUniformLoad(&drawing);
+    let what = workgroupUniformLoad(&outcome);
+    if (what == HALTED) {
+        return;
     }
-    if (workgroupUniformLoad(&is_drawn) == 1u) {
-        take(thread);
+    step = steps.each[sequence];
+    let sampling = samplings[sequence];
+    if (what == DRAWN) {
+        take(thread, sequence, sampling);
     }
-    if (filters()) {
+    if (filters(sampling)) {
         for (var bin = thread; bin < N_BINS; bin += THREADS) {
-            atomicStore(&scan.tallies[bin], 0u);
-            atomicStore(&scan.masses[bin], 0u);
+            atomicStore(&bins[tally_at(bin)], 0u);
+            atomicStore(&bins[mass_at(bin)], 0u);
         }
     }
 }
 
 // Draws a token, says so, and advances the step.
-fn take(thread: u32) {
+fn take(thread: u32, sequence: u32, sampling: Sampling) {
     var score = Best(LEAST, NONE);
     var noisy = Best(LEAST, NONE);
     var logit = Best(LEAST, NONE);
@@ -82,8 +107,8 @@ fn take(thread: u32) {
     }
     score = reduce_best(thread, score);
     var token = score.id;
-    if (filters()) {
-        token = draw_filtered(thread, score.score);
+    if (filters(sampling)) {
+        token = draw_filtered(thread, score.score, sampling);
     } else if (sampling.temperature > 0.0) {
         token = reduce_best(thread, noisy).id;
     }
@@ -105,23 +130,25 @@ fn take(thread: u32) {
         let next = reduce_best(thread, mine);
         n_taken += u32(next.id == mine.id);
         if (thread == 0u) {
-            sampled.ids[n] = next.id;
-            sampled.logprobs[n] = next.score - log_total;
+            report.alternatives[row].ids[n] = next.id;
+            report.alternatives[row].logprobs[n] = next.score - log_total;
         }
     }
     if (thread == 0u) {
+        step.n_sampled += 1u;
+        step.position += args.n_tokens;
+        step.token = token;
+        step.halt = u32(step.n_sampled == step.most);
         for (var i = 0u; i < sampling.n_stops; i++) {
             if (sampling.stops[i / 4u][i % 4u] == token) {
                 step.halt = 1u;
             }
         }
-        step.n_sampled += 1u;
-        step.position += args.n_tokens;
-        tokens[0] = token;
-        counts[token] += 1u;
-        sampled.token = token;
-        sampled.n_sampled = step.n_sampled;
-        sampled.halt = step.halt;
-        sampled.logprob = logits[token] - log_total;
+        steps.each[sequence] = step;
+        counts[sequence * args.n_vocab + token] += 1u;
+        report.sampled[row].token = token;
+        report.sampled[row].n_sampled = step.n_sampled;
+        report.sampled[row].halt = step.halt;
+        report.sampled[row].logprob = logits[row * args.n_vocab + token] - log_total;
     }
 }

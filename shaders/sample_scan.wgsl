@@ -1,11 +1,13 @@
-// Looks at the scores and logits once, a slice of the vocabulary a workgroup: the best score, the best with
+// Looks at each row's scores and logits once, a slice of the vocabulary a workgroup: the best score, the best with
 // noise, the logits' softmax sum, and the largest logits if they are to be reported.
 
 const THREADS: u32 = 256u;
 
 struct Args {
     n_vocab: u32,
-    slice: u32,  // ids a workgroup
+    slice: u32,      // ids a workgroup
+    n_words: u32,    // a row has in scan
+    first_row: u32,  // of the step
 }
 
 #import step
@@ -13,28 +15,33 @@ struct Args {
 #import draw
 
 @group(0) @binding(0) var<uniform> args: Args;
-@group(0) @binding(1) var<uniform> sampling: Sampling;
-@group(0) @binding(2) var<uniform> step: Step;
-@group(0) @binding(3) var<storage, read> logits: array<f32>;  // [n_vocab]
-@group(0) @binding(4) var<storage, read> scores: array<f32>;  // [n_vocab]
-@group(0) @binding(5) var<storage, read_write> scan: Scan;
+@group(0) @binding(1) var<uniform> samplings: array<Sampling, MAX_SEQUENCES>;
+@group(0) @binding(2) var<uniform> steps: Steps;
+@group(0) @binding(3) var<storage, read> logits: array<f32>;  // [rows, n_vocab]
+@group(0) @binding(4) var<storage, read> scores: array<f32>;  // [rows, n_vocab]
+@group(0) @binding(5) var<storage, read_write> scan: array<u32>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    if (step.halt != 0u) {
+    let sequence = sequence_of(group.y);
+    if (steps.each[sequence].halt != 0u) {
         return;
     }
+    row = group.y;
+    step = steps.each[sequence];
+    let sampling = samplings[sequence];
+    let ids = group.y * args.n_vocab;
     let first = group.x * args.slice;
     let end = min(first + args.slice, args.n_vocab);
-    let is_noisy = sampling.temperature > 0.0 && !filters();
+    let is_noisy = sampling.temperature > 0.0 && !filters(sampling);
     var score = Best(LEAST, NONE);
     var noisy = Best(LEAST, NONE);
     var logit = Best(LEAST, NONE);
     for (var i = first + thread; i < end; i += THREADS) {
-        score = better(score, Best(scores[i], i));
-        logit = better(logit, Best(logits[i], i));
+        score = better(score, Best(scores[ids + i], i));
+        logit = better(logit, Best(logits[ids + i], i));
         if (is_noisy) {
-            noisy = better(noisy, Best(scores[i] / sampling.temperature + gumbel(i), i));
+            noisy = better(noisy, Best(scores[ids + i] / sampling.temperature + gumbel(i), i));
         }
     }
     score = reduce_best(thread, score);
@@ -44,28 +51,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     var mass = 0.0;
     for (var i = first + thread; i < end; i += THREADS) {
-        mass += exp(logits[i] - logit.score);
+        mass += exp(logits[ids + i] - logit.score);
     }
     mass = reduce_sum(thread, mass);
-    let at = group.x * PARTIAL;
+    let at = slice_at(group.x);
     if (thread == 0u) {
-        scan.words[at] = bitcast<u32>(score.score);
-        scan.words[at + 1u] = score.id;
-        scan.words[at + 2u] = bitcast<u32>(noisy.score);
-        scan.words[at + 3u] = noisy.id;
-        scan.words[at + 4u] = bitcast<u32>(logit.score);
-        scan.words[at + 5u] = bitcast<u32>(mass);
-        scan.words[at + 6u] = bitcast<u32>(min(BINS_EACH / sampling.temperature, 1e30));
+        scan[at] = bitcast<u32>(score.score);
+        scan[at + 1u] = score.id;
+        scan[at + 2u] = bitcast<u32>(noisy.score);
+        scan[at + 3u] = noisy.id;
+        scan[at + 4u] = bitcast<u32>(logit.score);
+        scan[at + 5u] = bitcast<u32>(mass);
+        scan[at + 6u] = bitcast<u32>(min(BINS_EACH / sampling.temperature, 1e30));
     }
     for (var n = 0u; n < min(sampling.n_logprobs, MAX_LOGPROBS); n++) {
         if (thread == 0u) {
-            scan.words[at + 8u + 2u * n] = bitcast<u32>(logit.score);
-            scan.words[at + 9u + 2u * n] = logit.id;
+            scan[at + 8u + 2u * n] = bitcast<u32>(logit.score);
+            scan[at + 9u + 2u * n] = logit.id;
         }
         // The next one in order.
         var next = Best(LEAST, NONE);
         for (var i = first + thread; i < end; i += THREADS) {
-            let v = logits[i];
+            let v = logits[ids + i];
             if (v < logit.score || (v == logit.score && i > logit.id)) {
                 next = better(next, Best(v, i));
             }

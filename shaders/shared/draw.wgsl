@@ -1,5 +1,9 @@
 // What the kernels that draw a token have in common: the order of scores, their noise, and what passes from
-// one kernel to the next. A kernel has sampling, step, and THREADS.
+// one kernel to the next. A kernel has steps, samplings, scan, THREADS, and n_words among its args; it says first which
+// row draws.
+
+var<private> row: u32;
+var<private> step: Step;
 
 // A slice of the vocabulary at a glance.
 struct Partial {
@@ -22,31 +26,30 @@ const MASS_UNITS: f32 = 8192.0;  // of what the likeliest of a bin has; 2^32 / M
 const NONE: u32 = 0xFFFFFFFFu;
 const LEAST: f32 = -3.4e38;
 
-struct Scan {
-    tallies: array<atomic<u32>, N_BINS>,  // tokens in each bin; zero between steps, as masses are
-    masses: array<atomic<u32>, N_BINS>,   // their probability, in units of the bin's
-    words: array<u32>,                    // [slices, PARTIAL], then [n_vocab] ids that may be drawn
+// Where a slice begins in scan: n_words a row, [slices, PARTIAL], then [n_vocab] ids that may be drawn.
+fn slice_at(slice: u32) -> u32 {
+    return row * args.n_words + slice * PARTIAL;
 }
 
 fn partial(slice: u32) -> Partial {
-    let at = slice * PARTIAL;
+    let at = slice_at(slice);
     return Partial(
-        Best(bitcast<f32>(scan.words[at]), scan.words[at + 1u]),
-        Best(bitcast<f32>(scan.words[at + 2u]), scan.words[at + 3u]),
-        bitcast<f32>(scan.words[at + 4u]),
-        bitcast<f32>(scan.words[at + 5u]),
-        bitcast<f32>(scan.words[at + 6u]),
+        Best(bitcast<f32>(scan[at]), scan[at + 1u]),
+        Best(bitcast<f32>(scan[at + 2u]), scan[at + 3u]),
+        bitcast<f32>(scan[at + 4u]),
+        bitcast<f32>(scan[at + 5u]),
+        bitcast<f32>(scan[at + 6u]),
     );
 }
 
 // The n-th largest logit of a slice.
 fn listed(slice: u32, n: u32) -> Best {
-    let at = slice * PARTIAL + 8u + 2u * n;
-    return Best(bitcast<f32>(scan.words[at]), scan.words[at + 1u]);
+    let at = slice_at(slice) + 8u + 2u * n;
+    return Best(bitcast<f32>(scan[at]), scan[at + 1u]);
 }
 
 // Whether temperature alone does not decide.
-fn filters() -> bool {
+fn filters(sampling: Sampling) -> bool {
     return sampling.temperature > 0.0 && ((sampling.top_k > 0u && sampling.top_k < args.n_vocab) || sampling.top_p < 1.0 || sampling.min_p > 0.0);
 }
 

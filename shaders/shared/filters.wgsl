@@ -20,9 +20,9 @@ struct Cut {
 // What is in a bin: tokens, or mass with the likeliest token as 1.
 fn weight(bin: u32, of_mass: bool) -> f32 {
     if (of_mass) {
-        return f32(atomicLoad(&scan.masses[bin])) * exp(-f32(bin) / BINS_EACH) / MASS_UNITS;
+        return f32(atomicLoad(&bins[mass_at(bin)])) * exp(-f32(bin) / BINS_EACH) / MASS_UNITS;
     }
-    return f32(atomicLoad(&scan.tallies[bin]));
+    return f32(atomicLoad(&bins[tally_at(bin)]));
 }
 
 // Sums over the bins up to each thread's last one.
@@ -74,8 +74,12 @@ fn find_bin(thread: u32, enough: f32, of_mass: bool) -> Cut {
     return cut;
 }
 
+fn score_of(id: u32) -> f32 {
+    return scores[row * args.n_vocab + id];
+}
+
 fn candidate(j: u32) -> u32 {
-    return scan.words[args.n_slices * PARTIAL + j];
+    return scan[slice_at(args.n_slices) + j];
 }
 
 fn candidate_weight(score: f32, top: f32, rate: f32, of_mass: bool) -> u32 {
@@ -95,7 +99,7 @@ fn select_order(thread: u32, n: u32, bin: u32, need: u32, top: f32, rate: f32, o
         }
         workgroupBarrier();
         for (var j = thread; j < n; j += THREADS) {
-            let score = scores[candidate(j)];
+            let score = score_of(candidate(j));
             let o = order(score);
             if ((o >> shift) >> 8u == prefix && bin_of(score, top, rate) == bin) {
                 atomicAdd(&digits[(o >> shift) & 255u], candidate_weight(score, top, rate, of_mass));
@@ -137,8 +141,8 @@ fn gather(thread: u32, last: u32, top: f32, rate: f32) -> u32 {
     }
     workgroupBarrier();
     for (var i = thread; i < args.n_vocab; i += THREADS) {
-        if (bin_of(scores[i], top, rate) <= last) {
-            scan.words[args.n_slices * PARTIAL + atomicAdd(&n_candidates, 1u)] = i;
+        if (bin_of(score_of(i), top, rate) <= last) {
+            scan[slice_at(args.n_slices) + atomicAdd(&n_candidates, 1u)] = i;
         }
     }
     storageBarrier();
@@ -151,7 +155,7 @@ fn mass_from(thread: u32, n: u32, bin: u32, least: u32, top: f32, rate: f32) -> 
     atomicStore(&digits[0], 0u);
     workgroupBarrier();
     for (var j = thread; j < n; j += THREADS) {
-        let score = scores[candidate(j)];
+        let score = score_of(candidate(j));
         if (order(score) >= least && bin_of(score, top, rate) == bin) {
             atomicAdd(&digits[0], mass_of(score, top, rate));
         }
@@ -163,7 +167,7 @@ fn mass_from(thread: u32, n: u32, bin: u32, least: u32, top: f32, rate: f32) -> 
 }
 
 // The best with noise of what the filters leave.
-fn draw_filtered(thread: u32, top: f32) -> u32 {
+fn draw_filtered(thread: u32, top: f32, sampling: Sampling) -> u32 {
     let rate = partial(0u).rate;
     let has_k = sampling.top_k > 0u && sampling.top_k < args.n_vocab;
     let has_p = sampling.top_p < 1.0;
@@ -213,8 +217,8 @@ fn draw_filtered(thread: u32, top: f32) -> u32 {
     var best = Best(LEAST, NONE);
     for (var j = thread; j < n; j += THREADS) {
         let id = candidate(j);
-        if (order(scores[id]) >= least) {
-            best = better(best, Best(scores[id] / sampling.temperature + gumbel(id), id));
+        if (order(score_of(id)) >= least) {
+            best = better(best, Best(score_of(id) / sampling.temperature + gumbel(id), id));
         }
     }
     return reduce_best(thread, best).id;

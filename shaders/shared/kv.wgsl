@@ -1,5 +1,5 @@
 // What a KV cache keeps, eight elements of a head at a time. A kernel has k_cache and v_cache; `row` is a
-// position's place times n_kv_heads plus the head. One that appends stages a head's elements first.
+// position's place, those of the sequences before it counted, times n_kv_heads plus the head. One that appends stages a head's elements first.
 struct Eight {
     lo: vec4<f32>,
     hi: vec4<f32>,
@@ -31,7 +31,7 @@ fn cell_of(row: u32, i: u32) -> u32 {
 
 // The cell with the scale of the i-th eight elements.
 fn scales_of(row: u32, i: u32) -> u32 {
-    return args.capacity * args.n_kv_heads * (args.head_dim / 8u) + row * ((args.head_dim + 127u) / 128u) + i / 16u;
+    return args.n_sequences * args.capacity * args.n_kv_heads * (args.head_dim / 8u) + row * ((args.head_dim + 127u) / 128u) + i / 16u;
 }
 
 fn scaled(cell: Cell, scales: Cell, i: u32) -> Eight {

@@ -1,4 +1,4 @@
-// How one request samples; written once, when it begins.
+// How one sequence samples; written once, when its answer begins.
 struct Sampling {
     temperature: f32,  // 0: greedy
     top_p: f32,        // 1: off

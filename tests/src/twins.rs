@@ -3,7 +3,7 @@
 use api::Files;
 use engine::Executor;
 use kernels::cpu;
-use kernels::ops::Route;
+use kernels::ops::{Pass, Route};
 use kernels::{BufferId, Slice};
 use model::{Model, Options};
 
@@ -34,7 +34,7 @@ impl Twins {
         for n_layers in 1..=layers.len() {
             twins.model.layers = layers[..n_layers].to_vec();
             twins.place(tokens, 0).unwrap();
-            cpu::execute(&twins.model.forward(tokens.len() as u32), &mut twins.memory).unwrap();
+            cpu::execute(&twins.model.forward(Pass::of(tokens.len() as u32)), &mut twins.memory).unwrap();
             out.extend(&twins.read(twins.model.state.x)[..tokens.len() * twins.model.config.n_embd as usize]);
         }
         out
@@ -44,7 +44,7 @@ impl Twins {
     pub fn routes(&mut self, tokens: &[u32]) -> Vec<Vec<Route>> {
         let twins = &mut self.0;
         twins.place(tokens, 0).unwrap();
-        cpu::execute(&twins.model.forward(tokens.len() as u32), &mut twins.memory).unwrap();
+        cpu::execute(&twins.model.forward(Pass::of(tokens.len() as u32)), &mut twins.memory).unwrap();
         let n = tokens.len() * twins.model.config.experts.n_used as usize;
         let of_layer = |routes: &Slice| {
             let words = &twins.memory[&routes.buffer][routes.offset as usize / 4..];
@@ -57,9 +57,9 @@ impl Twins {
     pub fn logits_on_gpu(&mut self, executor: &mut Executor, tokens: &[u32]) -> Vec<f32> {
         let twins = &mut self.0;
         twins.place(tokens, 0).unwrap();
-        let n_tokens = tokens.len() as u32;
-        let mut recording = twins.model.forward(n_tokens);
-        twins.model.head(&mut recording, 0, n_tokens);
+        let pass = Pass::of(tokens.len() as u32);
+        let mut recording = twins.model.forward(pass);
+        twins.model.head(&mut recording, 0, pass);
         let contents: Vec<Vec<u32>> = (0..twins.model.buffers.len() as u32).map(|i| twins.memory[&BufferId(i)].clone()).collect();
         let after = pollster::block_on(executor.run(&recording, &contents)).unwrap();
         let logits = &after[twins.model.state.logits.buffer.0 as usize];

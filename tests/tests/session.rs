@@ -13,8 +13,16 @@ use tests::{engine_of, gpu, open, read_ids, relative_rms, vector};
 
 const N_VOCAB: usize = 300;
 /// More than a ring of the sliding layers holds: a window of 128 and 512 to append to and to go back by.
-const OPTIONS: Options =
-    Options { context: 1024, kv: KvType::F32, chunk: 64, logit_rows: 64, yarn_rounded: false, max_binding: 128 << 20, slots: None };
+const OPTIONS: Options = Options {
+    context: 1024,
+    sequences: 1,
+    kv: KvType::F32,
+    chunk: 64,
+    logit_rows: 64,
+    yarn_rounded: false,
+    max_binding: 128 << 20,
+    slots: None,
+};
 
 fn nano(gpu: &Gpu, options: Options) -> Engine {
     let files = open(&vector("nano/nano.gguf"));

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use engine::{Cancel, Event, Finish, Generated, Token};
+use engine::{Cancel, Constraint, Event, Finish, Generated, Token, Voice};
 use text::Tokenizer;
 use text::constrained::Turn;
 
@@ -33,15 +33,16 @@ pub(crate) struct Part<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
 }
 
-impl Model {
-    /// Generates an answer; `on_part` gets what each token makes known, and then what was held back.
+impl<V: Voice> Model<V> {
+    /// Generates an answer; `on_part` gets what each token makes known, and then what was held back. Says why it ended, and whether
+    /// that was at a stop string.
     pub(crate) async fn speak(
         &mut self,
         answer: Answer<'_>,
         cancel: &Cancel,
         total: &mut Total,
         on_part: &mut dyn FnMut(Part<'_>),
-    ) -> Result<FinishReason, Error> {
+    ) -> Result<(FinishReason, bool), Error> {
         let Self { engine, tokenizer, fill, .. } = self;
         let Answer { parameters, index, prompt, stops, mut reader, turn } = answer;
         let sampling = parameters.sampling(index)?;
@@ -60,22 +61,21 @@ impl Model {
             }
             if reader.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let generated = match turn {
-            Some(turn) => engine.generate_within(&generate, &mut Constrained(turn), cancel, &mut on_event).await,
-            None => engine.generate(&generate, cancel, &mut on_event).await,
-        };
+        let constraint = turn.map(|turn| Box::new(Constrained(turn)) as Box<dyn Constraint>);
+        let generated = engine.say(&generate, constraint, cancel, &mut on_event).await;
         self.settle().await;
         let generated = generated?;
         if generated.finish == Finish::Cancelled {
             return Err(Error::Cancelled);
         }
         on_part(Part { deltas: reader.finish(), token: None, is_content: true, tokenizer: &self.tokenizer });
-        total.add(&generated, prompt.len());
-        Ok(match generated.finish {
+        total.add(&generated, prompt.len(), index == 0);
+        let reason = match generated.finish {
             _ if reader.calls => FinishReason::ToolCalls,
             Finish::Length | Finish::Context => FinishReason::Length,
             Finish::Stop(_) | Finish::Break | Finish::Cancelled => FinishReason::Stop,
-        })
+        };
+        Ok((reason, reader.stopped))
     }
 }
 
@@ -93,13 +93,11 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    pub(crate) fn new(prompt_tokens: usize) -> Self {
-        Self { prompt_tokens, ..Self::default() }
-    }
-
-    fn add(&mut self, generated: &Generated, n_prompt: usize) {
-        if self.n_answers == 0 {
-            self.cached_tokens = generated.n_reused;
+    /// `is_first` of its prompt's: the others find all of it kept.
+    fn add(&mut self, generated: &Generated, n_prompt: usize, is_first: bool) {
+        if is_first {
+            self.prompt_tokens += n_prompt;
+            self.cached_tokens += generated.n_reused;
         }
         self.n_answers += 1;
         self.prefilled_tokens += n_prompt - generated.n_reused;

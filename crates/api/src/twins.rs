@@ -1,7 +1,7 @@
 //! A model on CPU twins alone: slow, and what every GPU is held against.
 
 use kernels::cpu::{self, Memory};
-use kernels::ops::Step;
+use kernels::ops::{Pass, Step, Steps};
 use kernels::{BufferId, Slice};
 use model::{Model, Options, Place};
 
@@ -102,9 +102,9 @@ impl Twins {
     /// # Errors
     /// [`TwinsError::NoBuffer`] for more tokens than a chunk has.
     pub fn place(&mut self, tokens: &[u32], position: u32) -> Result<(), TwinsError> {
-        let step = Step { position, n_sampled: 0, halt: 0, seed: 0 };
+        let step = Step { position, token: tokens.first().copied().unwrap_or_default(), ..Step::default() };
         self.write(self.model.state.tokens, bytemuck::cast_slice(tokens))?;
-        self.write(self.model.state.step, bytemuck::bytes_of(&step))
+        self.write(Steps::step_of(self.model.state.steps, 0), bytemuck::bytes_of(&step))
     }
 
     /// Logits of every position of `tokens`, `[n_tokens, n_vocab]`.
@@ -116,8 +116,9 @@ impl Twins {
         let mut out = Vec::new();
         for (i, chunk) in tokens.chunks(rows).enumerate() {
             self.place(chunk, (i * rows) as u32)?;
-            let mut recording = self.model.forward(chunk.len() as u32);
-            self.model.head(&mut recording, 0, chunk.len() as u32);
+            let pass = Pass::of(chunk.len() as u32);
+            let mut recording = self.model.forward(pass);
+            self.model.head(&mut recording, 0, pass);
             cpu::execute(&recording, &mut self.memory)?;
             let n = chunk.len() * self.model.config.n_vocab as usize;
             out.extend(&self.read(self.model.state.logits)[..n]);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use engine::SamplingOptions;
+use kernels::ops::MAX_SEQUENCES;
 use store::Directory;
 
 /// A model, and where it is kept if it comes over the network.
@@ -46,6 +47,9 @@ pub(crate) fn home(directory: Option<PathBuf>) -> Option<Directory> {
     let named = || env::var_os("QUIRE_CACHE").filter(|path| !path.is_empty()).map(PathBuf::from);
     directory.or_else(named).or_else(Directory::default_root).map(Directory::new)
 }
+
+/// Sequences that can be answered at a time.
+pub(crate) const MOST_PARALLEL: i64 = MAX_SEQUENCES as i64;
 
 /// What a loaded model may take.
 #[derive(Debug, clap::Args)]

@@ -21,6 +21,9 @@ pub(crate) struct Args {
     model: args::Model,
     #[command(flatten)]
     limits: Limits,
+    /// For so many sequences at a time, as `quire serve --parallel N` answers them
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=args::MOST_PARALLEL))]
+    parallel: u32,
     /// How keys and values are to be kept
     #[arg(long, value_enum, default_value = "f16")]
     kv: Kv,
@@ -33,7 +36,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(&args.model).await?;
     let Limits { context, gpu_memory, slots, .. } = args.limits;
-    let options = Options { kv: args.kv.into(), slots, ..load::options(model, &files, context)? };
+    let options = Options { kv: args.kv.into(), slots, sequences: args.parallel, ..load::options(model, &files, context)? };
     let report = Report::new(&files, options, gpu_memory).with_context(|| model.clone())?;
     if args.json { output::json(&report) } else { output::bytes(report.text()?.as_bytes()) }
 }
@@ -104,8 +107,9 @@ struct Bytes {
 /// On the GPU.
 #[derive(Debug, Serialize)]
 struct Memory {
-    /// Positions
+    /// Positions of each sequence.
     context: u32,
+    sequences: u32,
     kv_type: &'static str,
     /// Weights that every token needs.
     dense: u64,
@@ -203,6 +207,7 @@ impl Report {
             },
             memory: Memory {
                 context: model.options.context,
+                sequences: model.options.sequences,
                 kv_type: model.options.kv.name(),
                 dense,
                 experts,
@@ -247,7 +252,8 @@ impl Report {
         if bytes.experts > 0 {
             writeln!(out, "  {:12} {:>16}, {} an expert in a layer", "experts", size(bytes.experts), size(bytes.per_expert))?;
         }
-        writeln!(out, "\nGPU memory for a context of {} ({})", memory.context, memory.kv_type)?;
+        let each = if memory.sequences > 1 { format!(" for each of {} sequences", memory.sequences) } else { String::new() };
+        writeln!(out, "\nGPU memory for a context of {}{each} ({})", memory.context, memory.kv_type)?;
         writeln!(out, "  {:12} {:>16}", "dense", size(memory.dense))?;
         if let Some(Slots { slots, bytes, .. }) = &memory.experts {
             writeln!(out, "  {:12} {:>16}, {slots} of {} a layer", "slots", size(*bytes), h.n_experts)?;

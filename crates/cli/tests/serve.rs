@@ -142,6 +142,10 @@ fn hello() -> Value {
     json!({"model": "parrot", "messages": [{"role": "user", "content": "Hello!"}]})
 }
 
+fn hello_nano() -> Value {
+    json!({"messages": [{"role": "user", "content": "Hello!"}]})
+}
+
 fn with(mut body: Value, fields: Value) -> Value {
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     body
@@ -241,7 +245,7 @@ fn what_is_wrong_is_said_in_openais_form() {
     let not_found = |code: &str| (404, "invalid_request_error".to_owned(), Some(code.to_owned()));
     assert_eq!(post("/v1/completions", r#"{"model": "gpt-5", "prompt": "x"}"#), not_found("model_not_found"));
     assert_eq!(server.get("/v1/models/gpt-5").error(), not_found("model_not_found"));
-    assert_eq!([server.get("/").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
+    assert_eq!([server.get("/page").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
     assert_eq!(server.get("/v1/completions").error().0, 405);
     // By any of its names, which answers do not repeat.
     for name in ["gpt-4o", "nano", "nano.gguf", "openai/nano"] {
@@ -274,6 +278,26 @@ fn only_who_may_ask_is_answered() {
     assert_eq!(models(&ask[..1]).headers["access-control-allow-origin"], "https://a.example");
 }
 
+#[test]
+fn the_page_is_at_the_root_or_why_it_is_not() {
+    let server = Server::start(&[&nano(), "--api-key", "s3cret"]);
+    let root = server.get("/");
+    let policy = &root.headers["content-security-policy"];
+    assert!(policy.contains("connect-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    // Put there by `cargo xtask package`.
+    if Path::new(env!("CARGO_MANIFEST_DIR")).join("page/index.html").is_file() {
+        assert_eq!((root.status, root.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+        assert!(root.body.contains("main.js"));
+        assert_eq!([server.get("/main.js").status, server.get("/worker.js").status], [200, 401]);
+    } else {
+        assert_eq!((root.status, root.headers["content-type"].as_str()), (404, "text/plain; charset=utf-8"));
+        assert!(root.body.contains("built without it"), "{}", root.body);
+    }
+    assert_eq!(server.get("/config.json").json(), json!({"server": true}));
+    assert_eq!([server.get("/v1/models").status, server.get("/page/index.html").status], [401, 401]);
+    assert_eq!(server.request("POST", "/", &[], Some("x")).status, 404);
+}
+
 /// Goes on until the context is full.
 fn endless(stream: bool) -> Value {
     json!({"prompt": [5, 80, 200], "max_tokens": 4000, "stream": stream, "logit_bias": ends()})
@@ -297,7 +321,7 @@ fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn who_goes_away_frees_a_place_at_once_and_who_finds_none_may_come_again() {
-    let server = Server::start(&[&nano(), "--parallel", "2"]);
+    let server = Server::start(&[&nano(), "--queue", "2"]);
     let mut first = server.send("/v1/completions", &endless(true));
     let mut status = String::new();
     first.read_line(&mut status).unwrap();
@@ -327,16 +351,41 @@ fn a_stream_that_waits_is_not_silent() {
 }
 
 #[test]
+fn what_cannot_be_answered_is_refused_while_others_wait_in_streams_too() {
+    let server = Server::start(&[&nano(), "--context", "4096"]);
+    let mut first = server.send("/v1/completions", &with(endless(true), json!({"max_tokens": 4000})));
+    first.read_line(&mut String::new()).unwrap();
+    let stream = |body: Value| with(body, json!({"stream": true}));
+    let impossible =
+        json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer", "minimum": 5, "maximum": 3}}});
+    let long = json!([{"role": "user", "content": "x".repeat(9000)}]);
+    let code = |answer: Answer| (answer.status, answer.error().2);
+    let begin = Instant::now();
+    assert_eq!(code(server.chat(&stream(json!({"messages": long})))), (400, Some("context_length_exceeded".into())));
+    assert_eq!(code(server.post("/v1/responses", &stream(json!({"input": long})))), (400, Some("context_length_exceeded".into())));
+    assert_eq!(code(server.chat(&stream(with(hello_nano(), json!({"response_format": impossible}))))), (400, None));
+    assert_eq!(code(server.post("/v1/completions", &stream(json!({"prompt": "x", "response_format": impossible})))), (400, None));
+    assert_eq!(code(server.post("/v1/completions", &json!({"prompt": ["x", ""]}))), (400, None));
+    assert!(begin.elapsed() < Duration::from_secs(4), "they waited");
+    assert_eq!(server.metric("quire_requests_in_hand"), 1.0);
+}
+
+#[test]
 fn many_clients_at_once_get_each_their_own_answer_whole() {
-    let server = Server::start(&[&nano()]);
+    for parallel in ["1", "8"] {
+        crowd(&Server::start(&[&nano(), "--parallel", parallel]));
+    }
+}
+
+fn crowd(server: &Server) {
     let ask = |seed: u64, stream: bool| json!({"prompt": format!("client {seed}"), "seed": seed, "max_tokens": 6, "logit_bias": ends(), "stream": stream});
     let alone: Vec<String> = (0..8)
         .map(|seed| server.post("/v1/completions", &ask(seed, false)).json()["choices"][0]["text"].as_str().unwrap().to_owned())
         .collect();
-    let end = Instant::now() + Duration::from_secs(8);
+    let end = Instant::now() + Duration::from_secs(6);
     let answers: usize = thread::scope(|scope| {
         let client = |n: u64| {
-            let (server, alone) = (&server, &alone);
+            let alone = &alone;
             scope.spawn(move || {
                 let mut count = 0;
                 while Instant::now() < end {
@@ -360,6 +409,33 @@ fn many_clients_at_once_get_each_their_own_answer_whole() {
     assert!(answers >= 32, "{answers} answers");
     assert_eq!(server.metric("quire_requests_in_hand"), 0.0);
     assert_eq!(server.metric("quire_answers_total") as usize, answers + 8);
+}
+
+/// The next part of a stream that is no comment; `None` at its end.
+fn part(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut lines = stream.by_ref().lines().map_while(Result::ok);
+    lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).filter(|data| data != "[DONE]")
+}
+
+#[test]
+fn two_streams_advance_at_the_same_time_and_a_third_waits() {
+    let server = Server::start(&[&nano(), "--parallel", "2"]);
+    let mut streams = [(); 2].map(|()| server.send("/v1/completions", &endless(true)));
+    for _ in 0..10 {
+        // Neither has ended, so the other's parts come between.
+        let parts = streams.each_mut().map(|stream| part(stream).unwrap());
+        assert!(parts.iter().all(|part| part.contains(r#""finish_reason":null"#)), "{parts:?}");
+    }
+    let mut third = server.send("/v1/completions", &json!({"prompt": "x", "max_tokens": 2, "stream": true, "logit_bias": ends()}));
+    until("the third waits", || (server.metric("quire_requests_waiting") == 1.0).then_some(()));
+    assert!(part(&mut streams[0]).is_some() && part(&mut streams[1]).is_some());
+    // Its turn comes when one of them goes.
+    let [first, mut second] = streams;
+    drop(first);
+    assert!(part(&mut third).is_some());
+    assert!(part(&mut second).is_some());
+    while part(&mut third).is_some() {}
+    until("the third's place", || (server.metric("quire_requests_in_hand") == 1.0).then_some(()));
 }
 
 #[test]

@@ -14,6 +14,16 @@ pub trait Constraint {
     fn pauses(&self) -> &[u32];
 }
 
+impl<C: Constraint + ?Sized> Constraint for &mut C {
+    fn next(&mut self, token: Option<u32>) -> Result<Allowed<'_>, String> {
+        (**self).next(token)
+    }
+
+    fn pauses(&self) -> &[u32] {
+        (**self).pauses()
+    }
+}
+
 /// Tokens that may be drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed<'a> {
@@ -25,14 +35,14 @@ pub struct Allowed<'a> {
 
 /// A constraint, and what it allowed last.
 pub(crate) struct Bound<'a> {
-    constraint: &'a mut dyn Constraint,
+    constraint: Box<dyn Constraint + 'a>,
     /// `[n_vocab / 32]`
     ids: Vec<u32>,
     lasting: bool,
 }
 
 impl<'a> Bound<'a> {
-    pub(crate) fn new(constraint: &'a mut dyn Constraint, n_vocab: u32) -> Result<Self, Error> {
+    pub(crate) fn new(constraint: Box<dyn Constraint + 'a>, n_vocab: u32) -> Result<Self, Error> {
         let mut bound = Self { constraint, ids: vec![0; n_vocab.div_ceil(32) as usize], lasting: false };
         bound.ask(None)?;
         Ok(bound)

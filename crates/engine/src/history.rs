@@ -8,6 +8,8 @@ pub(crate) struct History {
     pub(crate) tokens: Vec<u32>,
     /// Positions that were ever written since the cache began, those past `tokens` included.
     pub(crate) written: u32,
+    /// Answers that had ended then.
+    pub(crate) last_used: u64,
 }
 
 impl History {

@@ -1,6 +1,7 @@
 //! The engine: a model's buffers on a GPU, recordings executed, tokens generated. It alone knows wgpu,
 //! and speaks token ids only.
 
+mod batch;
 mod constraint;
 mod error;
 mod events;
@@ -11,13 +12,17 @@ mod generate;
 mod gpu;
 mod history;
 mod intake;
+mod pace;
 mod paging;
 pub mod policy;
 mod readback;
+mod report;
 mod residency;
 mod resident;
 mod routes;
+mod run;
 mod sampling;
+mod seats;
 mod timing;
 mod tuning;
 
@@ -28,6 +33,7 @@ mod platform;
 #[path = "wasm.rs"]
 mod platform;
 
+pub use batch::{Batch, Said, SequenceId};
 pub use constraint::{Allowed, Constraint};
 pub use error::Error;
 pub use events::{Listener, PagingEvent};
@@ -36,7 +42,8 @@ pub use experts::{Experts, Paging};
 pub use feed::{Feed, FeedError, Reading, Run, Sink, Urgency};
 pub use generate::{Cancel, Event, Finish, Generated, Request, Token};
 pub use gpu::{Counters, Gpu};
-pub use resident::Engine;
+pub use resident::{Bounds, Engine};
 pub use routes::Routed;
 pub use sampling::SamplingOptions;
+pub use seats::{Seat, Seats, Voice};
 pub use timing::{KernelTime, Timings};

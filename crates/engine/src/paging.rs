@@ -5,12 +5,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use kernels::Slice;
-use kernels::ops::{Paging as Table, Route, Sampled};
+use kernels::ops::{Paging as Table, Route};
 use web_time::Instant;
 
-use crate::generate::Request;
-use crate::resident::{Engine, LayerCuts, Step};
+use crate::report::{Flight, Report};
+use crate::resident::{Engine, LayerCuts, Step, StepKind};
 use crate::{Cancel, Error, Experts, Paging, PagingEvent, Urgency};
 
 /// Experts of one layer that must be there together.
@@ -19,25 +18,6 @@ pub(crate) struct Want {
     layer: usize,
     experts: Vec<u32>,
     why: Urgency,
-}
-
-/// What a step that draws a token left behind.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) sampled: Sampled,
-    /// `[n_layers, n_used]`; nothing where all experts are resident and nobody asked.
-    routes: Vec<Route>,
-}
-
-impl Report {
-    /// The layer to run from again.
-    fn first_miss(&self) -> Option<usize> {
-        (self.sampled.first_miss != Table::NO_MISS).then_some(self.sampled.first_miss as usize)
-    }
-
-    pub(crate) fn is_miss(&self) -> bool {
-        self.first_miss().is_some()
-    }
 }
 
 impl Engine {
@@ -113,83 +93,73 @@ impl Engine {
         self.write(self.model.state.paging.row(layer as u32), bytemuck::cast_slice(&self.experts.table(layer)));
     }
 
-    /// Submits a step that draws a token; its [`Report`] comes through the ring.
-    pub(crate) fn submit_report(&mut self, encoder: wgpu::CommandEncoder, request: &Request<'_>) {
-        let bytes = if request.sampling.n_logprobs == 0 { Sampled::BYTES_WITHOUT_LOGPROBS } else { size_of::<Sampled>() as u64 };
-        let source = |slice: Slice, bytes| (self.buffer(slice).clone(), slice.offset, bytes);
-        let mut sources = vec![source(self.model.state.sampler.sampled, bytes)];
-        if self.needs_routes() {
-            let routes_bytes = u64::from(self.model.config.experts.n_used) * size_of::<Route>() as u64;
-            sources.extend(self.model.state.routes.iter().map(|routes| source(*routes, routes_bytes)));
-        }
-        self.ring.submit(&self.gpu, encoder, &sources);
-        self.experts.count(|p| p.passes += 1);
-    }
-
-    /// The oldest report under way.
-    pub(crate) async fn next_report(&mut self, request: &Request<'_>) -> Result<Option<Report>, Error> {
-        let Some(bytes) = self.ring.next(&self.gpu).await? else { return Ok(None) };
-        let n = if request.sampling.n_logprobs == 0 { Sampled::BYTES_WITHOUT_LOGPROBS as usize } else { size_of::<Sampled>() };
-        let (head, routes) = bytes.split_at(n.min(bytes.len()));
-        let mut sampled: Sampled = bytemuck::Zeroable::zeroed();
-        bytemuck::bytes_of_mut(&mut sampled)[..head.len()].copy_from_slice(head);
-        Ok(Some(Report { sampled, routes: bytemuck::pod_collect_to_vec(routes) }))
-    }
-
-    /// Fetches what a decode step at `n_positions - 1` missed and runs it again from there, until nothing is missing. Nothing else
-    /// may be under way. `None` if `cancel` ended it.
+    /// Fetches what a decode step missed and runs it again from there, until nothing is missing; notes what came in `brought`.
+    /// Nothing else may be under way. `None` if `cancel` ended it.
     pub(crate) async fn replay(
         &mut self,
-        step: &Step,
+        flight: &Flight,
         mut report: Report,
-        n_positions: u32,
-        request: &Request<'_>,
+        brought: &mut HashSet<(usize, u32)>,
         cancel: &Cancel,
     ) -> Result<Option<Report>, Error> {
-        let n_used = self.model.config.experts.n_used as usize;
-        let mut brought = HashSet::new();
+        let n_layers = self.model.layers.len();
         while let Some(first) = report.first_miss() {
             // Exact for the first layer that missed, a prediction for those after it.
             let why = |layer| if layer == first { Urgency::Demand } else { Urgency::Prefetch };
-            let layers = report.routes.chunks(n_used).enumerate().skip(first);
-            let wants: Vec<Want> =
-                layers.map(|(layer, routes)| Want { layer, experts: routes.iter().map(|r| r.wanted).collect(), why: why(layer) }).collect();
+            let want = |layer| Want { layer, experts: wanted(report.routes_of(layer, n_layers)), why: why(layer) };
+            let wants: Vec<Want> = (first..n_layers).map(want).collect();
             for want in &wants {
                 let missing = want.experts.iter().filter(|e| !self.experts.has(want.layer, **e));
                 brought.extend(missing.map(|e| (want.layer, *e)));
             }
-            if !self.bring(&wants, cancel).await? {
-                return Ok(None);
+            self.write(self.model.state.paging.first_miss(), bytemuck::bytes_of(&Table::NO_MISS));
+            let mut encoder = self.gpu.encoder();
+            self.restore(&mut encoder, flight.rows.len());
+            let is_crowded = wants[0].experts.len() > self.experts.n_slots(first);
+            if is_crowded {
+                // All rows together want more than there are slots. Nobody stands in for whom a later group brings.
+                self.gpu.queue.submit([encoder.finish()]);
+                let step = self.step(StepKind { stand_ins: false, ..flight.kind })?;
+                let n_tokens = flight.kind.pass.n_tokens();
+                let Some(rest) = self.layer_by_layer(&step, n_tokens, flight.n_positions, first, cancel).await? else { return Ok(None) };
+                encoder = rest;
+            } else {
+                if !self.bring(&wants, cancel).await? {
+                    return Ok(None);
+                }
+                let cuts: &LayerCuts = &flight.step.layers[first];
+                flight.step.prepared.encode_range(&mut encoder, &self.gpu, cuts.route..flight.step.end, flight.n_positions);
             }
             self.experts.count(|p| p.replays += 1);
             self.experts.tell(|| PagingEvent::Replay { layer: first as u32 });
-            let mut encoder = self.gpu.encoder();
-            self.restore(&mut encoder);
-            let cuts: &LayerCuts = &step.layers[first];
-            step.prepared.encode_range(&mut encoder, &self.gpu, cuts.route..step.end, n_positions);
-            self.submit_report(encoder, request);
-            report = self.next_report(request).await?.ok_or_else(|| Error::Gpu { why: "a step left no report".into() })?;
+            self.submit_report(encoder, flight);
+            report = self.next_report(flight).await?;
+            if is_crowded {
+                report.uncounted = first;
+            }
         }
-        self.note(&report, &brought);
         Ok(Some(report))
     }
 
-    /// Takes the residual stream back to where the first miss was.
-    fn restore(&self, encoder: &mut wgpu::CommandEncoder) {
+    /// Takes the residual stream of some rows back to where the first miss was.
+    fn restore(&self, encoder: &mut wgpu::CommandEncoder, n_rows: usize) {
         let (saved, x) = (self.model.state.saved, self.model.state.x);
-        let bytes = u64::from(self.model.config.n_embd) * 4;
+        let bytes = n_rows as u64 * u64::from(self.model.config.n_embd) * 4;
         encoder.copy_buffer_to_buffer(self.buffer(saved), saved.offset, self.buffer(x), x.offset, bytes);
     }
 
-    /// Counts a decoded token's choices; those of `brought` were misses.
-    pub(crate) fn note(&mut self, report: &Report, brought: &HashSet<(usize, u32)>) {
-        let n_used = self.model.config.experts.n_used as usize;
-        for (layer, routes) in report.routes.chunks(n_used).enumerate() {
-            let is_missed = |expert| brought.contains(&(layer, expert));
-            let (missed, here): (Vec<u32>, Vec<u32>) = routes.iter().map(|r| r.wanted).partition(|e| is_missed(*e));
-            self.note_use(layer, &here, &missed);
-            self.experts.used(layer, routes);
-            self.watch(layer, routes, is_missed);
+    /// Counts the choices of a decode step's tokens, by their `rows`; those of `brought` were misses.
+    pub(crate) fn note(&mut self, report: &Report, rows: &[usize], brought: &HashSet<(usize, u32)>) {
+        let (n_used, n_layers) = (self.model.config.experts.n_used as usize, self.model.layers.len());
+        for layer in 0..report.uncounted {
+            for &row in rows {
+                let routes = &report.routes_of(layer, n_layers)[row * n_used..(row + 1) * n_used];
+                let is_missed = |expert| brought.contains(&(layer, expert));
+                let (missed, here): (Vec<u32>, Vec<u32>) = routes.iter().map(|r| r.wanted).partition(|e| is_missed(*e));
+                self.note_use(layer, &here, &missed);
+                self.experts.used(layer, routes);
+                self.watch(layer, routes, is_missed);
+            }
         }
     }
 
@@ -202,20 +172,21 @@ impl Engine {
         self.experts.tell(|| PagingEvent::Use { layer: layer as u32, experts: [here, missed].concat(), missed: missed.to_vec() });
     }
 
-    /// Runs a chunk of `n_tokens`, fetching each layer's experts in groups that fit; all but its end is submitted, the
-    /// end is given back. `None` if `cancel` ended it.
+    /// Runs a step of `n_tokens`, of sequences that have `n_positions` at most, from the router of layer `first` on, or from its beginning if that is 0, fetching each layer's
+    /// experts in groups that fit; all but its end is submitted, the end is given back. `None` if `cancel` ended it.
     pub(crate) async fn layer_by_layer(
         &mut self,
         step: &Step,
         n_tokens: u32,
         n_positions: u32,
+        first: usize,
         cancel: &Cancel,
     ) -> Result<Option<wgpu::CommandEncoder>, Error> {
         let n_used = self.model.config.experts.n_used as usize;
         let routes_bytes = u64::from(n_tokens) * (n_used * size_of::<Route>()) as u64;
         let mut encoder = self.gpu.encoder();
-        let mut next = 0;
-        for (layer, cuts) in step.layers.iter().enumerate() {
+        let mut next = if first == 0 { 0 } else { step.layers[first].route };
+        for (layer, cuts) in step.layers.iter().enumerate().skip(first) {
             if cancel.is_cancelled() {
                 return Ok(None);
             }
@@ -226,13 +197,10 @@ impl Engine {
             let bytes = self.ring.next(&self.gpu).await?.unwrap_or_default();
             let routes: Vec<Route> = bytemuck::pod_collect_to_vec(&bytes);
 
-            let mut wanted: Vec<u32> = routes.iter().map(|r| r.wanted).collect();
-            wanted.sort_unstable();
-            wanted.dedup();
-            let (here, missing): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|e| self.experts.has(layer, *e));
+            let (here, missing): (Vec<u32>, Vec<u32>) = wanted(&routes).into_iter().partition(|e| self.experts.has(layer, *e));
             self.note_use(layer, &here, &missing);
             let mut unread: HashSet<u32> = missing.iter().copied().collect();
-            for token in routes.chunks(n_used) {
+            for token in routes.chunks(n_used).filter(|token| !has_halted(token)) {
                 self.experts.used(layer, token);
                 self.watch(layer, token, |expert| unread.remove(&expert));
             }
@@ -257,4 +225,17 @@ impl Engine {
         step.prepared.encode_range(&mut encoder, &self.gpu, next..step.end, n_positions);
         Ok(Some(encoder))
     }
+}
+
+/// Whether a token's choices, as the router left them, are those of a row that nobody draws for.
+fn has_halted(choices: &[Route]) -> bool {
+    choices.iter().all(|route| route.slot == Route::DONE)
+}
+
+/// The experts that the router's choices want, each once. A row that has halted wants none.
+fn wanted(routes: &[Route]) -> Vec<u32> {
+    let mut wanted: Vec<u32> = routes.iter().filter(|route| route.slot != Route::DONE).map(|route| route.wanted).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
 }

@@ -66,9 +66,9 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Results under way.
-    pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+    /// Nobody wants what is under way.
+    pub(crate) fn forget(&mut self) {
+        self.pending.clear();
     }
 
     /// Submits `encoder` with a copy behind it of the first bytes of some buffers, end to end.

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use kernels::ops::{Pass, Sampler, Step as StepState, Steps};
 use kernels::{Recording, Slice};
 use model::{Model, Usage};
 
 use crate::executor::Prepared;
-use crate::generate::MOST_AHEAD;
 use crate::history::History;
+use crate::pace::Pace;
 use crate::readback::{self, Ring};
 use crate::{Cancel, Error, Executor, Experts, Feed, Gpu, Routed, Urgency};
 
-/// A model whose buffers are on a GPU, and the one sequence it has in its KV cache.
+/// A model whose buffers are on a GPU, and the sequences it has in its KV cache.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) gpu: Gpu,
@@ -30,7 +31,12 @@ pub struct Engine {
     /// What routers chose, where somebody wants to know.
     pub(crate) watched: Option<Vec<Routed>>,
     pub(crate) ring: Ring,
-    pub(crate) history: History,
+    /// Of each sequence that nobody is at.
+    pub(crate) histories: Vec<History>,
+    /// Answers so far.
+    pub(crate) n_answers: u64,
+    /// Whose rows the next step has, as the GPU knows it.
+    rows: [u32; 20],
     /// Ids that are never sampled: padding rows of the vocabulary.
     pub(crate) unusable: Vec<u32>,
     pub(crate) pace: Pace,
@@ -39,7 +45,7 @@ pub struct Engine {
 /// A recording is fixed by these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StepKind {
-    pub(crate) n_tokens: u32,
+    pub(crate) pass: Pass,
     pub(crate) tail: Tail,
     /// Whether a layer that misses experts goes on with others, for a prediction of what later layers want.
     pub(crate) stand_ins: bool,
@@ -56,17 +62,6 @@ pub(crate) enum Tail {
     Logits,
 }
 
-/// What was learned of this GPU's speed, for the size of a submission.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Tokens of the next prefill chunk.
-    pub(crate) chunk: u32,
-    /// Seconds a decode step.
-    pub(crate) step: f64,
-    /// Steps in a row that missed no expert.
-    pub(crate) since_miss: usize,
-}
-
 impl Engine {
     /// Makes all buffers of `model`, zeroed or with their first contents. [`Engine::load`] reads the dense weights
     /// from `feed`; experts come from it when a router asks for them.
@@ -77,7 +72,10 @@ impl Engine {
         let unusable = unusable.into_iter().filter(|id| *id < model.config.n_vocab).collect();
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
-            pace: Pace { chunk: model.options.chunk.min(16), step: 0.1, since_miss: MOST_AHEAD },
+            pace: Pace::new(model.options.chunk),
+            histories: vec![History::default(); model.options.sequences as usize],
+            n_answers: 0,
+            rows: Steps::new().rows,
             experts: Experts::new(&model),
             gpu,
             buffers: Vec::with_capacity(model.buffers.len()),
@@ -87,7 +85,6 @@ impl Engine {
             gathered: Vec::new(),
             watched: None,
             ring: Ring::default(),
-            history: History::default(),
             unusable,
         };
         for wanted in engine.model.buffers.iter() {
@@ -103,7 +100,7 @@ impl Engine {
             engine.buffers.push(buffer);
         }
         engine.tune().await?;
-        engine.write_logit_bias(&[]);
+        (0..engine.model.options.sequences).for_each(|sequence| engine.write_logit_bias(sequence, &[]));
         Ok(engine)
     }
 
@@ -171,8 +168,8 @@ impl Engine {
         &self.buffers[slice.buffer.0 as usize]
     }
 
-    /// The bias of every token: what must never be sampled, then what the request says.
-    pub(crate) fn write_logit_bias(&mut self, bias: &[(u32, f32)]) {
+    /// A sequence's bias of every token: what must never be sampled, then what the request says.
+    pub(crate) fn write_logit_bias(&self, sequence: u32, bias: &[(u32, f32)]) {
         let mut all = vec![0f32; self.model.config.n_vocab as usize];
         for (id, value) in bias {
             if let Some(slot) = all.get_mut(*id as usize) {
@@ -182,7 +179,8 @@ impl Engine {
         for id in &self.unusable {
             all[*id as usize] = -1e30;
         }
-        self.write(self.model.state.sampler.bias, bytemuck::cast_slice(&all));
+        let slice = Sampler::of_sequence(self.model.state.sampler.bias, sequence, self.model.config.n_vocab, 4);
+        self.write(slice, bytemuck::cast_slice(&all));
     }
 
     /// The recording of a step, resolved.
@@ -192,7 +190,7 @@ impl Engine {
         }
         let step = Rc::new(Step::new(&self.model, kind, &mut self.executor, &self.buffers)?);
         // Decode and whole chunks come again; ragged chunks do not.
-        if kind.n_tokens.is_power_of_two() {
+        if kind.pass.n_tokens().is_power_of_two() {
             self.steps.insert(kind, step.clone());
         }
         Ok(step)
@@ -208,22 +206,31 @@ impl Engine {
     ) -> Result<Option<wgpu::CommandEncoder>, Error> {
         let step = self.step(kind)?;
         if self.needs_routes() {
-            return self.layer_by_layer(&step, kind.n_tokens, n_positions, cancel).await;
+            return self.layer_by_layer(&step, kind.pass.n_tokens(), n_positions, 0, cancel).await;
         }
         let mut encoder = self.gpu.encoder();
         step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end, n_positions);
         Ok(Some(encoder))
     }
 
-    /// Puts `tokens` where the next step reads them, at `position`, `n_sampled` tokens into an answer.
-    pub(crate) fn place(&self, tokens: &[u32], position: u32, n_sampled: u32, seed: u32) {
+    /// Puts `tokens` of a sequence where the next step of one sequence reads them; it goes on with `step`.
+    pub(crate) fn place(&mut self, sequence: u32, tokens: &[u32], step: StepState) {
+        self.write_rows(|rows| rows[Steps::LONE] = sequence);
         self.write(self.model.state.tokens, bytemuck::cast_slice(tokens));
-        self.write_step(position, n_sampled, seed);
+        self.write_step(sequence, step);
     }
 
-    /// Begins at `position`, `n_sampled` tokens into an answer.
-    pub(crate) fn write_step(&self, position: u32, n_sampled: u32, seed: u32) {
-        self.write(self.model.state.step, bytemuck::bytes_of(&kernels::ops::Step { position, n_sampled, halt: 0, seed }));
+    pub(crate) fn write_step(&self, sequence: u32, step: StepState) {
+        self.write(Steps::step_of(self.model.state.steps, sequence), bytemuck::bytes_of(&step));
+    }
+
+    /// Says whose rows the next step has. Nothing is written if they are whose they were.
+    pub(crate) fn write_rows(&mut self, change: impl FnOnce(&mut [u32; 20])) {
+        let before = self.rows;
+        change(&mut self.rows);
+        if self.rows != before {
+            self.write(Steps::rows_of(self.model.state.steps), bytemuck::cast_slice(&self.rows));
+        }
     }
 
     /// Logits after `tokens` as a sequence of its own: of the last position, or of `all`, row after row of
@@ -232,17 +239,18 @@ impl Engine {
     /// # Errors
     /// A prompt that does not fit, or what the GPU reports.
     pub async fn logits(&mut self, tokens: &[u32], all: bool) -> Result<Vec<f32>, Error> {
-        self.check_prompt(tokens)?;
-        self.history = History::default();
+        self.bounds().check(tokens)?;
+        self.histories[0] = History::default();
         let n_vocab = u64::from(self.model.config.n_vocab);
         let chunk = self.model.options.logit_rows.min(self.model.options.chunk).max(1) as usize;
         let mut out = Vec::new();
         let mut position = 0;
         for tokens_of_chunk in tokens.chunks(chunk) {
-            self.place(tokens_of_chunk, position, 0, 0);
+            let step = StepState { position, token: tokens_of_chunk[0], ..StepState::default() };
+            self.place(0, tokens_of_chunk, step);
             let n_tokens = tokens_of_chunk.len() as u32;
             position += n_tokens;
-            let kind = StepKind { n_tokens, tail: Tail::Logits, stand_ins: false };
+            let kind = StepKind { pass: Pass::of(n_tokens), tail: Tail::Logits, stand_ins: false };
             let Some(encoder) = self.encode(kind, position, &Cancel::default()).await? else { break };
             self.gpu.queue.submit([encoder.finish()]);
             let last = position as usize == tokens.len();
@@ -264,20 +272,37 @@ impl Engine {
     /// # Errors
     /// As for a prompt.
     pub fn pretend(&mut self, tokens: &[u32]) -> Result<(), Error> {
-        self.check_prompt(tokens)?;
-        self.history = History { tokens: tokens.to_vec(), written: tokens.len() as u32 };
+        self.bounds().check(tokens)?;
+        self.histories[0] = History { tokens: tokens.to_vec(), written: tokens.len() as u32, ..History::default() };
         Ok(())
     }
 
-    pub(crate) fn check_prompt(&self, tokens: &[u32]) -> Result<(), Error> {
-        let (context, n_vocab) = (self.model.options.context, self.model.config.n_vocab);
-        if tokens.is_empty() {
+    /// What a prompt has to fit.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { context: self.model.options.context, n_vocab: self.model.config.n_vocab }
+    }
+}
+
+/// What a prompt has to fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Tokens.
+    pub context: u32,
+    pub n_vocab: u32,
+}
+
+impl Bounds {
+    /// # Errors
+    /// A prompt that is empty, longer than the context, or has ids of no token.
+    pub fn check(&self, prompt: &[u32]) -> Result<(), Error> {
+        let Self { context, n_vocab } = *self;
+        if prompt.is_empty() {
             return Err(Error::EmptyPrompt);
         }
-        if tokens.len() > context as usize {
-            return Err(Error::ContextLength { got: tokens.len(), context });
+        if prompt.len() > context as usize {
+            return Err(Error::ContextLength { got: prompt.len(), context });
         }
-        match tokens.iter().find(|id| **id >= n_vocab) {
+        match prompt.iter().find(|id| **id >= n_vocab) {
             Some(id) => Err(Error::TokenRange { id: *id, n_vocab }),
             None => Ok(()),
         }
@@ -308,33 +333,30 @@ pub(crate) struct LayerCuts {
 
 impl Step {
     fn new(model: &Model, kind: StepKind, executor: &mut Executor, buffers: &[wgpu::Buffer]) -> Result<Self, Error> {
-        let n = kind.n_tokens;
+        let pass = kind.pass;
         let mut rec = Recording::default();
-        model.embed(&mut rec, n);
+        model.embed(&mut rec, pass);
         let mut layers = Vec::new();
         for layer in 0..model.layers.len() {
-            model.attention(&mut rec, layer, n);
+            model.attention(&mut rec, layer, pass);
             let route = rec.commands.len();
-            model.route(&mut rec, layer, n, kind.stand_ins);
+            model.route(&mut rec, layer, pass, kind.stand_ins);
             let experts = rec.commands.len();
-            model.experts(&mut rec, layer, n);
+            model.experts(&mut rec, layer, pass);
             let combine = rec.commands.len();
-            model.combine(&mut rec, layer, n);
+            model.combine(&mut rec, layer, pass);
             layers.push(LayerCuts { route, experts, combine, next_group: 0..0 });
         }
         match kind.tail {
             Tail::Nothing => {}
-            Tail::Sample => {
-                model.head(&mut rec, n - 1, 1);
-                model.sample(&mut rec, n);
-            }
-            Tail::Logits => model.head(&mut rec, 0, n),
+            Tail::Sample => model.sample(&mut rec, pass),
+            Tail::Logits => model.head(&mut rec, 0, pass),
         }
         let end = rec.commands.len();
         if model.is_sparse() {
             for (layer, cuts) in layers.iter_mut().enumerate() {
                 let first = rec.commands.len();
-                model.route_slots(&mut rec, layer, n);
+                model.route_slots(&mut rec, layer, pass);
                 cuts.next_group = first..rec.commands.len();
             }
         }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use kernels::ops::{Pass, Step};
 use kernels::{Command, Recording};
 use web_time::Instant;
 
+use crate::history::History;
 use crate::resident::Engine;
 use crate::{Error, Gpu};
 
@@ -36,25 +38,25 @@ const COPY_BYTES: u64 = 64 << 20;
 const MOST_AT_ONCE: usize = 256;
 
 impl Engine {
-    /// Runs the kernels of a step of `n_tokens` one kind after the other, each for `at_least` so long, after a run of the whole
+    /// Runs the kernels of a step one kind after the other, each for `at_least` so long, after a run of the whole
     /// step. Its dispatches follow each other through all layers, so that weights come from memory as in a step.
     ///
     /// # Errors
     /// What the GPU reports.
-    pub async fn time_kernels(&mut self, n_tokens: u32, at_least: Duration) -> Result<Timings, Error> {
-        let mut all = self.model.forward(n_tokens);
-        self.model.head(&mut all, n_tokens - 1, 1);
-        self.model.sample(&mut all, n_tokens);
-        let ids: Vec<u32> = (0..n_tokens).map(|i| i * 31 % self.model.config.n_vocab).collect();
-        self.place(&ids, 0, 0, 0);
-        self.time(&all, n_tokens, Duration::ZERO).await?;
+    pub async fn time_kernels(&mut self, pass: Pass, at_least: Duration) -> Result<Timings, Error> {
+        // Of those who are at their beginning.
+        let n_positions = if let Pass::Chunk(n) = pass { n } else { 1 };
+        let mut all = self.model.forward(pass);
+        self.model.sample(&mut all, pass);
+        self.place_any(pass);
+        self.time(&all, n_positions, Duration::ZERO).await?;
 
         let mut kernels = Vec::new();
         for kind in kinds(all) {
             let first = self.executor.shaped(&kind.commands[0]).into_owned();
             // Where sampling did not lead away from.
-            self.place(&ids, 0, 0, 0);
-            let took = self.time(&kind, n_tokens, at_least).await?;
+            self.place_any(pass);
+            let took = self.time(&kind, n_positions, at_least).await?;
             kernels.push(KernelTime {
                 kernel: first.kernel.name,
                 workgroups: first.workgroups,
@@ -63,11 +65,23 @@ impl Engine {
                 weight_bytes: first.weight_bytes,
             });
         }
-        self.history = Default::default();
+        self.histories.fill(History::default());
         Ok(Timings { kernels, copy_bytes_per_second: self.gpu.time_copy(at_least).await? })
     }
 
-    /// Seconds that `recording` takes for a sequence of `n_positions`, of many runs in a row, which together take `at_least` so long.
+    /// Puts tokens where a step of `pass` reads them, each at the beginning of its sequence.
+    fn place_any(&mut self, pass: Pass) {
+        let n_vocab = self.model.config.n_vocab;
+        let step = |token| Step { token, most: u32::MAX, ..Step::default() };
+        let ids: Vec<u32> = (0..pass.n_tokens()).map(|i| i * 31 % n_vocab).collect();
+        self.place(0, &ids, step(ids[0]));
+        if let Pass::Batch { n, most } = pass {
+            self.write_rows(|rows| rows.iter_mut().zip(0..n.min(most)).for_each(|(row, sequence)| *row = sequence));
+            (0..).zip(&ids).take(most as usize).for_each(|(sequence, id)| self.write_step(sequence, step(*id)));
+        }
+    }
+
+    /// Seconds that `recording` takes for sequences of `n_positions`, of many runs in a row, which together take `at_least` so long.
     pub(crate) async fn time(&mut self, recording: &Recording, n_positions: u32, at_least: Duration) -> Result<f64, Error> {
         let prepared = self.executor.prepare(recording, &self.buffers)?;
         let n = recording.commands.len();

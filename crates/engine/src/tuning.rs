@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use kernels::ops::Route;
+use kernels::ops::{Pass, Route};
 use kernels::{Command, Recording};
 use web_time::Instant;
 
 use crate::gpu::ShapeKey;
+use crate::history::History;
 use crate::timing::kinds;
 use crate::{Engine, Error};
 
@@ -27,21 +28,28 @@ impl Engine {
         if self.gpu.is_software() { Ok(()) } else { self.try_shapes().await }
     }
 
-    /// Runs the matrix kernels in both their shapes, over whatever is in memory, and keeps to the faster one: each kernel of a decode step by
-    /// itself, those of a prefill chunk together, since its experts' kernels must agree on their tiles. What was chosen for this adapter
+    /// Runs the matrix kernels in both their shapes, over whatever is in memory, and keeps to the faster one: each kernel of decode steps by
+    /// itself, those of a prompt's chunk together, since its experts' kernels must agree on their tiles. What was chosen for this adapter
     /// before stays so; the wide shape stays where there was no time to try, or little between them.
     ///
     /// # Errors
     /// What the GPU reports.
     pub async fn try_shapes(&mut self) -> Result<(), Error> {
         self.executor.set_wide(true);
-        let chunk = CHUNK.min(self.model.options.chunk);
-        self.spread_routes(chunk);
-        let mut step = self.model.forward(1);
-        self.model.head(&mut step, 0, 1);
-        let mut trials = kinds(in_two_shapes(step));
+        self.model.always_in_tiles = true;
+        let (chunk, most) = (CHUNK.min(self.model.options.chunk), self.model.options.sequences);
+        self.spread_routes(chunk.max(most));
+        let mut trials = Vec::new();
+        for pass in [Pass::Alone, Pass::Batch { n: most.next_power_of_two(), most }] {
+            let mut step = self.model.forward(pass);
+            self.model.head(&mut step, 0, pass);
+            trials.extend(kinds(in_two_shapes(step)));
+            if most == 1 {
+                break;
+            }
+        }
         if chunk > 1 {
-            trials.push(one_of_each_kind(in_two_shapes(self.model.forward(chunk))));
+            trials.push(one_of_each_kind(in_two_shapes(self.model.forward(Pass::Chunk(chunk)))));
         }
         let began = Instant::now();
         for trial in trials {
@@ -62,7 +70,7 @@ impl Engine {
             is_wide?;
         }
         self.steps.clear();
-        self.history = Default::default();
+        self.histories[0] = History::default();
         Ok(())
     }
 
@@ -70,8 +78,9 @@ impl Engine {
     pub fn set_shapes(&mut self, are_wide: bool) {
         self.gpu.shapes.borrow_mut().clear();
         self.executor.set_wide(are_wide);
+        self.model.always_in_tiles = are_wide;
         self.steps.clear();
-        self.history = Default::default();
+        self.histories.fill(History::default());
     }
 
     async fn is_wide_better(&mut self, trial: &Recording, shapes: &[ShapeKey]) -> Result<bool, Error> {

@@ -3,7 +3,7 @@
 use gguf::Directory;
 use kernels::Slice;
 use kernels::ops::{
-    Choices, ExpertWeight, KvCache, KvType, Paging, ROPE_BASE, Rope, Route, Router, Sampled, Sampler, Sampling, Step, Weight,
+    Choices, ExpertWeight, KvCache, KvType, MAX_SEQUENCES, Paging, ROPE_BASE, Rope, Route, Router, Sampler, Sampling, Steps, Weight,
 };
 
 use crate::buffers::{Buffers, Usage};
@@ -14,8 +14,10 @@ use crate::{Architecture, Config, Error};
 /// What a caller decides about a model.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Positions to keep keys and values for.
+    /// Positions to keep keys and values for, of each sequence.
     pub context: u32,
+    /// Sequences that are kept and can share a step, at most [`MAX_SEQUENCES`].
+    pub sequences: u32,
     pub kv: KvType,
     /// Tokens a prefill step may have.
     pub chunk: u32,
@@ -31,7 +33,16 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { context: 4096, kv: KvType::F16, chunk: 512, logit_rows: 1, yarn_rounded: false, max_binding: 128 << 20, slots: None }
+        Self {
+            context: 4096,
+            sequences: 1,
+            kv: KvType::F16,
+            chunk: 512,
+            logit_rows: 1,
+            yarn_rounded: false,
+            max_binding: 128 << 20,
+            slots: None,
+        }
     }
 }
 
@@ -61,6 +72,9 @@ pub struct Model {
     /// Experts of a layer that have a place on the GPU at once.
     pub n_slots: u32,
     pub bytes: Bytes,
+    /// Whether a prompt's chunks are grouped by expert however short they are. Where kernels of single choices and of tiles round
+    /// alike, short ones are faster without.
+    pub always_in_tiles: bool,
 }
 
 /// One block of the residual stream.
@@ -95,16 +109,16 @@ pub struct Projection {
     pub first: u32,
 }
 
-/// What a step reads and writes, for up to `chunk` tokens.
+/// What a step reads and writes, for up to `chunk` tokens, or one of each sequence.
 #[derive(Clone, Debug)]
 pub struct State {
     pub tokens: Slice, // (chunk) u32
-    pub step: Slice,   // Step
+    pub steps: Slice,  // Steps
     pub x: Slice,      // (chunk, n_embd), the residual stream
     pub qkv: Slice,    // (chunk, n_heads + 2 n_kv_heads, head_dim)
     pub q: Slice,      // (chunk, n_heads, head_dim)
     pub attn: Slice,   // (chunk, n_heads, head_dim)
-    pub parts: Slice,  // what one token's query heads find in the parts of its keys
+    pub parts: Slice,  // what the query heads of a token of each sequence find in the parts of its keys
     pub h: Slice,      // (chunk, n_embd)
     pub paging: Paging,
     pub routes: Vec<Slice>, // (chunk, n_used) Route, of each layer; one buffer
@@ -112,7 +126,7 @@ pub struct State {
     pub tiles: Slice,       // choices by expert, in tiles
     pub act: Slice,         // (chunk, n_used, n_ffn)
     pub y: Slice,           // (chunk, n_used, n_embd)
-    pub logits: Slice,      // (logit_rows, n_vocab)
+    pub logits: Slice,      // (logit_rows, n_vocab), or a row for each sequence
     pub sampler: Sampler,
 }
 
@@ -144,7 +158,21 @@ impl Model {
         placer.check_state()?;
         let Placer { buffers, uploads, mut bytes, .. } = placer;
         bytes.per_expert = bytes.experts / (u64::from(config.n_layers) * u64::from(config.experts.n)).max(1);
-        Ok(Self { config, options, token_embd, rope: shared.rope, layers, output_norm, output, state, buffers, uploads, n_slots, bytes })
+        Ok(Self {
+            config,
+            options,
+            token_embd,
+            rope: shared.rope,
+            layers,
+            output_norm,
+            output,
+            state,
+            buffers,
+            uploads,
+            n_slots,
+            bytes,
+            always_in_tiles: false,
+        })
     }
 
     /// What to read so that `expert` of `layer` lies in `slot`: its gate, up and down. Nothing in a dense layer.
@@ -188,13 +216,17 @@ fn check_options(config: &Config, options: &Options) -> Result<(), Error> {
             return Err(Error::Option { name, expected: "1 or more", got: 0 });
         }
     }
+    if !(1..=MAX_SEQUENCES as u32).contains(&options.sequences) {
+        return Err(Error::Option { name: "sequences", expected: "1 to 16", got: options.sequences.into() });
+    }
     let refuse = |why: String| Err(Error::Context { got: options.context, why });
-    let keys = options.kv.bytes(config.heads, options.context);
+    let keys = options.kv.bytes(config.heads, options.context * options.sequences);
     if options.context == 0 || options.context > config.n_context {
         return refuse(format!("the model was made for 1 to {}", config.n_context));
     }
     if keys > options.max_binding {
-        return refuse(format!("a layer's keys would take {keys} B, a binding may have {}", options.max_binding));
+        let of = if options.sequences > 1 { format!(" of {} sequences", options.sequences) } else { String::new() };
+        return refuse(format!("a layer's keys{of} would take {keys} B, a binding may have {}", options.max_binding));
     }
     if options.kv == KvType::Q8_0 && !config.heads.dim.is_multiple_of(32) {
         return Err(Error::Option { name: "kv", expected: "f16 or f32, as heads are no multiple of 32", got: config.heads.dim.into() });
@@ -225,7 +257,7 @@ impl Shared {
             high: buffers.holding_f32(format!("rope, position / {ROPE_BASE}"), tables.high.into_iter(), Usage::Weights),
         };
         let widest = (2 * config.n_ffn).max(config.n_embd).max((heads.n + 2 * heads.n_kv) * heads.dim);
-        let n_routes = if config.architecture == Architecture::Llama { options.chunk } else { 1 };
+        let n_routes = if config.architecture == Architecture::Llama { n_rows(options) } else { 1 };
         let dense_route = [0, 0, 1f32.to_bits(), 0];
         Self {
             rope,
@@ -282,9 +314,9 @@ impl Layer {
         let down_bias = bias(placer, &[(&name("ffn_down_exps.bias"), &[embd, experts])])?;
 
         let capacity = kv_capacity(window, options);
-        let kv_bytes = options.kv.bytes(heads, capacity);
+        let kv_bytes = options.kv.bytes(heads, capacity * options.sequences);
         let mut cache = |which: &str| placer.buffers.zeros(name(which), kv_bytes, Usage::State);
-        let kv = KvCache { k: cache("keys"), v: cache("values"), capacity, dtype: options.kv };
+        let kv = KvCache { k: cache("keys"), v: cache("values"), capacity, n_sequences: options.sequences, dtype: options.kv };
         Ok(Self {
             attn_norm,
             qkv,
@@ -309,6 +341,11 @@ impl Layer {
 /// to go back by; never more than the context.
 fn kv_capacity(window: u32, options: &Options) -> u32 {
     window.saturating_add(options.chunk.max(512)).min(options.context)
+}
+
+/// Tokens that a step may have.
+fn n_rows(options: &Options) -> u32 {
+    options.chunk.max(options.sequences.next_power_of_two())
 }
 
 impl Projection {
@@ -341,9 +378,10 @@ impl Projection {
 
 impl State {
     fn new(buffers: &mut Buffers, config: &Config, options: &Options, shared: &Shared, n_parts: u32) -> Self {
-        let chunk = u64::from(options.chunk);
+        let (chunk, sequences) = (u64::from(n_rows(options)), options.sequences.next_power_of_two());
         let heads = config.heads;
-        let sampling = buffers.zeros("sampling", size_of::<Sampling>() as u64, Usage::Uniform);
+        let sampling = buffers.zeros("sampling", (MAX_SEQUENCES * size_of::<Sampling>()) as u64, Usage::Uniform);
+        let steps = buffers.holding("steps", Steps::new().words().iter().copied(), Usage::State);
         let entries = Paging::words(config.n_layers, config.experts.n, |_, _| None);
         let paging = Paging { whole: buffers.holding("slots", entries.into_iter(), Usage::State), n_experts: config.experts.n };
         let mut words = |label: &str, n: u64| buffers.zeros(label, n * 4, Usage::State);
@@ -359,34 +397,34 @@ impl State {
             Architecture::Llama => vec![shared.dense_routes; n_layers as usize],
         };
         let tokens = words("tokens", chunk);
-        let logits = words("logits", u64::from(options.logit_rows) * n_vocab);
-        let step = words("step", (size_of::<Step>() / 4) as u64);
+        let of_all = u64::from(sequences);
+        let logits = words("logits", u64::from(options.logit_rows.max(sequences)) * n_vocab);
         let sampler = Sampler {
             logits,
-            bias: words("logit bias", n_vocab),
-            mask: words("mask", n_vocab.div_ceil(32)),
-            scores: words("scores", n_vocab),
-            counts: words("counts", n_vocab),
-            tokens,
-            step,
-            sampled: words("sampled", (size_of::<Sampled>() / 4) as u64),
-            scan: words("scan of the scores", Sampler::scan_bytes(config.n_vocab) / 4),
+            bias: words("logit bias", of_all * n_vocab),
+            mask: words("mask", of_all * n_vocab.div_ceil(32)),
+            scores: words("scores", of_all * n_vocab),
+            counts: words("counts", of_all * n_vocab),
+            steps,
+            report: words("report", Sampler::REPORT_BYTES / 4),
+            scan: words("scan of the scores", Sampler::scan_bytes(config.n_vocab, sequences) / 4),
+            bins: words("bins of the scores", Sampler::bins_bytes(sequences) / 4),
             sampling,
             paging,
         };
         Self {
             tokens,
-            step,
+            steps,
             x: words("x", chunk * u64::from(config.n_embd)),
             qkv: words("qkv", chunk * all_heads),
             q: words("q", chunk * q_heads),
             attn: words("attn", chunk * q_heads),
-            parts: words("parts of attention", heads.parts_bytes(n_parts) / 4),
+            parts: words("parts of attention", of_all * heads.parts_bytes(n_parts) / 4),
             h: words("h", chunk * u64::from(config.n_embd)),
             paging,
             routes,
             saved: words("saved x", chunk * u64::from(config.n_embd)),
-            tiles: words("tiles", Choices::tiles_bytes(config.experts, options.chunk) / 4),
+            tiles: words("tiles", Choices::tiles_bytes(config.experts, n_rows(options)) / 4),
             act: words("act", chunk * n_used * u64::from(config.n_ffn)),
             y: words("y of each expert", chunk * n_used * u64::from(config.n_embd)),
             logits,

@@ -1,5 +1,5 @@
 use half::f16;
-use kernels::ops::{Heads, KvCache, KvType, Rope, Step};
+use kernels::ops::{Heads, KvCache, KvType, Pass, Rope, Step, Steps};
 
 use crate::bench::{Bench, SENTINEL, bytes_to_words};
 use crate::random::Random;
@@ -86,7 +86,7 @@ impl Attention {
         let sinks: Vec<f32> = (0..n).map(|h| self.sink + h as f32 * 0.1).collect();
 
         let mut b = Bench::default();
-        let step = b.words(bytemuck::cast_slice(&[Step { position: self.position, n_sampled: 0, halt: 0, seed: 0 }]));
+        let step = b.words(Steps::lone(Step { position: self.position, ..Step::default() }).words());
         let sinks_slice = b.floats(&sinks);
         let out = b.output(q.len());
         // Decode appends the newest itself.
@@ -96,14 +96,14 @@ impl Attention {
             before.iter_mut().for_each(|cache| cache[newest.clone()].fill(-60_000.0));
         }
         let [k_slice, v_slice] = before.map(|cache| b.in_out(&self.cells(&cache)));
-        let kv = KvCache { k: k_slice, v: v_slice, capacity: self.capacity, dtype: self.dtype };
+        let kv = KvCache { k: k_slice, v: v_slice, capacity: self.capacity, n_sequences: 1, dtype: self.dtype };
         if decode {
             let qkv = b.floats(&[&q[..], &k[newest.clone()], &v[newest]].concat());
             let nothing = b.floats(&[]);
             let rope = Rope { n_rot: 0, interleaved: false, concentration: 1.0, low: nothing, high: nothing };
             // The twin and the GPU may differ in what the merge reads.
             let parts = b.output(self.heads.parts_bytes(kv.n_parts(self.window)) as usize / 4);
-            b.recording.flash_decode(self.heads, &rope, self.window, step, qkv, &kv, sinks_slice, parts, out);
+            b.recording.flash_decode(self.heads, &rope, self.window, Pass::Alone, step, qkv, &kv, sinks_slice, parts, out);
         } else {
             let q_slice = b.floats(&q);
             b.recording.attention(self.heads, self.window, step, q_slice, &kv, sinks_slice, out, self.n_tokens);
@@ -232,10 +232,10 @@ fn not_a_bit_of_a_token_depends_on_those_that_come_with_it() {
     for window in [u32::MAX, 100] {
         let attend = |first: u32, n: u32| {
             let mut b = Bench::default();
-            let step = b.words(bytemuck::cast_slice(&[Step { position: 321 + first, n_sampled: 0, halt: 0, seed: 0 }]));
+            let step = b.words(Steps::lone(Step { position: 321 + first, ..Step::default() }).words());
             let rows = (first * heads.n * heads.dim) as usize..((first + n) * heads.n * heads.dim) as usize;
             let (q, sinks) = (b.floats(&q[rows.clone()]), b.floats(&sinks));
-            let kv = KvCache { k: b.floats(&k), v: b.floats(&v), capacity, dtype: KvType::F32 };
+            let kv = KvCache { k: b.floats(&k), v: b.floats(&v), capacity, n_sequences: 1, dtype: KvType::F32 };
             let out = b.output(rows.len());
             b.recording.attention(heads, window, step, q, &kv, sinks, out, n);
             b.run().words(out)[1].1.to_vec()
@@ -250,14 +250,14 @@ fn not_a_bit_of_a_token_depends_on_those_that_come_with_it() {
 fn a_halted_step_neither_looks_nor_appends() {
     let heads = Heads { n: 4, n_kv: 2, dim: 64 };
     let mut b = Bench::default();
-    let step = b.words(bytemuck::cast_slice(&[Step { position: 300, n_sampled: 1, halt: 1, seed: 0 }]));
+    let step = b.words(Steps::lone(Step { position: 300, halt: 1, ..Step::default() }).words());
     let qkv = b.floats(&[1.0; 8 * 64]);
     let sinks = b.floats(&[0.0; 4]);
-    let kv = KvCache { k: b.output(512 * 64), v: b.output(512 * 64), capacity: 512, dtype: KvType::F16 };
+    let kv = KvCache { k: b.output(512 * 64), v: b.output(512 * 64), capacity: 512, n_sequences: 1, dtype: KvType::F16 };
     let (parts, out) = (b.output(heads.parts_bytes(kv.n_parts(u32::MAX)) as usize / 4), b.output(4 * 64));
     let nothing = b.floats(&[]);
     let rope = Rope { n_rot: 0, interleaved: false, concentration: 1.0, low: nothing, high: nothing };
-    b.recording.flash_decode(heads, &rope, u32::MAX, step, qkv, &kv, sinks, parts, out);
+    b.recording.flash_decode(heads, &rope, u32::MAX, Pass::Alone, step, qkv, &kv, sinks, parts, out);
     let results = b.run();
     for slice in [kv.k, kv.v, parts, out] {
         assert!(results.words(slice).iter().all(|(_, words)| words.iter().all(|word| *word == SENTINEL)));

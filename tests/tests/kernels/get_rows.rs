@@ -1,5 +1,6 @@
 use gguf::DType;
 use kernels::Format;
+use kernels::ops::{Pass, Steps};
 
 use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
@@ -14,9 +15,9 @@ fn may_be_fused(format: Format) -> bool {
 fn check(w: &Matrix, n_cols: u32, parts: &[u32], tokens: &[u32]) {
     let mut b = Bench::default();
     let weight = upload(&mut b, w, n_cols, parts);
-    let ids = b.words(tokens);
+    let (ids, steps) = (b.words(tokens), b.words(Steps::new().words()));
     let y = b.output(tokens.len() * n_cols as usize);
-    b.recording.get_rows(&weight, ids, y, tokens.len() as u32);
+    b.recording.get_rows(&weight, ids, steps, y, Pass::Chunk(tokens.len() as u32));
     assert_rows(w, n_cols, tokens, &b.run().floats(y));
 }
 
@@ -80,4 +81,25 @@ fn exponents_of_mxfp4_from_one_end_to_the_other_are_exact() {
     // Products with subnormal scales may be flushed, and the last scales overflow.
     let tokens: Vec<u32> = (3..252).collect();
     check(&w, 32, &[256], &tokens);
+}
+
+#[test]
+fn rows_of_a_step_get_the_next_tokens_of_their_sequences() {
+    let (format, n_cols) = (Format::new(DType::Q8_0).unwrap(), 96);
+    let w = Matrix::random(format, n_cols, 9, &mut Random(7));
+    let mut steps = Steps::new();
+    for (sequence, token) in [(0, 4), (3, 8), (5, 0), (15, 6)] {
+        steps.each[sequence].token = token;
+    }
+    // Sequences in the order of their rows; nobody's token is 0.
+    steps.rows[..4].copy_from_slice(&[15, 3, Steps::NOBODY, 5]);
+    steps.rows[Steps::LONE] = 3;
+    for (pass, tokens) in [(Pass::Batch { n: 4, most: 16 }, &[6, 8, 0, 0][..]), (Pass::Alone, &[8])] {
+        let mut b = Bench::default();
+        let weight = upload(&mut b, &w, n_cols, &[4, 5]);
+        let (ids, steps) = (b.words(&[]), b.words(steps.words()));
+        let y = b.output(tokens.len() * n_cols as usize);
+        b.recording.get_rows(&weight, ids, steps, y, pass);
+        assert_rows(&w, n_cols, tokens, &b.run().floats(y));
+    }
 }

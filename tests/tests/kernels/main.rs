@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod attention;
+mod batch;
 mod bench;
 mod get_rows;
 mod matmul;

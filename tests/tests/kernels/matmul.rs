@@ -1,6 +1,6 @@
 use gguf::DType;
 use kernels::Format;
-use kernels::ops::Rows;
+use kernels::ops::{Pass, Rows};
 
 use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
@@ -25,13 +25,13 @@ struct Product {
     format: Format,
     n_cols: u32,
     parts: &'static [u32],
-    n_tokens: u32,
+    pass: Pass,
     first_token: u32,
 }
 
 impl Product {
     fn of(family: Family, format: Format) -> Self {
-        Self { family, format, n_cols: odd_width(format), parts: &[8], n_tokens: 1, first_token: 0 }
+        Self { family, format, n_cols: odd_width(format), parts: &[8], pass: Pass::Alone, first_token: 0 }
     }
 
     fn n_cols(self, n_cols: u32) -> Self {
@@ -44,7 +44,11 @@ impl Product {
     }
 
     fn n_tokens(self, n_tokens: u32) -> Self {
-        Self { n_tokens, ..self }
+        Self { pass: Pass::of(n_tokens), ..self }
+    }
+
+    fn batch(self, n: u32) -> Self {
+        Self { pass: Pass::Batch { n, most: 16 }, ..self }
     }
 
     fn first_token(self, first_token: u32) -> Self {
@@ -53,31 +57,32 @@ impl Product {
 
     fn test(self) {
         let mut random = Random(u64::from(self.n_cols) + 7);
+        let n_tokens = self.pass.n_tokens();
         let n_cols = self.n_cols as usize;
         let n_rows: u32 = self.parts.iter().sum();
         let w = Matrix::random(self.format, self.n_cols, n_rows, &mut random);
-        let x = random.floats((self.first_token + self.n_tokens) as usize * n_cols, 3.0);
+        let x = random.floats((self.first_token + n_tokens) as usize * n_cols, 3.0);
         let gain = random.floats(n_cols, 2.0);
         let bias = random.floats(n_rows as usize, 1.0);
         // Rows of y have room on both sides, as q, k and v share theirs.
         let (first, stride) = (5, n_rows + 12);
-        let residual = random.floats((self.n_tokens * stride) as usize, 1.0);
+        let residual = random.floats((n_tokens * stride) as usize, 1.0);
 
         let mut b = Bench::default();
         let weight = upload(&mut b, &w, self.n_cols, self.parts);
         let (x_slice, gain_slice, bias_slice) = (b.floats(&x), b.floats(&gain), b.floats(&bias));
         let has_residual = self.family == Family::BiasResidual;
-        let y = if has_residual { b.in_out_floats(&residual) } else { b.output((self.n_tokens * stride) as usize) };
+        let y = if has_residual { b.in_out_floats(&residual) } else { b.output((n_tokens * stride) as usize) };
         let rows = Rows { y, first, stride };
         match self.family {
-            Family::Rms => b.recording.rms_matmul(&weight, x_slice, gain_slice, EPS, rows, self.first_token, self.n_tokens),
-            Family::RmsBias => b.recording.rms_matmul_bias(&weight, x_slice, gain_slice, EPS, bias_slice, rows, self.n_tokens),
-            Family::BiasResidual => b.recording.matmul_bias_residual(&weight, x_slice, bias_slice, rows, self.n_tokens),
+            Family::Rms => b.recording.rms_matmul(&weight, x_slice, gain_slice, EPS, rows, self.first_token, self.pass),
+            Family::RmsBias => b.recording.rms_matmul_bias(&weight, x_slice, gain_slice, EPS, bias_slice, rows, self.pass),
+            Family::BiasResidual => b.recording.matmul_bias_residual(&weight, x_slice, bias_slice, rows, self.pass),
         }
         let results = b.run();
 
         let mut expected = Vec::new();
-        for token in 0..self.n_tokens {
+        for token in 0..n_tokens {
             let at = (self.first_token + token) as usize * n_cols;
             let x = &x[at..at + n_cols];
             let mean: f64 = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / n_cols as f64;
@@ -119,6 +124,8 @@ fn test_every_format(family: Family) {
             Product::of(family, format).n_rows(&[13]).n_tokens(3).test();
             Product::of(family, format).n_rows(&[130]).n_tokens(11).test();
             Product::of(family, format).n_rows(&[70, 10]).n_tokens(35).test();
+            Product::of(family, format).n_rows(&[70, 10]).batch(1).test();
+            Product::of(family, format).n_rows(&[13]).batch(8).test();
         }
     }
 }
@@ -159,5 +166,28 @@ fn a_head_of_real_height_in_parts_is_right() {
 fn the_head_can_begin_at_a_later_token() {
     for (first, n) in [(6, 1), (3, 2), (1, 9)] {
         Product::of(Family::Rms, format(DType::F16)).n_rows(&[9]).first_token(first).n_tokens(n).test();
+    }
+}
+
+#[test]
+fn not_a_bit_of_a_row_depends_on_the_others_of_its_batch() {
+    let (n_cols, n_rows) = (160, 70);
+    let mut random = Random(8);
+    let w = Matrix::random(format(DType::Q8_0), n_cols, n_rows, &mut random);
+    let (x, gain, bias) =
+        (random.floats(8 * n_cols as usize, 3.0), random.floats(n_cols as usize, 2.0), random.floats(n_rows as usize, 1.0));
+    let product = |rows: std::ops::Range<usize>| {
+        let mut b = Bench::default();
+        let weight = upload(&mut b, &w, n_cols, &[n_rows]);
+        let x = b.floats(&x[rows.start * n_cols as usize..rows.end * n_cols as usize]);
+        let (gain, bias, y) = (b.floats(&gain), b.floats(&bias), b.output(rows.len() * n_rows as usize));
+        let pass = Pass::Batch { n: rows.len() as u32, most: 16 };
+        b.recording.rms_matmul_bias(&weight, x, gain, EPS, bias, Rows { y, first: 0, stride: n_rows }, pass);
+        b.run().words(y)[1].1.to_vec()
+    };
+    let together = product(0..8);
+    for rows in [0..1, 3..4, 7..8, 2..4, 1..6] {
+        let at = rows.start * n_rows as usize..rows.end * n_rows as usize;
+        assert!(product(rows.clone()) == together[at], "rows {rows:?} alone are others than among eight");
     }
 }

@@ -1,7 +1,7 @@
 use bytemuck::cast_slice;
 use gguf::DType;
 use kernels::Format;
-use kernels::ops::{Choices, ExpertWeight, Experts, MoeSumArgs, Paging, Route, Swiglu, TileHeader};
+use kernels::ops::{Choices, ExpertWeight, Experts, MoeSumArgs, Paging, Pass, Route, Swiglu, TileHeader};
 
 use crate::bench::{Bench, GUARD, SENTINEL};
 use crate::random::Random;
@@ -28,7 +28,7 @@ struct Mixture {
 /// Routes and room for their tiles.
 fn choices(b: &mut Bench, experts: Experts, n_tokens: u32, routes: &[Route]) -> Choices {
     let tiles = b.output(Choices::tiles_bytes(experts, n_tokens) as usize / 4);
-    Choices { experts, n_tokens, routes: b.in_out(cast_slice(routes)), tiles }
+    Choices { experts, pass: Pass::of(n_tokens), routes: b.in_out(cast_slice(routes)), tiles, always_in_tiles: n_tokens > 4 }
 }
 
 impl Mixture {

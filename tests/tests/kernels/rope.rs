@@ -1,5 +1,5 @@
 use half::f16;
-use kernels::ops::{Heads, KvCache, KvType, ROPE_BASE, Rope, Step};
+use kernels::ops::{Heads, KvCache, KvType, ROPE_BASE, Rope, Step, Steps};
 
 use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
@@ -94,12 +94,12 @@ impl Append {
             low: b.floats(&self.table(ROPE_BASE, 1)),
             high: b.floats(&self.table((self.position + self.n_tokens).div_ceil(ROPE_BASE), ROPE_BASE)),
         };
-        let step = b.words(bytemuck::cast_slice(&[Step { position: self.position, n_sampled: 0, halt: 0, seed: 0 }]));
+        let step = b.words(Steps::lone(Step { position: self.position, ..Step::default() }).words());
         let qkv_slice = b.floats(&qkv);
         let q = b.output((self.n_tokens * n * dim) as usize);
         let row = (n_kv * dim) as usize;
         let words = self.dtype.bytes(self.heads, self.capacity) as usize / 4;
-        let kv = KvCache { k: b.output(words), v: b.output(words), capacity: self.capacity, dtype: self.dtype };
+        let kv = KvCache { k: b.output(words), v: b.output(words), capacity: self.capacity, n_sequences: 1, dtype: self.dtype };
         b.recording.rope_append(self.heads, &rope, step, qkv_slice, q, &kv, self.n_tokens);
         let results = b.run();
 

@@ -1,5 +1,5 @@
 use bytemuck::cast_slice;
-use kernels::ops::{MAX_EXPERTS, Paging, Route, Router, RouterArgs};
+use kernels::ops::{MAX_EXPERTS, Paging, Pass, Route, Router, RouterArgs, Steps};
 
 use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
@@ -32,7 +32,7 @@ impl Layer {
             (floats(n_tokens * n_cols, 3.0), floats(n_cols, 2.0), floats(n_experts * n_cols, 0.3), floats(n_experts, 0.5));
         // Some experts have no slot, the others not their own number.
         let slots = (0..n_experts).map(|e| (e % 3 != 1).then_some((e * 7 + 2) % n_experts)).collect();
-        let args = RouterArgs { n_cols, n_experts, n_used, eps: EPS, layer: LAYER, stand_ins: 0 };
+        let args = RouterArgs { n_cols, n_experts, n_used, eps: EPS, layer: LAYER, stand_ins: 0, first_row: 0 };
         Self { args, x, gain, weight, bias, slots, first_miss: Paging::NO_MISS }
     }
 
@@ -50,7 +50,8 @@ impl Layer {
         let saved = b.output(self.x.len());
         let h = b.output(self.x.len());
         let routes = b.output((n_tokens * n_used) as usize * 4);
-        b.recording.router_topk(self.args, x, &router, &paging, h, routes, saved, n_tokens);
+        let steps = b.words(Steps::new().words());
+        b.recording.router_topk(self.args, x, &router, &paging, h, routes, saved, steps, Pass::of(n_tokens));
         let results = b.run();
 
         let (mut expected_h, mut chosen) = (Vec::new(), Vec::new());
@@ -194,4 +195,37 @@ fn routes_of_the_next_group_are_done_or_looked_up_once_more() {
             .collect();
         b.run().assert_words("routes", routes_slice, cast_slice(&expected));
     }
+}
+
+#[test]
+fn rows_that_have_halted_choose_nobody_and_the_others_as_without_them() {
+    let layer = Layer::random(64, 9, 2, 4);
+    let run = |halted: &[usize]| {
+        let mut b = Bench::default();
+        let mut steps = Steps::new();
+        // Sequences in another order than rows, and one row that nobody has.
+        steps.rows[..4].copy_from_slice(&[7, 2, Steps::NOBODY, 0]);
+        halted.iter().for_each(|sequence| steps.each[*sequence].halt = 1);
+        let x = b.floats(&layer.x);
+        let router = Router { gain: b.floats(&layer.gain), weight: b.floats(&layer.weight), bias: b.floats(&layer.bias) };
+        let slot = |l, expert: u32| if l == LAYER { layer.slots[expert as usize] } else { None };
+        let paging = Paging { whole: b.in_out(&Paging::words(N_LAYERS, 9, slot)), n_experts: 9 };
+        let (h, saved, routes) = (b.output(layer.x.len()), b.output(layer.x.len()), b.output(4 * 2 * 4));
+        let steps = b.words(steps.words());
+        b.recording.router_topk(layer.args, x, &router, &paging, h, routes, saved, steps, Pass::Batch { n: 4, most: 8 });
+        let results = b.run();
+        let [_, (_, words)] = results.words(routes);
+        let first_miss = results.words(paging.whole).map(|(_, words)| words[0]);
+        (cast_slice::<u32, Route>(words).to_vec(), first_miss)
+    };
+    let choices = |routes: &[Route]| routes.iter().map(|r| (r.expert, r.slot, r.weight.to_bits())).collect::<Vec<_>>();
+    let nobody = vec![(0, Route::DONE, 0); 2];
+    let (all, first_miss) = run(&[]);
+    assert_eq!((choices(&all[4..6]), first_miss), (nobody.clone(), [LAYER; 2]));
+    let (some, _) = run(&[2]);
+    assert_eq!(choices(&some[2..4]), nobody);
+    for row in [0, 3] {
+        assert_eq!(choices(&some[2 * row..2 * row + 2]), choices(&all[2 * row..2 * row + 2]));
+    }
+    assert_eq!(run(&[0, 2, 7]).1, [Paging::NO_MISS; 2]);
 }

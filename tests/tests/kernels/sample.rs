@@ -1,6 +1,7 @@
+use std::mem::offset_of;
+
 use bytemuck::{Zeroable, cast_slice};
-use kernels::Slice;
-use kernels::ops::{IN_PROMPT, MASKED, MAX_LOGPROBS, Paging, Sampled, Sampler, Sampling, Step};
+use kernels::ops::{Alternatives, IN_PROMPT, MASKED, MAX_LOGPROBS, MAX_SEQUENCES, Paging, Pass, Sampled, Sampler, Sampling, Step, Steps};
 
 use crate::bench::{Bench, Results, SENTINEL};
 use crate::random::Random;
@@ -8,6 +9,13 @@ use crate::random::Random;
 /// Greedy, everything off.
 pub(crate) fn greedy() -> Sampling {
     Sampling { top_p: 1.0, repetition: 1.0, ..Sampling::zeroed() }
+}
+
+/// Those of the first sequences, and whatever of the others.
+fn of_all(samplings: &[Sampling]) -> Vec<u32> {
+    let mut all = cast_slice(samplings).to_vec();
+    all.resize(MAX_SEQUENCES * size_of::<Sampling>() / 4, SENTINEL);
+    all
 }
 
 /// Draws from scores that are also the logits.
@@ -28,10 +36,7 @@ pub(crate) struct Draws {
 #[derive(Debug)]
 pub(crate) struct Drawn {
     results: Results,
-    counts: Slice,
-    tokens: Slice,
-    step: Slice,
-    sampled: Slice,
+    sampler: Sampler,
 }
 
 impl Draws {
@@ -39,7 +44,7 @@ impl Draws {
         Self {
             sampling,
             scores,
-            step: Step { position: 10, n_sampled: 0, halt: 0, seed: 1 },
+            step: Step { position: 10, seed: 1, most: u32::MAX, ..Step::default() },
             n: 1,
             n_tokens: 1,
             first_miss: Paging::NO_MISS,
@@ -60,25 +65,24 @@ impl Draws {
         let n_vocab = self.scores.len();
         let scores = b.floats(&self.scores);
         let sampler = Sampler {
-            sampling: b.words(cast_slice(&[self.sampling])),
+            sampling: b.words(&of_all(&[self.sampling])),
             logits: scores,
             bias: scores,
             mask: scores,
             scores,
             counts: b.in_out(&vec![0; n_vocab]),
-            tokens: b.output(1),
-            step: b.in_out(cast_slice(&[self.step])),
-            sampled: b.output(size_of::<Sampled>() / 4),
-            scan: b.in_out(&vec![0; Sampler::scan_bytes(n_vocab as u32) as usize / 4]),
+            steps: b.in_out(Steps::lone(self.step).words()),
+            report: b.output(Sampler::REPORT_BYTES as usize / 4),
+            scan: b.output(Sampler::scan_bytes(n_vocab as u32, 1) as usize / 4),
+            bins: b.in_out(&vec![0; Sampler::bins_bytes(1) as usize / 4]),
             paging: Paging { whole: b.in_out(&self.paging()), n_experts: 3 },
         };
         for _ in 0..self.n {
-            b.recording.sample(n_vocab as u32, &sampler, self.n_tokens);
+            b.recording.sample(n_vocab as u32, &sampler, Pass::of(self.n_tokens));
         }
-        let Sampler { counts, tokens, step, sampled, paging, .. } = sampler;
         let results = b.run();
-        results.assert_words("paging afterwards", paging.whole, &Paging::words(2, 3, Self::slot));
-        Drawn { results, counts, tokens, step, sampled }
+        results.assert_words("paging afterwards", sampler.paging.whole, &self.paging());
+        Drawn { results, sampler }
     }
 
     fn slot(layer: u32, expert: u32) -> Option<u32> {
@@ -95,25 +99,40 @@ impl Draws {
 impl Drawn {
     /// How often each id was drawn.
     pub(crate) fn counts(&self) -> [(&'static str, &[u32]); 2] {
-        self.results.words(self.counts)
+        self.results.words(self.sampler.counts)
     }
 
     fn sampled(&self) -> [(&'static str, Sampled); 2] {
-        self.results.words(self.sampled).map(|(side, words)| (side, *bytemuck::from_bytes(cast_slice(words))))
+        self.results.words(self.sampler.report).map(|(side, words)| (side, cast_slice(&words[..size_of::<Sampled>() / 4])[0]))
     }
 
-    fn assert_nothing_drawn(&self, step: &[u32], first_miss: u32) {
-        self.results.assert_words("counts", self.counts, &[0; 4]);
-        self.results.assert_words("step", self.step, step);
-        self.results.assert_words("tokens", self.tokens, &[SENTINEL]);
-        let mut sampled = [SENTINEL; size_of::<Sampled>() / 4];
-        sampled[std::mem::offset_of!(Sampled, first_miss) / 4] = first_miss;
-        self.results.assert_words("sampled", self.sampled, &sampled);
+    fn alternatives(&self) -> [(&'static str, Alternatives); 2] {
+        let first = MAX_SEQUENCES * size_of::<Sampled>() / 4;
+        let words = self.results.words(self.sampler.report);
+        words.map(|(side, words)| (side, cast_slice(&words[first..first + size_of::<Alternatives>() / 4])[0]))
+    }
+
+    fn assert_step(&self, step: Step) {
+        self.results.assert_words("steps", self.sampler.steps, Steps::lone(step).words());
+    }
+
+    fn assert_nothing_drawn(&self, step: Step, first_miss: u32) {
+        self.results.assert_words("counts", self.sampler.counts, &[0; 4]);
+        self.assert_step(step);
+        let mut report = [SENTINEL; Sampler::REPORT_BYTES as usize / 4];
+        for (at, word) in [
+            (offset_of!(Sampled, first_miss), first_miss),
+            (offset_of!(Sampled, n_sampled), step.n_sampled),
+            (offset_of!(Sampled, halt), step.halt),
+        ] {
+            report[at / 4] = word;
+        }
+        self.results.assert_words("report", self.sampler.report, &report);
     }
 
     /// The last token, from the twin and from the GPU.
     pub(crate) fn tokens(&self) -> [u32; 2] {
-        self.results.words(self.tokens).map(|(_, words)| words[0])
+        self.results.words(self.sampler.steps).map(|(_, words)| cast_slice::<u32, Steps>(words)[0].each[0].token)
     }
 }
 
@@ -147,17 +166,18 @@ fn logprobs_are_the_models_own_and_in_order() {
     }
     let order = [70_000, 5, 6, 201_087, 0];
     let draws = Draws::new(Sampling { n_logprobs: 5, ..greedy() }, scores);
-    for (side, sampled) in draws.run().sampled() {
+    let drawn = draws.run();
+    for ((side, sampled), (_, found)) in drawn.sampled().into_iter().zip(drawn.alternatives()) {
         assert_eq!((sampled.token, sampled.n_sampled, sampled.halt), (70_000, 1, 0), "{side}");
         assert_eq!(sampled.first_miss, Paging::NO_MISS, "{side}");
-        assert_eq!(sampled.ids[..5], order, "{side}");
-        assert!(sampled.ids[5..].iter().all(|id| *id == SENTINEL), "{side} reports more alternatives than asked for");
+        assert_eq!(found.ids[..5], order, "{side}");
+        assert!(found.ids[5..].iter().all(|id| *id == SENTINEL), "{side} reports more alternatives than asked for");
         let total = log_total(&draws.scores);
-        for (id, logprob) in order.iter().zip(sampled.logprobs) {
+        for (id, logprob) in order.iter().zip(found.logprobs) {
             let expected = f64::from(draws.scores[*id as usize]) - total;
             assert!((f64::from(logprob) - expected).abs() < 2e-5, "{side}: logprob {logprob} of {id}, expected {expected}");
         }
-        assert_eq!(sampled.logprob, sampled.logprobs[0], "{side}");
+        assert_eq!(sampled.logprob, found.logprobs[0], "{side}");
     }
 }
 
@@ -167,8 +187,8 @@ fn as_many_logprobs_as_can_be_reported_are() {
     let draws = Draws::new(Sampling { n_logprobs: MAX_LOGPROBS as u32, ..greedy() }, scores);
     let mut order: Vec<u32> = (0..1000).collect();
     order.sort_by(|a, b| draws.scores[*b as usize].total_cmp(&draws.scores[*a as usize]).then(a.cmp(b)));
-    for (side, sampled) in draws.run().sampled() {
-        assert_eq!(sampled.ids[..], order[..MAX_LOGPROBS], "{side}");
+    for (side, found) in draws.run().alternatives() {
+        assert_eq!(found.ids[..], order[..MAX_LOGPROBS], "{side}");
     }
 }
 
@@ -177,9 +197,8 @@ fn a_draw_advances_the_step_and_is_counted() {
     let mut draws = Draws::new(greedy(), vec![0.0, 1.0, 3.0, 2.0]).times(3);
     draws.n_tokens = 17;
     let drawn = draws.run();
-    drawn.results.assert_words("counts", drawn.counts, &[0, 0, 3, 0]);
-    drawn.results.assert_words("step", drawn.step, &[10 + 3 * 17, 3, 0, 1]);
-    drawn.results.assert_words("tokens", drawn.tokens, &[2]);
+    drawn.results.assert_words("counts", drawn.sampler.counts, &[0, 0, 3, 0]);
+    drawn.assert_step(Step { position: 10 + 3 * 17, n_sampled: 3, token: 2, ..draws.step });
 }
 
 #[test]
@@ -188,9 +207,10 @@ fn a_stop_token_halts_and_what_comes_after_changes_nothing() {
         let mut sampling = Sampling { n_stops, n_logprobs: 2, ..greedy() };
         sampling.stops = [99; 16];
         sampling.stops[n_stops as usize - 1] = 2;
-        let drawn = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]).times(3).run();
-        drawn.results.assert_words("counts", drawn.counts, &[0, 0, 1, 0]);
-        drawn.results.assert_words("step", drawn.step, &[11, 1, 1, 1]);
+        let draws = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]).times(3);
+        let drawn = draws.run();
+        drawn.results.assert_words("counts", drawn.sampler.counts, &[0, 0, 1, 0]);
+        drawn.assert_step(Step { position: 11, n_sampled: 1, halt: 1, token: 2, ..draws.step });
         for (side, sampled) in drawn.sampled() {
             assert_eq!((sampled.token, sampled.n_sampled, sampled.halt), (2, 1, 1), "{side}");
         }
@@ -199,7 +219,7 @@ fn a_stop_token_halts_and_what_comes_after_changes_nothing() {
     let mut sampling = Sampling { n_stops: 2, ..greedy() };
     sampling.stops[2] = 2;
     let drawn = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]).times(2).run();
-    drawn.results.assert_words("counts", drawn.counts, &[0, 0, 2, 0]);
+    drawn.results.assert_words("counts", drawn.sampler.counts, &[0, 0, 2, 0]);
 }
 
 #[test]
@@ -209,28 +229,33 @@ fn a_halted_step_changes_nothing_but_says_whether_it_missed() {
         let mut draws = Draws::new(sampling, vec![0.0, 1.0, 3.0, 2.0]);
         draws.step.halt = 1;
         draws.first_miss = first_miss;
-        draws.run().assert_nothing_drawn(&[10, 0, 1, 1], first_miss);
+        draws.run().assert_nothing_drawn(draws.step, first_miss);
     }
 }
 
 #[test]
-fn a_pass_that_missed_an_expert_draws_nothing_and_the_next_one_counts() {
+fn a_pass_that_missed_an_expert_draws_nothing() {
     let sampling = Sampling { temperature: 1.0, n_logprobs: 3, ..greedy() };
     for first_miss in [0, 23] {
         for score in [1.0, f32::NAN] {
             let mut draws = Draws::new(sampling, vec![0.0, score, 3.0, score]);
             draws.first_miss = first_miss;
-            draws.run().assert_nothing_drawn(&[10, 0, 0, 1], first_miss);
+            draws.run().assert_nothing_drawn(draws.step, first_miss);
         }
     }
+    // Nor do those behind it, until the host says that the expert is there.
     let mut draws = Draws::new(greedy(), vec![0.0, 1.0, 3.0, 2.0]).times(2);
     draws.first_miss = 5;
+    draws.run().assert_nothing_drawn(draws.step, 5);
+}
+
+#[test]
+fn a_sequence_halts_at_the_most_that_it_may_say() {
+    let mut draws = Draws::new(greedy(), vec![0.0, 1.0, 3.0, 2.0]).times(4);
+    (draws.step.n_sampled, draws.step.most) = (5, 7);
     let drawn = draws.run();
-    drawn.results.assert_words("counts", drawn.counts, &[0, 0, 1, 0]);
-    drawn.results.assert_words("step", drawn.step, &[11, 1, 0, 1]);
-    for (side, sampled) in drawn.sampled() {
-        assert_eq!((sampled.token, sampled.n_sampled, sampled.first_miss), (2, 1, Paging::NO_MISS), "{side}");
-    }
+    drawn.results.assert_words("counts", drawn.sampler.counts, &[0, 0, 2, 0]);
+    drawn.assert_step(Step { position: 12, n_sampled: 7, halt: 1, token: 2, ..draws.step });
 }
 
 #[test]
@@ -280,19 +305,19 @@ fn penalize_and_check(sampling: Sampling, logits: &[f32], bias: &[f32], counts: 
     let mut b = Bench::default();
     let unused = b.words(&[]);
     let sampler = Sampler {
-        sampling: b.words(cast_slice(&[sampling])),
+        sampling: b.words(&of_all(&[sampling])),
         logits: b.floats(logits),
         bias: b.floats(bias),
         mask: b.words(mask),
         scores: b.output(logits.len()),
         counts: b.words(counts),
-        tokens: unused,
-        step: unused,
-        sampled: unused,
+        steps: b.words(Steps::new().words()),
+        report: unused,
         scan: unused,
+        bins: unused,
         paging: Paging { whole: unused, n_experts: 0 },
     };
-    b.recording.penalize(&sampler, logits.len() as u32);
+    b.recording.penalize(&sampler, logits.len() as u32, Pass::Alone);
     b.run().assert_close(&format!("scores of {}", logits.len()), sampler.scores, expected);
 }
 

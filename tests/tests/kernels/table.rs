@@ -26,12 +26,14 @@ fn all() -> impl Iterator<Item = &'static Kernel> {
 fn arguments_lie_alike_in_rust_and_wgsl() {
     for kernel in all() {
         let (fields, bytes) = match kernel.shader {
-            "attention" => layout!(AttentionArgs: n_tokens n_heads n_kv_heads head_dim capacity window n_groups scale),
+            "attention" => {
+                layout!(AttentionArgs: n_tokens n_heads n_kv_heads head_dim capacity n_sequences first_row window n_groups scale)
+            }
             "flash_decode" => layout!(
-                FlashDecodeArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity window n_parts concentration scale
+                FlashDecodeArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity n_sequences window n_parts first_row concentration scale
             ),
-            "flash_merge" => layout!(FlashMergeArgs: n_heads head_dim window n_parts),
-            "get_rows" => layout!(GetRowsArgs: n_cols n_tokens first_row n_rows n_blocks),
+            "flash_merge" => layout!(FlashMergeArgs: n_heads head_dim window n_parts first_row),
+            "get_rows" => layout!(GetRowsArgs: n_cols n_tokens part_row n_rows n_blocks first_row),
             "matmul" => layout!(MatmulArgs: n_cols n_rows n_tokens first_token n_blocks first_row y_stride y_first eps),
             "moe_down" => layout!(MoeDownArgs: n_cols n_rows n_blocks first_slot n_slots),
             "moe_gate_up_swiglu" => {
@@ -39,14 +41,16 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             }
             "moe_group" => layout!(MoeGroupArgs: n_choices n_experts),
             "moe_sum_residual" => layout!(MoeSumArgs: n_rows n_used),
-            "penalize" => layout!(PenalizeArgs: n_vocab),
+            "penalize" => layout!(PenalizeArgs: n_vocab first_row),
             "rms_norm" => layout!(RmsNormArgs: n_cols eps),
-            "rope_append" => layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity concentration),
+            "rope_append" => {
+                layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity n_sequences first_row concentration)
+            }
             "route_slots" => layout!(RouteSlotsArgs: n_routes n_experts layer),
-            "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps layer stand_ins),
-            "sample" => layout!(SampleArgs: n_vocab n_slices n_tokens),
-            "sample_bins" => layout!(SampleBinsArgs: n_vocab slice n_slices),
-            "sample_scan" => layout!(SampleScanArgs: n_vocab slice),
+            "router_topk" => layout!(RouterArgs: n_cols n_experts n_used eps layer stand_ins first_row),
+            "sample" => layout!(SampleArgs: n_vocab n_slices n_tokens n_words first_row),
+            "sample_bins" => layout!(SampleBinsArgs: n_vocab slice n_slices n_words first_row),
+            "sample_scan" => layout!(SampleScanArgs: n_vocab slice n_words first_row),
             other => panic!("{other} has arguments that no test knows"),
         };
         assert_eq!(kernel.args, fields, "{}", kernel.name);

@@ -4,7 +4,7 @@
 mod events;
 mod input;
 
-use engine::Cancel;
+use engine::{Cancel, Voice};
 use serde_json::{Map, Value, json};
 
 use crate::call::Reply;
@@ -18,7 +18,7 @@ use events::Items;
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseRequest {
     /// The same as a chat.
-    chat: Request,
+    pub(crate) chat: Request,
     /// What the response repeats of the request.
     echo: Map<String, Value>,
 }
@@ -37,7 +37,7 @@ impl ResponseRequest {
     }
 }
 
-impl Model {
+impl<V: Voice> Model<V> {
     /// Answers `request`; `on_event` gets what happens on the way.
     ///
     /// # Errors

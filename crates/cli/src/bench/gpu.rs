@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use api::{Files, Twins};
 use engine::{Cancel, Engine, Event, Gpu, Request, SamplingOptions, Urgency};
+use kernels::ops::Pass;
 use model::{Config, Model, Options};
 
 use crate::output;
@@ -186,7 +187,7 @@ impl Bench<'_> {
             if self.is_over("kernels") {
                 break;
             }
-            let timings = engine.time_kernels(tokens, KERNEL_TIME).await?;
+            let timings = engine.time_kernels(Pass::of(tokens), KERNEL_TIME).await?;
             // A copy reads each byte and writes it.
             let bandwidth = 2.0 * timings.copy_bytes_per_second;
             let row = |measure| Row { measure, slots, context: 0, tokens };

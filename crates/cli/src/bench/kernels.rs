@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use engine::{Cancel, KernelTime, Timings, Urgency};
+use kernels::ops::Pass;
 use serde::Serialize;
 
-use crate::args::{Cache, Limits};
+use crate::args::{self, Cache, Limits};
 use crate::{load, output};
 
 /// Measure each kernel of a step of a model on its own
@@ -21,6 +22,9 @@ pub(super) struct KernelArgs {
     /// Tokens of the step: 1 is decode
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=512))]
     tokens: u32,
+    /// Decode of so many sequences instead
+    #[arg(long, value_name = "N", conflicts_with = "tokens", value_parser = clap::value_parser!(u32).range(1..=args::MOST_PARALLEL))]
+    parallel: Option<u32>,
     /// Milliseconds for each kernel, at least
     #[arg(long, value_name = "MS", default_value = "500", value_parser = clap::value_parser!(u64).range(..=60_000))]
     ms: u64,
@@ -62,10 +66,15 @@ pub(super) async fn run(args: &KernelArgs) -> Result<()> {
     let files = load::open_in(args.cache.home(), &args.model).await?;
     let mut options = load::options(&args.model, &files, args.limits.context)?;
     options.chunk = options.chunk.max(args.tokens);
+    options.sequences = args.parallel.unwrap_or(1);
     let mut loaded = load::load(&args.model, &files, &args.limits, options).await?;
     loaded.engine.fill(Urgency::Demand, &Cancel::default()).await?;
-    let timings = loaded.engine.time_kernels(args.tokens, Duration::from_millis(args.ms)).await?;
-    let report = report(loaded.name().to_owned(), loaded.engine.gpu().adapter(), args.tokens, &timings);
+    let pass = match args.parallel {
+        Some(most) => Pass::Batch { n: most.next_power_of_two(), most },
+        None => Pass::of(args.tokens),
+    };
+    let timings = loaded.engine.time_kernels(pass, Duration::from_millis(args.ms)).await?;
+    let report = report(loaded.name().to_owned(), loaded.engine.gpu().adapter(), pass.n_tokens(), &timings);
     if args.json { output::json(&report) } else { output::bytes(text(&report).as_bytes()) }
 }
 

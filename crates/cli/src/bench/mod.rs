@@ -1,5 +1,6 @@
 //! `quire bench`: how fast a model and each of its kernels run, what a missing expert costs, and how well a policy keeps experts.
 
+mod batch;
 mod cache;
 mod gpu;
 mod kernels;
@@ -29,6 +30,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Batch(batch::BatchArgs),
     Cache(cache::CacheArgs),
     Gpu(gpu::GpuArgs),
     Kernels(kernels::KernelArgs),
@@ -37,6 +39,7 @@ enum Command {
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     match (args.command, args.model) {
+        (Some(Command::Batch(args)), _) => batch::run(&args).await,
         (Some(Command::Cache(args)), _) => cache::run(&args),
         (Some(Command::Gpu(args)), _) => gpu::run(&args).await,
         (Some(Command::Kernels(args)), _) => kernels::run(&args).await,

@@ -16,7 +16,7 @@ struct Counts {
     requests: BTreeMap<(&'static str, u16), u64>,
     answers: u64,
     broken_off: u64,
-    /// While answers were made, those that were broken off too.
+    /// That answers took, those that were broken off too; of several at a time each counts.
     busy: Duration,
     prompt_tokens: u64,
     cached_tokens: u64,
@@ -69,7 +69,7 @@ impl Metrics {
         one("requests_waiting", "gauge", "Requests that wait.", &waiting);
         one("answers_total", "counter", "Answers that came to their end.", &counts.answers);
         one("answers_broken_off_total", "counter", "Answers that failed, or whose client went away.", &counts.broken_off);
-        one("busy_seconds_total", "counter", "Time during which answers were made.", &counts.busy.as_secs_f64());
+        one("busy_seconds_total", "counter", "Time that answers took; of several at a time each counts.", &counts.busy.as_secs_f64());
         one("prefill_seconds_total", "counter", "Of answers, the time until their first token.", &counts.prefill_seconds);
         one("prompt_tokens_total", "counter", "Tokens of prompts.", &counts.prompt_tokens);
         one("cached_tokens_total", "counter", "Tokens of prompts that were kept from the request before.", &counts.cached_tokens);

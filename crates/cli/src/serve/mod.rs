@@ -1,25 +1,30 @@
-//! `quire serve`: OpenAI's API over HTTP. Connections live on a thread of their own; the model stays on the main thread, answers one
-//! request after another, and is filled while there is none.
+//! `quire serve`: OpenAI's API over HTTP, and the chat page. Connections live on a thread of their own; the model stays on the main
+//! thread, answers some requests at a time, and is filled while there is none.
 
 mod guard;
 mod http;
 mod metrics;
+mod page;
 mod queue;
 
 use std::env;
-use std::future::IntoFuture;
+use std::future::{IntoFuture, pending};
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use api::{ErrorReply, Names};
+use api::{ErrorReply, Model, Names};
 use axum::serve::ListenerExt;
+use engine::{Seat, Seats};
 use futures_channel::oneshot;
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use model::Options;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
@@ -29,18 +34,20 @@ use crate::load;
 use guard::Guard;
 use http::Server;
 use metrics::Metrics;
-use queue::{Event, Queue};
+use queue::{Event, Job, Queue};
 
 /// How long an answer may go on once the server is to stop, and connections may stay once no answer does.
 const GRACE: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Requests that are looked at at a time.
+const MOST_EXAMINERS: usize = 2;
 /// The exit status of a program that was interrupted.
 const INTERRUPTED: i32 = 130;
 
 /// Answer OpenAI requests over HTTP
 ///
-/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; /health and /metrics (Prometheus) are for whoever
-/// watches. What is said to the model is not logged.
+/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; / is a page to chat with; /health and /metrics
+/// (Prometheus) are for whoever watches. What is said to the model is not logged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -54,9 +61,16 @@ pub(crate) struct Args {
     /// Answer only those who send this as bearer token [default: $QUIRE_API_KEY, or everybody]
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
-    /// Requests in hand at a time: one is answered, the others wait in the order in which they came; more are refused with 429
+    /// Answer so many requests at a time, token by token together
+    ///
+    /// Each has keys and values of its own in GPU memory (`quire inspect --parallel N` says how much), and goes on from the one before
+    /// it that shares most with its prompt. Weights are read once for all: several are answered faster together than one after the
+    /// other, and one alone fastest with 1.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=args::MOST_PARALLEL))]
+    parallel: u32,
+    /// Requests in hand at a time, those that wait in the order in which they came among them; more are refused with 429
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
-    parallel: u16,
+    queue: u16,
     /// Let web pages of this origin ask, such as https://example.com; * is any. May be given several times
     #[arg(long, value_name = "ORIGIN")]
     cors: Vec<String>,
@@ -79,10 +93,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let address = listener.local_addr()?;
     let location = &args.model.location;
     let files = load::open(&args.model).await?;
-    let options = load::options(location, &files, args.limits.context)?;
+    let options = Options { sequences: args.parallel, ..load::options(location, &files, args.limits.context)? };
     let own = files.directory.metadata.str("general.name").ok().flatten().unwrap_or_default();
     let server = Arc::new(Server {
-        queue: Arc::new(Queue::new(args.parallel.into())),
+        queue: Arc::new(Queue::new(args.queue.into())),
+        examiner: OnceLock::new(),
         metrics: Metrics::default(),
         guard: Guard { key, origins, is_local: address.ip().is_loopback() },
         names: Names::new(location, own, &args.alias),
@@ -96,32 +111,61 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
     let mut model = load::load(location, &files, &args.limits, options).await?;
     model.rename(server.names.id());
+    server.examiner.get_or_init(|| model.examiner());
     server.queue.open();
     note(&format!("{} on {}, at http://{address}/v1", server.names.id(), model.engine.gpu().adapter()));
     if !server.guard.is_local && server.guard.key.is_none() {
         note("whoever reaches this machine may use the model: --api-key asks for a key");
     }
+    let seats = Seats::default();
+    let voice = model.at(&seats);
     loop {
         let next = server.queue.next();
         let job = if args.no_fill { next.await } else { fill_until(next, &mut model, &note).await };
         load::note_problem(&files.library);
         let Some(job) = job else { break };
-        let began = Instant::now();
-        let done = model.reply(&job.call, &job.cancel, &mut |frame| job.say(Event::Frame(frame))).await;
-        server.metrics.answer(done.as_ref().ok(), began.elapsed(), model.stats());
-        job.say(match done {
-            Ok(reply) => Event::Done(Box::new(reply)),
-            Err(error) => {
-                let reply = ErrorReply::from(&error);
-                if reply.status >= 500 && !job.cancel.is_cancelled() {
-                    note(&format!("an answer failed: {error}"));
-                }
-                Event::Failed(reply)
-            }
-        });
+        model.engine.attend(&seats, answer_from(job, &voice, &server, args.parallel as usize)).await;
+        load::note_problem(&files.library);
     }
     model.settle().await;
     connections.join().map_err(|_| anyhow!("the thread of the connections has panicked"))?
+}
+
+/// Answers `first` and whoever comes meanwhile, `most` at a time, until nobody waits.
+async fn answer_from(first: Job, voice: &Model<Seat>, server: &Server, most: usize) {
+    let mut answers = FuturesUnordered::new();
+    answers.push(answer(first, voice.clone(), server));
+    while !answers.is_empty() {
+        let has_room = answers.len() < most;
+        let next = async { if has_room { server.queue.next().await } else { pending().await } };
+        match select(answers.next(), pin!(next)).await {
+            Either::Right((Some(job), _)) => answers.push(answer(job, voice.clone(), server)),
+            Either::Left(_) => {}
+            // Nobody is let in any more.
+            Either::Right((None, _)) => while answers.next().await.is_some() {},
+        }
+    }
+}
+
+async fn answer(job: Job, mut voice: Model<Seat>, server: &Server) {
+    let began = Instant::now();
+    let mut say = |frame| {
+        if job.call.stream {
+            job.say(Event::Frame(frame));
+        }
+    };
+    let done = voice.reply(&job.call, &job.cancel, &mut say).await;
+    server.metrics.answer(done.as_ref().ok(), began.elapsed(), voice.stats());
+    job.say(match done {
+        Ok(reply) => Event::Done(Box::new(reply)),
+        Err(error) => {
+            let reply = ErrorReply::from(&error);
+            if reply.status >= 500 && !job.cancel.is_cancelled() {
+                note(&format!("an answer failed: {error}"));
+            }
+            Event::Failed(reply)
+        }
+    });
 }
 
 fn listen(host: &str, port: u16) -> Result<TcpListener> {
@@ -165,7 +209,8 @@ fn connect(listener: TcpListener, server: Arc<Server>) -> Result<()> {
             Either::Right(_) => Ok(()),
         }
     };
-    let served = Builder::new_current_thread().enable_all().build().and_then(|runtime| runtime.block_on(serve));
+    let served =
+        Builder::new_current_thread().max_blocking_threads(MOST_EXAMINERS).enable_all().build().and_then(|runtime| runtime.block_on(serve));
     queue.close();
     served.context("cannot serve")
 }

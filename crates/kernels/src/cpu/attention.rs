@@ -1,19 +1,23 @@
 use super::kv::Cache;
+use super::step::StepRows;
 use super::{Call, Error};
 use crate::ops::AttentionArgs;
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: AttentionArgs = call.args();
-    let [step, q, k_cache, v_cache, sinks, out] = call.bindings()?;
-    let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, args.capacity * args.n_kv_heads, args.head_dim));
+    let [steps, q, k_cache, v_cache, sinks, out] = call.bindings()?;
+    let n_rows = args.n_sequences * args.capacity * args.n_kv_heads;
+    let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, n_rows, args.head_dim));
+    let steps = StepRows::of(steps, args.first_row);
+    let sequence = steps.sequence(0);
     for token in 0..args.n_tokens {
-        let position = step.u(0) + token;
+        let position = steps.step(0).position + token;
         let first = position + 1 - args.window.min(position + 1);
         for head in 0..args.n_heads {
             let kv_head = head / (args.n_heads / args.n_kv_heads);
             let at = (token * args.n_heads + head) * args.head_dim;
             let query: Vec<f32> = (0..args.head_dim).map(|i| q.f(at + i) * args.scale).collect();
-            let row = |p: u32| (p % args.capacity) * args.n_kv_heads + kv_head;
+            let row = |p: u32| (sequence * args.capacity + p % args.capacity) * args.n_kv_heads + kv_head;
             let key = |p: u32, i: u32| k_cache.get(row(p), i);
             let value = |p: u32, i: u32| v_cache.get(row(p), i);
             let found = attend(&query, first..position + 1, Some(sinks.f(head)), key, value);

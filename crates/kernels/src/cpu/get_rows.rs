@@ -1,3 +1,4 @@
+use super::step::StepRows;
 use super::{Call, Error, weights};
 use crate::ops::GetRowsArgs;
 
@@ -7,7 +8,8 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let format = call.format()?;
     let n_groups = args.n_cols / 32;
     for token in 0..args.n_tokens {
-        let row = tokens.u(token).wrapping_sub(args.first_row);
+        let id = if call.kernel.has("NEXT") { StepRows::of(tokens, args.first_row).step(token).token } else { tokens.u(token) };
+        let row = id.wrapping_sub(args.part_row);
         if row >= args.n_rows {
             continue;
         }

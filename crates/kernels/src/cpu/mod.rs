@@ -21,6 +21,7 @@ mod router_topk;
 mod sample;
 mod sample_bins;
 mod sample_scan;
+mod step;
 mod weights;
 
 use std::cell::Cell;
@@ -35,7 +36,12 @@ pub type Memory = HashMap<BufferId, Vec<u32>>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Words<'a>(&'a [Cell<u32>]);
 
-impl Words<'_> {
+impl<'a> Words<'a> {
+    /// Those from word `first` on.
+    pub(crate) fn from(self, first: u32) -> Words<'a> {
+        Words(self.0.get(first as usize..).unwrap_or_default())
+    }
+
     /// Zero past the end, as WebGPU allows.
     pub(crate) fn u(self, i: u32) -> u32 {
         self.0.get(i as usize).map_or(0, Cell::get)

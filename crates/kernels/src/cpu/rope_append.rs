@@ -1,19 +1,22 @@
 use super::kv::Cache;
+use super::step::StepRows;
 use super::{Call, Error, Words};
 use crate::ops::{ROPE_BASE, RopeAppendArgs};
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: RopeAppendArgs = call.args();
-    let [step, qkv, low, high, q, k_cache, v_cache] = call.bindings()?;
-    let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, args.capacity * args.n_kv_heads, args.head_dim));
+    let [steps, qkv, low, high, q, k_cache, v_cache] = call.bindings()?;
+    let n_rows = args.n_sequences * args.capacity * args.n_kv_heads;
+    let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, n_rows, args.head_dim));
+    let steps = StepRows::of(steps, args.first_row);
     let n_all = args.n_heads + 2 * args.n_kv_heads;
     for token in 0..call.workgroups[1] {
-        let position = step.u(0) + token;
+        let position = steps.step(token).position + token;
         let turn = Turn { n_rot: args.n_rot, interleaved: args.interleaved, concentration: args.concentration, position };
         let rotated = |first: u32, e: u32| rotated(turn, [qkv, low, high], first, e);
         for head in 0..n_all {
             let first = (token * n_all + head) * args.head_dim;
-            let row = (position % args.capacity) * args.n_kv_heads;
+            let row = (steps.sequence(token) * args.capacity + position % args.capacity) * args.n_kv_heads;
             let is_value = head >= args.n_heads + args.n_kv_heads;
             let values: Vec<f32> =
                 (first..).zip(0..args.head_dim).map(|(at, e)| if is_value { qkv.f(at) } else { rotated(first, e) }).collect();

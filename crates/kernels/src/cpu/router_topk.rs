@@ -1,12 +1,20 @@
+use super::step::StepRows;
 use super::{Call, Error, rms_norm::inverse_rms};
 use crate::ops::{Paging, Route, RouterArgs};
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: RouterArgs = call.args();
-    let [x, gain, router, bias, paging, h, routes, saved] = call.bindings()?;
+    let [x, gain, router, bias, paging, h, routes, saved, steps] = call.bindings()?;
+    let steps = StepRows::of(steps, args.first_row);
     let row = (Paging::TABLE_OFFSET / 4) as u32 + args.layer * args.n_experts;
     for token in 0..call.workgroups[0] {
         let first = token * args.n_cols;
+        if steps.step(token).halt != 0 {
+            for k in token * args.n_used..(token + 1) * args.n_used {
+                [0, Route::DONE, 0, 0].into_iter().enumerate().for_each(|(i, word)| routes.set_u(k * 4 + i as u32, word));
+            }
+            continue;
+        }
         let scale = inverse_rms(x, first, args.n_cols, args.eps);
         for i in 0..args.n_cols {
             h.set_f(first + i, x.f(first + i) * scale * gain.f(i));

@@ -1,47 +1,61 @@
+use std::mem::offset_of;
+
+use super::penalize::sampling_of;
+use super::step::StepRows;
 use super::{Call, Error, Words};
-use crate::ops::{MAX_LOGPROBS, N_BINS, Paging, SampleArgs, Sampling};
+use crate::ops::{Alternatives, MAX_LOGPROBS, MAX_SEQUENCES, N_BINS, Paging, SampleArgs, Sampled, Sampling, Step};
 
 /// By sorting all scores: of what the kernels before it found it needs nothing.
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: SampleArgs = call.args();
-    let [sampling, logits, scores, counts, tokens, step, sampled, paging, scan] = call.bindings()?;
-    let sampling: Sampling = sampling.read();
-    let (n_sampled, seed) = (step.u(1), step.u(3));
-    let token = draw(&args, &sampling, scores, seed, n_sampled);
-    if filters(&sampling, args.n_vocab) {
-        (0..2 * N_BINS).for_each(|bin| scan.set_u(bin, 0));
-    }
-    let first_miss = paging.u(0);
-    paging.set_u(0, Paging::NO_MISS);
-    sampled.set_u(4, first_miss);
-    if step.u(2) != 0 || first_miss != Paging::NO_MISS {
-        return Ok(());
-    }
+    let [samplings, logits, scores, counts, steps, report, paging, _, bins] = call.bindings()?;
+    let steps = StepRows::of(steps, args.first_row);
+    for row in 0..call.workgroups[0] {
+        let (sequence, step) = (steps.sequence(row), steps.step(row));
+        let sampled = report.from(row * (size_of::<Sampled>() / 4) as u32);
+        let heads = MAX_SEQUENCES * size_of::<Sampled>() + row as usize * size_of::<Alternatives>();
+        let alternatives = report.from(heads as u32 / 4);
+        let first_miss = paging.u(0);
+        sampled.set_u(1, step.n_sampled);
+        sampled.set_u(2, step.halt);
+        sampled.set_u((offset_of!(Sampled, first_miss) / 4) as u32, first_miss);
+        if step.halt != 0 {
+            continue;
+        }
+        let sampling = sampling_of(samplings, sequence);
+        if filters(&sampling, args.n_vocab) {
+            (2 * row * N_BINS..2 * (row + 1) * N_BINS).for_each(|bin| bins.set_u(bin, 0));
+        }
+        if first_miss != Paging::NO_MISS {
+            continue;
+        }
+        let [logits, scores] = [logits, scores].map(|words| words.from(row * args.n_vocab));
+        let token = draw(&args, &sampling, scores, step.seed, step.n_sampled);
 
-    let mut order: Vec<u32> = (0..args.n_vocab).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(key(logits.f(i))), i));
-    let top = logits.f(order[0]);
-    // In f64: one f32 sum over a vocabulary loses what the shader's 256 partial sums keep.
-    let mut mass = 0.0;
-    for i in 0..args.n_vocab {
-        mass += f64::from((logits.f(i) - top).exp());
-    }
-    let log_total = top + mass.ln() as f32;
-    for n in 0..(sampling.n_logprobs as usize).min(MAX_LOGPROBS).min(order.len()) {
-        sampled.set_u(8 + n as u32, order[n]);
-        sampled.set_f(8 + (MAX_LOGPROBS + n) as u32, logits.f(order[n]) - log_total);
-    }
+        let mut order: Vec<u32> = (0..args.n_vocab).collect();
+        order.sort_by_key(|&i| (std::cmp::Reverse(key(logits.f(i))), i));
+        let top = logits.f(order[0]);
+        // In f64: one f32 sum over a vocabulary loses what the shader's 256 partial sums keep.
+        let mut mass = 0.0;
+        for i in 0..args.n_vocab {
+            mass += f64::from((logits.f(i) - top).exp());
+        }
+        let log_total = top + mass.ln() as f32;
+        for n in 0..(sampling.n_logprobs as usize).min(MAX_LOGPROBS).min(order.len()) {
+            alternatives.set_u(n as u32, order[n]);
+            alternatives.set_f((MAX_LOGPROBS + n) as u32, logits.f(order[n]) - log_total);
+        }
 
-    let halt = sampling.stops[..sampling.n_stops as usize].contains(&token);
-    step.set_u(0, step.u(0) + args.n_tokens);
-    step.set_u(1, n_sampled + 1);
-    step.set_u(2, u32::from(halt));
-    tokens.set_u(0, token);
-    counts.set_u(token, counts.u(token) + 1);
-    sampled.set_u(0, token);
-    sampled.set_u(1, n_sampled + 1);
-    sampled.set_u(2, u32::from(halt));
-    sampled.set_f(3, logits.f(token) - log_total);
+        let n_sampled = step.n_sampled + 1;
+        let halt = u32::from(n_sampled == step.most || sampling.stops[..sampling.n_stops as usize].contains(&token));
+        steps.set(row, Step { position: step.position + args.n_tokens, n_sampled, halt, token, ..step });
+        let counts = counts.from(sequence * args.n_vocab);
+        counts.set_u(token, counts.u(token) + 1);
+        sampled.set_u(0, token);
+        sampled.set_u(1, n_sampled);
+        sampled.set_u(2, halt);
+        sampled.set_f(3, logits.f(token) - log_total);
+    }
     Ok(())
 }
 

@@ -1,38 +1,44 @@
+use super::penalize::sampling_of;
 use super::sample::{filters, gumbel};
+use super::step::StepRows;
 use super::{Call, Error};
-use crate::ops::{MAX_LOGPROBS, N_BINS, PARTIAL, SampleScanArgs, Sampling};
+use crate::ops::{MAX_LOGPROBS, PARTIAL, SampleScanArgs};
 
 /// No score, and no id.
 const NONE: (f32, u32) = (-3.4e38, u32::MAX);
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: SampleScanArgs = call.args();
-    let [sampling, step, logits, scores, scan] = call.bindings()?;
-    let sampling: Sampling = sampling.read();
-    if step.u(2) != 0 {
-        return Ok(());
-    }
-    for workgroup in 0..call.workgroups[0] {
-        let first = workgroup * args.slice;
-        let ids = first..(first + args.slice).min(args.n_vocab);
-        let best = |of: &dyn Fn(u32) -> f32| ids.clone().map(|i| (of(i), i)).fold(NONE, better);
-        let (score, id) = best(&|i| scores.f(i));
-        let mut next = best(&|i| logits.f(i));
-        let top = next.0;
-        let (noisy, noisy_id) = match sampling.temperature > 0.0 && !filters(&sampling, args.n_vocab) {
-            true => best(&|i| scores.f(i) / sampling.temperature + gumbel(step.u(3), step.u(1), i)),
-            false => NONE,
-        };
-        let mass = ids.clone().map(|i| (logits.f(i) - top).exp()).sum();
-        let rate = (32.0 / sampling.temperature).min(1e30);
-        let mut words = vec![score.to_bits(), id, noisy.to_bits(), noisy_id, top.to_bits(), f32::to_bits(mass), f32::to_bits(rate), 0];
-        for _ in 0..(sampling.n_logprobs as usize).min(MAX_LOGPROBS) {
-            words.extend([next.0.to_bits(), next.1]);
-            let is_after = |v: f32, i: u32| v < next.0 || (v == next.0 && i > next.1);
-            next = ids.clone().map(|i| (logits.f(i), i)).filter(|(v, i)| is_after(*v, *i)).fold(NONE, better);
+    let [samplings, steps, logits, scores, scan] = call.bindings()?;
+    let steps = StepRows::of(steps, args.first_row);
+    for row in 0..call.workgroups[1] {
+        let (sampling, step) = (sampling_of(samplings, steps.sequence(row)), steps.step(row));
+        if step.halt != 0 {
+            continue;
         }
-        let at = 2 * N_BINS + workgroup * PARTIAL;
-        (at..).zip(words).for_each(|(at, word)| scan.set_u(at, word));
+        let [logits, scores] = [logits, scores].map(|words| words.from(row * args.n_vocab));
+        for workgroup in 0..call.workgroups[0] {
+            let first = workgroup * args.slice;
+            let ids = first..(first + args.slice).min(args.n_vocab);
+            let best = |of: &dyn Fn(u32) -> f32| ids.clone().map(|i| (of(i), i)).fold(NONE, better);
+            let (score, id) = best(&|i| scores.f(i));
+            let mut next = best(&|i| logits.f(i));
+            let top = next.0;
+            let (noisy, noisy_id) = match sampling.temperature > 0.0 && !filters(&sampling, args.n_vocab) {
+                true => best(&|i| scores.f(i) / sampling.temperature + gumbel(step.seed, step.n_sampled, i)),
+                false => NONE,
+            };
+            let mass = ids.clone().map(|i| (logits.f(i) - top).exp()).sum();
+            let rate = (32.0 / sampling.temperature).min(1e30);
+            let mut words = vec![score.to_bits(), id, noisy.to_bits(), noisy_id, top.to_bits(), f32::to_bits(mass), f32::to_bits(rate), 0];
+            for _ in 0..(sampling.n_logprobs as usize).min(MAX_LOGPROBS) {
+                words.extend([next.0.to_bits(), next.1]);
+                let is_after = |v: f32, i: u32| v < next.0 || (v == next.0 && i > next.1);
+                next = ids.clone().map(|i| (logits.f(i), i)).filter(|(v, i)| is_after(*v, *i)).fold(NONE, better);
+            }
+            let at = row * args.n_words + workgroup * PARTIAL;
+            (at..).zip(words).for_each(|(at, word)| scan.set_u(at, word));
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-use super::{Heads, KvCache, KvType};
+use super::{Heads, KvCache, KvType, Pass};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -9,6 +9,8 @@ pub struct AttentionArgs {
     pub n_kv_heads: u32,
     pub head_dim: u32,
     pub capacity: u32,
+    pub n_sequences: u32,
+    pub first_row: u32,
     pub window: u32,
     pub n_groups: u32,
     pub scale: f32,
@@ -16,9 +18,9 @@ pub struct AttentionArgs {
 
 impl Recording {
     /// `out = softmax(q K / sqrt(dim)) V` over the `window` keys up to each query's own, which are in the cache, with a
-    /// sink logit a head; q and out are `[n_tokens, n, dim]`, sinks `[n]`.
+    /// sink logit a head; q and out are `[n_tokens, n, dim]`, of tokens of one sequence, sinks `[n]`.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
-    pub fn attention(&mut self, heads: Heads, window: u32, step: Slice, q: Slice, kv: &KvCache, sinks: Slice, out: Slice, n_tokens: u32) {
+    pub fn attention(&mut self, heads: Heads, window: u32, steps: Slice, q: Slice, kv: &KvCache, sinks: Slice, out: Slice, n_tokens: u32) {
         // As many queries as fit workgroup memory.
         let n_groups = match heads.dim {
             ..=64 => 4,
@@ -31,6 +33,8 @@ impl Recording {
             n_kv_heads: heads.n_kv,
             head_dim: heads.dim,
             capacity: kv.capacity,
+            n_sequences: kv.n_sequences,
+            first_row: Pass::of(n_tokens).first_row(),
             window,
             n_groups,
             scale: 1.0 / (heads.dim as f32).sqrt(),
@@ -41,6 +45,6 @@ impl Recording {
             KvType::Q8_0 => &kernels::F32_ATTENTION_Q8_0,
         };
         let n_rows = n_tokens * (heads.n / heads.n_kv);
-        self.dispatch(kernel, &args, &[step, q, kv.k, kv.v, sinks, out], [n_rows.div_ceil(8 * n_groups), heads.n_kv, 1]);
+        self.dispatch(kernel, &args, &[steps, q, kv.k, kv.v, sinks, out], [n_rows.div_ceil(8 * n_groups), heads.n_kv, 1]);
     }
 }

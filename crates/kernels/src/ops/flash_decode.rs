@@ -1,4 +1,4 @@
-use super::{Heads, KvCache, KvType, Rope};
+use super::{Heads, KvCache, KvType, Pass, Rope};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -10,8 +10,10 @@ pub struct FlashDecodeArgs {
     pub n_rot: u32,
     pub interleaved: u32,
     pub capacity: u32,
+    pub n_sequences: u32,
     pub window: u32,
     pub n_parts: u32,
+    pub first_row: u32,
     pub concentration: f32,
     pub scale: f32,
 }
@@ -34,23 +36,24 @@ impl KvCache {
 }
 
 impl Heads {
-    /// Bytes of what [`Recording::flash_decode`] finds in `n_parts`, which the merge reads.
+    /// Bytes of what [`Recording::flash_decode`] finds in `n_parts` of a row's keys, which the merge reads.
     pub fn parts_bytes(self, n_parts: u32) -> u64 {
         if n_parts == 1 { 0 } else { u64::from(n_parts * self.n) * u64::from(self.dim + 4) * 4 }
     }
 }
 
 impl Recording {
-    /// Turns q and k of the one token in `qkv` `[n + 2 n_kv, dim]`, appends k and v to the cache, and
-    /// `out = softmax(q K / sqrt(dim)) V` over the `window` keys up to its own, with a sink logit a head; out is `[n, dim]`,
-    /// sinks `[n]`, parts of [`Heads::parts_bytes`]. After a halt nothing changes.
+    /// Turns q and k of each row's one token in `qkv` `[rows, n + 2 n_kv, dim]`, appends k and v to the cache of its sequence, and
+    /// `out = softmax(q K / sqrt(dim)) V` over the `window` keys up to its own, with a sink logit a head; out is `[rows, n, dim]`,
+    /// sinks `[n]`, parts of [`Heads::parts_bytes`] a row. After a halt nothing changes.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
     pub fn flash_decode(
         &mut self,
         heads: Heads,
         rope: &Rope,
         window: u32,
-        step: Slice,
+        pass: Pass,
+        steps: Slice,
         qkv: Slice,
         kv: &KvCache,
         sinks: Slice,
@@ -65,8 +68,10 @@ impl Recording {
             n_rot: rope.n_rot,
             interleaved: u32::from(rope.interleaved),
             capacity: kv.capacity,
+            n_sequences: kv.n_sequences,
             window,
             n_parts,
+            first_row: pass.first_row(),
             concentration: rope.concentration,
             scale: 1.0 / (heads.dim as f32).sqrt(),
         };
@@ -76,13 +81,13 @@ impl Recording {
             KvType::Q8_0 => &kernels::F32_FLASH_DECODE_Q8_0,
         };
         let found = if n_parts == 1 { out } else { parts };
-        let workgroups = [n_parts, heads.n_kv, (heads.n / heads.n_kv).div_ceil(8)];
-        self.dispatch(kernel, &args, &[step, qkv, rope.low, rope.high, kv.k, kv.v, sinks, found], workgroups);
+        let workgroups = [n_parts, heads.n_kv, (heads.n / heads.n_kv).div_ceil(8) * pass.n_tokens()];
+        self.dispatch(kernel, &args, &[steps, qkv, rope.low, rope.high, kv.k, kv.v, sinks, found], workgroups);
         if let Some(command) = self.commands.last_mut() {
             command.part = Some(PART);
         }
         if n_parts > 1 {
-            self.flash_merge(heads, window, n_parts, step, parts, out);
+            self.flash_merge(heads, window, n_parts, pass, steps, parts, out);
         }
     }
 }

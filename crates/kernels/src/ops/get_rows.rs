@@ -1,4 +1,4 @@
-use super::Weight;
+use super::{Pass, Weight};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -6,19 +6,33 @@ use crate::{Recording, Slice, kernels};
 pub struct GetRowsArgs {
     pub n_cols: u32,
     pub n_tokens: u32,
-    pub first_row: u32,
+    pub part_row: u32,
     pub n_rows: u32,
     pub n_blocks: u32,
+    pub first_row: u32,
 }
 
 impl Recording {
-    /// `y[t] = W[tokens[t]]`; y is `[n_tokens, n_cols]`. Ids past the last row leave y as it is.
-    pub fn get_rows(&mut self, w: &Weight, tokens: Slice, y: Slice, n_tokens: u32) {
+    /// `y[t] = W[tokens[t]]` for a chunk's `tokens`, else for the next token of each row's sequence; y is `[n_tokens, n_cols]`. Ids
+    /// past the last row leave y as it is.
+    pub fn get_rows(&mut self, w: &Weight, tokens: Slice, steps: Slice, y: Slice, pass: Pass) {
+        let n_tokens = pass.n_tokens();
+        let (family, ids) = match pass {
+            Pass::Chunk(_) => (&kernels::F32_W_GET_ROWS, tokens),
+            Pass::Alone | Pass::Batch { .. } => (&kernels::F32_W_GET_ROWS_NEXT, steps),
+        };
         for part in &w.parts {
-            let args = GetRowsArgs { n_cols: w.n_cols, n_tokens, first_row: part.first_row, n_rows: part.n_rows, n_blocks: w.blocks(part) };
-            let kernel = &kernels::F32_W_GET_ROWS[w.format.index()];
+            let args = GetRowsArgs {
+                n_cols: w.n_cols,
+                n_tokens,
+                part_row: part.first_row,
+                n_rows: part.n_rows,
+                n_blocks: w.blocks(part),
+                first_row: pass.first_row(),
+            };
+            let kernel = &family[w.format.index()];
             let groups = [(w.n_cols / 32).div_ceil(64), n_tokens, 1];
-            self.dispatch(kernel, &args, &[tokens, part.quants, part.scales, y], groups);
+            self.dispatch(kernel, &args, &[ids, part.quants, part.scales, y], groups);
         }
     }
 }

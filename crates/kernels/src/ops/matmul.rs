@@ -1,4 +1,4 @@
-use super::Weight;
+use super::{Pass, Weight};
 use crate::{Kernel, Product, Recording, Slice, kernels};
 
 #[repr(C)]
@@ -27,37 +27,44 @@ impl Recording {
     /// `y = W rms(x, gain)` for rows `first_token ..` of x, without bias (the head); x is `[.., n_cols]`,
     /// gain `[n_cols]`.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
-    pub fn rms_matmul(&mut self, w: &Weight, x: Slice, gain: Slice, eps: f32, y: Rows, first_token: u32, n_tokens: u32) {
-        let family = if n_tokens == 1 { &kernels::F32_W_RMS_MATVEC } else { &kernels::F32_W_RMS_MATMUL };
-        self.matmul(family, w, x, y, &[gain], eps, first_token, n_tokens);
+    pub fn rms_matmul(&mut self, w: &Weight, x: Slice, gain: Slice, eps: f32, y: Rows, first_token: u32, pass: Pass) {
+        let families = [&kernels::F32_W_RMS_MATVEC, &kernels::F32_W_RMS_MATMUL, &kernels::F32_W_RMS_MATMUL_FEW];
+        self.matmul(families, w, x, y, &[gain], eps, first_token, pass);
     }
 
     /// `y = W rms(x, gain) + bias`; bias is `[n_rows]`.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
-    pub fn rms_matmul_bias(&mut self, w: &Weight, x: Slice, gain: Slice, eps: f32, bias: Slice, y: Rows, n_tokens: u32) {
-        let family = if n_tokens == 1 { &kernels::F32_W_RMS_MATVEC_BIAS } else { &kernels::F32_W_RMS_MATMUL_BIAS };
-        self.matmul(family, w, x, y, &[gain, bias], eps, 0, n_tokens);
+    pub fn rms_matmul_bias(&mut self, w: &Weight, x: Slice, gain: Slice, eps: f32, bias: Slice, y: Rows, pass: Pass) {
+        let families = [&kernels::F32_W_RMS_MATVEC_BIAS, &kernels::F32_W_RMS_MATMUL_BIAS, &kernels::F32_W_RMS_MATMUL_BIAS_FEW];
+        self.matmul(families, w, x, y, &[gain, bias], eps, 0, pass);
     }
 
     /// `y += W x + bias`.
-    pub fn matmul_bias_residual(&mut self, w: &Weight, x: Slice, bias: Slice, y: Rows, n_tokens: u32) {
-        let family = if n_tokens == 1 { &kernels::F32_W_MATVEC_BIAS_RESIDUAL } else { &kernels::F32_W_MATMUL_BIAS_RESIDUAL };
-        self.matmul(family, w, x, y, &[bias], 0.0, 0, n_tokens);
+    pub fn matmul_bias_residual(&mut self, w: &Weight, x: Slice, bias: Slice, y: Rows, pass: Pass) {
+        let families =
+            [&kernels::F32_W_MATVEC_BIAS_RESIDUAL, &kernels::F32_W_MATMUL_BIAS_RESIDUAL, &kernels::F32_W_MATMUL_BIAS_RESIDUAL_FEW];
+        self.matmul(families, w, x, y, &[bias], 0.0, 0, pass);
     }
 
+    /// `families`: for a token alone, for a chunk, and for a batch.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
     fn matmul(
         &mut self,
-        family: &'static [Kernel],
+        [alone, chunk, batch]: [&'static [Kernel; 16]; 3],
         w: &Weight,
         x: Slice,
         y: Rows,
         rest: &[Slice],
         eps: f32,
         first_token: u32,
-        n_tokens: u32,
+        pass: Pass,
     ) {
-        let kernel = &family[w.format.index()];
+        let family = match pass {
+            Pass::Alone => alone,
+            Pass::Chunk(_) => chunk,
+            Pass::Batch { .. } => batch,
+        };
+        let (kernel, n_tokens) = (&family[w.format.index()], pass.n_tokens());
         for part in &w.parts {
             let args = MatmulArgs {
                 n_cols: w.n_cols,

@@ -19,6 +19,7 @@ mod router_topk;
 mod sample;
 mod sample_bins;
 mod sample_scan;
+mod step;
 
 pub use attention::AttentionArgs;
 pub(crate) use flash_decode::part_keys;
@@ -36,10 +37,11 @@ pub use rms_norm::RmsNormArgs;
 pub use rope_append::{ROPE_BASE, Rope, RopeAppendArgs};
 pub use route_slots::RouteSlotsArgs;
 pub use router_topk::{MAX_EXPERTS, Route, Router, RouterArgs};
-pub use sample::{IN_PROMPT, MAX_LOGPROBS, MAX_STOPS, SampleArgs, Sampled, Sampler, Sampling, Step};
+pub use sample::{Alternatives, IN_PROMPT, MAX_LOGPROBS, MAX_STOPS, SampleArgs, Sampled, Sampler, Sampling};
 pub use sample_bins::SampleBinsArgs;
 pub use sample_scan::SampleScanArgs;
 pub(crate) use sample_scan::{N_BINS, PARTIAL};
+pub use step::{MAX_SEQUENCES, Pass, Step, Steps};
 
 use crate::{Format, Slice};
 
@@ -99,13 +101,14 @@ impl ExpertWeight {
     }
 }
 
-/// Where keys and values are kept: `[capacity, n_kv_heads, head_dim]` each.
+/// Where keys and values are kept: `[n_sequences, capacity, n_kv_heads, head_dim]` each.
 #[derive(Clone, Copy, Debug)]
 pub struct KvCache {
     pub k: Slice,
     pub v: Slice,
-    /// Positions; position p lives at p % capacity.
+    /// Positions of a sequence; position p lives at p % capacity.
     pub capacity: u32,
+    pub n_sequences: u32,
     pub dtype: KvType,
 }
 

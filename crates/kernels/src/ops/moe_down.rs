@@ -16,7 +16,7 @@ impl Recording {
     /// `[n_tokens, n_used, n_cols]`, y `[n_tokens, n_used, n_rows]`.
     pub fn moe_down(&mut self, down: &ExpertWeight, bias: Slice, act: Slice, choices: &Choices, y: Slice) {
         let product = choices.product(down.n_rows);
-        let family = if choices.in_tiles() { &kernels::F32_W_MOE_DOWN_TILE } else { &kernels::F32_W_MOE_DOWN };
+        let (chosen, family) = choices.chosen([&kernels::F32_W_MOE_DOWN, &kernels::F32_W_MOE_DOWN_TILE, &kernels::F32_W_MOE_DOWN_FEW]);
         let kernel = &family[down.format.index()];
         let bytes = down.chosen_bytes(product.workgroups(kernel)[1]);
         for part in &down.parts {
@@ -27,7 +27,7 @@ impl Recording {
                 first_slot: part.first_slot,
                 n_slots: part.n_slots,
             };
-            let bindings = [choices.chosen(), act, part.quants, part.scales, bias, y];
+            let bindings = [chosen, act, part.quants, part.scales, bias, y];
             self.dispatch_over(bytes, kernel, &args, &bindings, product);
         }
     }

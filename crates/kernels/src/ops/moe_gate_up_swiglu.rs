@@ -53,10 +53,11 @@ impl Recording {
     ) {
         let experts = choices.experts;
         let product = choices.product(gate.n_rows);
-        let family = match choices.in_tiles() {
-            true => &kernels::F32_W_MOE_GATE_UP_SWIGLU_TILE,
-            false => &kernels::F32_W_MOE_GATE_UP_SWIGLU,
-        };
+        let (chosen, family) = choices.chosen([
+            &kernels::F32_W_MOE_GATE_UP_SWIGLU,
+            &kernels::F32_W_MOE_GATE_UP_SWIGLU_TILE,
+            &kernels::F32_W_MOE_GATE_UP_SWIGLU_FEW,
+        ]);
         let kernel = &family[gate.format.index()];
         let bytes = 2 * gate.chosen_bytes(product.workgroups(kernel)[1]);
         for (gate_part, up_part) in gate.parts.iter().zip(&up.parts) {
@@ -72,7 +73,7 @@ impl Recording {
                 limit: swiglu.limit,
                 shift: swiglu.shift,
             };
-            let bindings = [choices.chosen(), h, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
+            let bindings = [chosen, h, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
             self.dispatch_over(bytes, kernel, &args, &bindings, product);
         }
     }

@@ -1,5 +1,5 @@
-use super::Experts;
-use crate::{Product, Recording, Slice, kernels};
+use super::{Experts, Pass};
+use crate::{Kernel, Product, Recording, Slice, kernels};
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -23,11 +23,13 @@ pub struct TileHeader {
 #[derive(Clone, Copy, Debug)]
 pub struct Choices {
     pub experts: Experts,
-    pub n_tokens: u32,
+    pub pass: Pass,
     /// `[n_tokens, n_used]` [`super::Route`]
     pub routes: Slice,
     /// Of [`Choices::tiles_bytes`].
     pub tiles: Slice,
+    /// Whether chunks are grouped by expert however short they are.
+    pub always_in_tiles: bool,
 }
 
 impl Choices {
@@ -42,17 +44,26 @@ impl Choices {
 
     /// Of a matrix of `n_rows` an expert.
     pub(super) fn product(&self, n_rows: u32) -> Product {
-        product(self.experts, self.n_tokens, n_rows)
+        product(self.experts, self.pass.n_tokens(), n_rows)
     }
 
-    /// Whether choices are grouped by expert: those of one token are all of different ones.
-    pub(super) fn in_tiles(&self) -> bool {
-        self.n_tokens > 1
+    /// Whether choices are grouped by expert: once there are so many that tiles have several. A batch decides it by its most.
+    fn in_tiles(&self) -> bool {
+        let Experts { n, n_used } = self.experts;
+        match self.pass {
+            Pass::Alone => false,
+            Pass::Chunk(_) if self.always_in_tiles => true,
+            Pass::Chunk(n_tokens) | Pass::Batch { most: n_tokens, .. } => n_tokens * n_used > 2 * n,
+        }
     }
 
-    /// The binding that a kernel of experts takes.
-    pub(super) fn chosen(&self) -> Slice {
-        if self.in_tiles() { self.tiles } else { self.routes }
+    /// The binding that a kernel of experts takes, and the family it is of: for choices one by one, for tiles of a chunk or of a batch.
+    pub(super) fn chosen(&self, [one, chunk, batch]: [&'static [Kernel; 16]; 3]) -> (Slice, &'static [Kernel; 16]) {
+        match self.pass {
+            _ if !self.in_tiles() => (self.routes, one),
+            Pass::Batch { .. } => (self.tiles, batch),
+            Pass::Alone | Pass::Chunk(_) => (self.tiles, chunk),
+        }
     }
 }
 
@@ -66,8 +77,9 @@ impl Recording {
         if !choices.in_tiles() {
             return;
         }
-        let Choices { experts, n_tokens, routes, tiles } = *choices;
-        let args = MoeGroupArgs { n_choices: n_tokens * experts.n_used, n_experts: experts.n };
-        self.dispatch(&kernels::U32_MOE_GROUP, &args, &[routes, tiles], [1, 1, 1]);
+        let Choices { experts, pass, routes, tiles, .. } = *choices;
+        let args = MoeGroupArgs { n_choices: pass.n_tokens() * experts.n_used, n_experts: experts.n };
+        let kernel = if matches!(pass, Pass::Batch { .. }) { &kernels::U32_MOE_GROUP_FEW } else { &kernels::U32_MOE_GROUP };
+        self.dispatch(kernel, &args, &[routes, tiles], [1, 1, 1]);
     }
 }

@@ -26,7 +26,7 @@ impl Paging {
         words
     }
 
-    /// One word: the first layer of a pass that missed an expert, or [`Paging::NO_MISS`]. The sampler
+    /// One word: the first layer of a pass that missed an expert, or [`Paging::NO_MISS`]. The host
     /// resets it.
     pub fn first_miss(&self) -> Slice {
         Slice { bytes: 4, ..self.whole }

@@ -1,4 +1,4 @@
-use super::{Heads, KvCache, KvType};
+use super::{Heads, KvCache, KvType, Pass};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -10,6 +10,8 @@ pub struct RopeAppendArgs {
     pub n_rot: u32,
     pub interleaved: u32,
     pub capacity: u32,
+    pub n_sequences: u32,
+    pub first_row: u32,
     pub concentration: f32,
 }
 
@@ -32,9 +34,9 @@ pub struct Rope {
 }
 
 impl Recording {
-    /// Turns q into `q`, and k and v into the cache, from `qkv` `[n_tokens, n + 2 n_kv, dim]`.
+    /// Turns q into `q`, and k and v into the cache, from `qkv` `[n_tokens, n + 2 n_kv, dim]` of one sequence.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
-    pub fn rope_append(&mut self, heads: Heads, rope: &Rope, step: Slice, qkv: Slice, q: Slice, kv: &KvCache, n_tokens: u32) {
+    pub fn rope_append(&mut self, heads: Heads, rope: &Rope, steps: Slice, qkv: Slice, q: Slice, kv: &KvCache, n_tokens: u32) {
         let args = RopeAppendArgs {
             n_heads: heads.n,
             n_kv_heads: heads.n_kv,
@@ -42,6 +44,8 @@ impl Recording {
             n_rot: rope.n_rot,
             interleaved: u32::from(rope.interleaved),
             capacity: kv.capacity,
+            n_sequences: kv.n_sequences,
+            first_row: Pass::of(n_tokens).first_row(),
             concentration: rope.concentration,
         };
         let kernel = match kv.dtype {
@@ -49,6 +53,6 @@ impl Recording {
             KvType::F32 => &kernels::F32_ROPE_APPEND_F32,
             KvType::Q8_0 => &kernels::F32_ROPE_APPEND_Q8_0,
         };
-        self.dispatch(kernel, &args, &[step, qkv, rope.low, rope.high, q, kv.k, kv.v], [heads.n + 2 * heads.n_kv, n_tokens, 1]);
+        self.dispatch(kernel, &args, &[steps, qkv, rope.low, rope.high, q, kv.k, kv.v], [heads.n + 2 * heads.n_kv, n_tokens, 1]);
     }
 }

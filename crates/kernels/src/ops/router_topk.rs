@@ -1,4 +1,4 @@
-use super::Paging;
+use super::{Paging, Pass};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -11,6 +11,7 @@ pub struct RouterArgs {
     pub layer: u32,
     /// 1: for experts that have no slot the best of the others stand in, as far as there are any.
     pub stand_ins: u32,
+    pub first_row: u32,
 }
 
 /// One expert chosen for one token, as the router writes it.
@@ -50,20 +51,23 @@ pub struct Router {
 impl Recording {
     /// `h = rms(x, gain)`, and the `n_used` experts of each token in `routes`, with the slots that the table
     /// has for `args.layer`. If one has none and none was missed before, `paging` says that this layer was
-    /// the first; `saved` then holds what x was here. x, h and saved are `[n_tokens, n_cols]`.
+    /// the first; `saved` then holds what x was here. x, h and saved are `[n_tokens, n_cols]`. A row that has halted gets
+    /// [`Route::DONE`]. `args.first_row` is set here.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
     pub fn router_topk(
         &mut self,
-        args: RouterArgs,
+        mut args: RouterArgs,
         x: Slice,
         router: &Router,
         paging: &Paging,
         h: Slice,
         routes: Slice,
         saved: Slice,
-        n_tokens: u32,
+        steps: Slice,
+        pass: Pass,
     ) {
-        let bindings = [x, router.gain, router.weight, router.bias, paging.whole, h, routes, saved];
-        self.dispatch(&kernels::F32_ROUTER_TOPK, &args, &bindings, [n_tokens, 1, 1]);
+        let bindings = [x, router.gain, router.weight, router.bias, paging.whole, h, routes, saved, steps];
+        args.first_row = pass.first_row();
+        self.dispatch(&kernels::F32_ROUTER_TOPK, &args, &bindings, [pass.n_tokens(), 1, 1]);
     }
 }

@@ -1,5 +1,5 @@
-use super::Paging;
-use super::sample_scan::{scan_words, slices};
+use super::sample_scan::{N_BINS, row_words, slices};
+use super::{MAX_SEQUENCES, Paging, Pass};
 use crate::{Recording, Slice, kernels};
 
 #[repr(C)]
@@ -8,22 +8,11 @@ pub struct SampleArgs {
     pub n_vocab: u32,
     pub n_slices: u32,
     pub n_tokens: u32,
+    pub n_words: u32,
+    pub first_row: u32,
 }
 
-/// What advances from step to step without the CPU; WGSL's `Step`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Step {
-    /// Of the first token of the step in its sequence.
-    pub position: u32,
-    /// Tokens sampled since the prompt.
-    pub n_sampled: u32,
-    /// 1 once a stop token was sampled; later steps change nothing.
-    pub halt: u32,
-    pub seed: u32,
-}
-
-/// How one request samples; WGSL's `Sampling`.
+/// How one sequence samples; WGSL's `Sampling`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Sampling {
@@ -57,12 +46,12 @@ pub const MAX_STOPS: usize = 16;
 /// In `counts[token]`: set if the token was in the prompt; the rest counts how often it was sampled.
 pub const IN_PROMPT: u32 = 1 << 31;
 
-/// What the host reads of a step; WGSL's `Sampled`.
+/// What the host reads of a row; WGSL's `Sampled`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Sampled {
     pub token: u32,
-    /// Which token since the prompt this is, from 1; unchanged if the step was past a halt or
+    /// Which token since the prompt this is, from 1; as before if the step was past a halt or
     /// missed an expert.
     pub n_sampled: u32,
     pub halt: u32,
@@ -71,56 +60,87 @@ pub struct Sampled {
     /// The first layer that missed an expert, so that nothing was sampled; or [`Paging::NO_MISS`].
     pub first_miss: u32,
     pub pad: [u32; 3],
-    pub ids: [u32; MAX_LOGPROBS],
-    pub logprobs: [f32; MAX_LOGPROBS],
 }
 
-impl Sampled {
-    /// Bytes that say all if no alternatives were asked for.
-    pub const BYTES_WITHOUT_LOGPROBS: u64 = 32;
+/// And if it wants logprobs; WGSL's `Alternatives`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Alternatives {
+    pub ids: [u32; MAX_LOGPROBS],
+    pub logprobs: [f32; MAX_LOGPROBS],
 }
 
 /// The buffers that sampling works on.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampler {
-    /// [`Sampling`]
+    /// `[MAX_SEQUENCES]` [`Sampling`]
     pub sampling: Slice,
-    /// `[n_vocab]`
+    /// `[rows, n_vocab]`
     pub logits: Slice,
-    /// `[n_vocab]`
+    /// `[n_sequences, n_vocab]`
     pub bias: Slice,
-    /// `[n_vocab / 32]`, u32: bit `id % 32` of word `id / 32` says whether `id` may be sampled.
+    /// `[n_sequences, n_vocab / 32]`, u32: bit `id % 32` of word `id / 32` says whether `id` may be sampled.
     pub mask: Slice,
-    /// `[n_vocab]`
+    /// `[rows, n_vocab]`
     pub scores: Slice,
-    /// `[n_vocab]`, u32
+    /// `[n_sequences, n_vocab]`, u32
     pub counts: Slice,
-    /// Of the next step.
-    pub tokens: Slice,
-    /// [`Step`]
-    pub step: Slice,
-    /// [`Sampled`]
-    pub sampled: Slice,
-    /// What passes between the kernels, of [`Sampler::scan_bytes`]; zero before the first step.
+    /// [`super::Steps`]
+    pub steps: Slice,
+    /// `[MAX_SEQUENCES]` [`Sampled`] by rows, then as many [`Alternatives`]
+    pub report: Slice,
+    /// What passes between the kernels, of [`Sampler::scan_bytes`].
     pub scan: Slice,
+    /// And of [`Sampler::bins_bytes`]; zero before the first step.
+    pub bins: Slice,
     pub paging: Paging,
 }
 
 impl Sampler {
-    /// Bytes of `scan`.
-    pub fn scan_bytes(n_vocab: u32) -> u64 {
-        u64::from(scan_words(n_vocab)) * 4
+    /// Bytes of `report`.
+    pub const REPORT_BYTES: u64 = (MAX_SEQUENCES * (size_of::<Sampled>() + size_of::<Alternatives>())) as u64;
+
+    /// Bytes of `scan` for so many rows.
+    pub fn scan_bytes(n_vocab: u32, n_rows: u32) -> u64 {
+        4 * u64::from(n_rows) * u64::from(row_words(n_vocab))
+    }
+
+    /// Bytes of `bins` for so many rows.
+    pub fn bins_bytes(n_rows: u32) -> u64 {
+        4 * u64::from(n_rows) * u64::from(2 * N_BINS)
+    }
+
+    /// The first `n` rows' part of `report`: [`Sampled`], and [`Alternatives`].
+    pub fn reported(&self, n: u32) -> [Slice; 2] {
+        let Slice { buffer, offset, .. } = self.report;
+        let bytes = |of: usize| u64::from(n) * of as u64;
+        [
+            Slice { buffer, offset, bytes: bytes(size_of::<Sampled>()) },
+            Slice { buffer, offset: offset + (MAX_SEQUENCES * size_of::<Sampled>()) as u64, bytes: bytes(size_of::<Alternatives>()) },
+        ]
+    }
+
+    /// What a sequence has of `[n_sequences, n_each]` elements of `element_bytes`; to write, not to bind.
+    pub fn of_sequence(all: Slice, sequence: u32, n_each: u32, element_bytes: u64) -> Slice {
+        let bytes = u64::from(n_each) * element_bytes;
+        Slice { offset: all.offset + u64::from(sequence) * bytes, bytes, ..all }
     }
 }
 
 impl Recording {
-    /// Draws the token after a step of `n_tokens` from `scores` and advances the step, unless a layer missed an
-    /// expert: then it only says so. Either way `paging.first_miss` is reset.
-    pub fn sample(&mut self, n_vocab: u32, s: &Sampler, n_tokens: u32) {
-        self.sample_scan(n_vocab, s);
-        self.sample_bins(n_vocab, s);
-        let bindings = [s.sampling, s.logits, s.scores, s.counts, s.tokens, s.step, s.sampled, s.paging.whole, s.scan];
-        let args = SampleArgs { n_vocab, n_slices: slices(n_vocab).1, n_tokens };
-        self.dispatch(&kernels::F32_SAMPLE, &args, &bindings, [1, 1, 1]);
+    /// Draws the token after a step from each row's `scores` and advances its sequence, unless a layer missed an
+    /// expert: then it only says so, as long as `paging.first_miss` does.
+    pub fn sample(&mut self, n_vocab: u32, s: &Sampler, pass: Pass) {
+        self.sample_scan(n_vocab, s, pass);
+        self.sample_bins(n_vocab, s, pass);
+        let bindings = [s.sampling, s.logits, s.scores, s.counts, s.steps, s.report, s.paging.whole, s.scan, s.bins];
+        let args = SampleArgs {
+            n_vocab,
+            n_slices: slices(n_vocab).1,
+            n_tokens: pass.tokens_each(),
+            n_words: row_words(n_vocab),
+            first_row: pass.first_row(),
+        };
+        self.dispatch(&kernels::F32_SAMPLE, &args, &bindings, [pass.n_drawn(), 1, 1]);
     }
 }

@@ -1,4 +1,4 @@
-use super::{MAX_LOGPROBS, Sampler};
+use super::{MAX_LOGPROBS, Pass, Sampler};
 use crate::{Recording, kernels};
 
 #[repr(C)]
@@ -6,17 +6,19 @@ use crate::{Recording, kernels};
 pub struct SampleScanArgs {
     pub n_vocab: u32,
     pub slice: u32,
+    pub n_words: u32,
+    pub first_row: u32,
 }
 
 const MAX_SLICES: u32 = 128;
-/// Of probability, the likeliest first. WGSL's `Scan` begins with as many tallies and masses.
+/// Of probability, the likeliest first: as many tallies and masses a row.
 pub(crate) const N_BINS: u32 = 1024;
-/// Words that a slice has after these; the candidates follow.
+/// Words of a slice; the candidates follow all of them.
 pub(crate) const PARTIAL: u32 = 8 + 2 * MAX_LOGPROBS as u32;
 
-/// Words of WGSL's `Scan`.
-pub(crate) fn scan_words(n_vocab: u32) -> u32 {
-    2 * N_BINS + PARTIAL * slices(n_vocab).1 + n_vocab
+/// Words that a row has in `scan`.
+pub(crate) fn row_words(n_vocab: u32) -> u32 {
+    PARTIAL * slices(n_vocab).1 + n_vocab
 }
 
 /// Ids a workgroup looks at, and how many workgroups that makes.
@@ -27,9 +29,10 @@ pub(crate) fn slices(n_vocab: u32) -> (u32, u32) {
 
 impl Recording {
     /// What `scores` and `logits` have in each slice of the vocabulary.
-    pub(crate) fn sample_scan(&mut self, n_vocab: u32, s: &Sampler) {
+    pub(crate) fn sample_scan(&mut self, n_vocab: u32, s: &Sampler, pass: Pass) {
         let (slice, n_slices) = slices(n_vocab);
-        let bindings = [s.sampling, s.step, s.logits, s.scores, s.scan];
-        self.dispatch(&kernels::F32_SAMPLE_SCAN, &SampleScanArgs { n_vocab, slice }, &bindings, [n_slices, 1, 1]);
+        let bindings = [s.sampling, s.steps, s.logits, s.scores, s.scan];
+        let args = SampleScanArgs { n_vocab, slice, n_words: row_words(n_vocab), first_row: pass.first_row() };
+        self.dispatch(&kernels::F32_SAMPLE_SCAN, &args, &bindings, [n_slices, pass.n_drawn(), 1]);
     }
 }
