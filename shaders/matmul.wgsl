@@ -1,6 +1,9 @@
-// y = W x, of one token or of four. With RMS the norm costs no pass of its own: W (x * gain) is scaled by
+// y = W x, of one token, of four, or with BLOCK of 32. With RMS the norm costs no pass of its own: W (x * gain) is scaled by
 // 1/rms(x) at the end.
 
+#ifdef BLOCK
+const ROWS: u32 = BLOCK_ROWS;  // of a workgroup
+#else
 #ifdef WIDE
 const THREAD_ROWS: u32 = 4u;
 #else
@@ -11,6 +14,7 @@ const THREAD_ROWS: u32 = 8u;
 #endif
 #endif
 const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
+#endif
 
 struct Args {
     n_cols: u32,    // elements of a row of W
@@ -39,8 +43,85 @@ struct Args {
 #endif
 
 #import group
-#import columns
 #import weights as w
+
+// Where x of a token begins; past the last token it is the last one's, whose product is not kept.
+fn x_row(token: u32) -> u32 {
+    return (args.first_token + min(token, args.n_tokens - 1u)) * (args.n_cols / 4u);
+}
+
+// Group g of a row of this part; past the last row it is the last one's.
+fn row_group(row: u32, g: u32) -> Weights {
+    return w_group(0u, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
+}
+
+// Takes the sum of a row for a token to y, times the inverse rms.
+fn store(token: u32, row: u32, sum: f32, inverse_rms: f32) {
+    let at = token * args.y_stride + args.y_first + args.first_row + row;
+    var value = sum;
+#ifdef RMS
+    value *= inverse_rms;
+#endif
+#ifdef BIAS
+    value += bias[args.first_row + row];
+#endif
+#ifdef RESIDUAL
+    y[at] += value;
+#else
+    y[at] = value;
+#endif
+}
+
+#ifdef BLOCK
+#import block
+
+#ifdef RMS
+// Of those elements of x that this thread brought, all of half a column.
+var<private> squared: f32;
+#endif
+
+fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
+    return row_group(group.x * ROWS + row, g);
+}
+
+fn four_of(group: vec2<u32>, column: u32, i: u32) -> vec4<f32> {
+    let v = x[x_row(group.y * COLS + column) + i];
+#ifdef RMS
+    squared += dot(v, v);
+    return v * gain[i];
+#else
+    return v;
+#endif
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let sums = product(group.xy, thread, args.n_cols / 32u);
+#ifdef RMS
+    if (thread >= BLOCK_ROWS) {
+        block_x[thread - BLOCK_ROWS].x = squared;
+    }
+    workgroupBarrier();
+#endif
+    for (var c = 0u; c < 4u; c++) {
+        let column = first_column_of(thread) + 8u * c;
+#ifdef RMS
+        let mean = (block_x[2u * column].x + block_x[2u * column + 1u].x) / f32(args.n_cols);
+        let scale = inverseSqrt(mean + args.eps);
+#else
+        let scale = 1.0;
+#endif
+        let token = group.y * COLS + column;
+        for (var r = 0u; r < 4u; r++) {
+            let row = group.x * ROWS + first_row_of(thread) + 16u * r;
+            if (token < args.n_tokens && row < args.n_rows) {
+                store(token, row, sums[c][r], scale);
+            }
+        }
+    }
+}
+#else
+#import columns
 
 #ifdef RMS
 // 1/rms of each token's x.
@@ -86,11 +167,6 @@ fn squares(first_token: u32, i: u32) -> Sum {
 }
 #endif
 
-// Where x of a token begins; past the last token it is the last one's, whose product is not kept.
-fn x_row(token: u32) -> u32 {
-    return (args.first_token + min(token, args.n_tokens - 1u)) * (args.n_cols / 4u);
-}
-
 fn x_group(token: u32, g: u32) -> Group {
     let at = x_row(token) + g * 8u;
     let a = mat4x4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
@@ -106,25 +182,11 @@ fn x_group(token: u32, g: u32) -> Group {
 #endif
 }
 
-// Group g of a row of this part; past the last row it is the last one's.
-fn row_group(row: u32, g: u32) -> Weights {
-    return w_group(0u, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
-}
-
 fn columns(first_token: u32, g: u32) -> Columns {
 #ifdef FOUR
     return Columns(x_group(first_token, g), x_group(first_token + 1u, g), x_group(first_token + 2u, g), x_group(first_token + 3u, g));
 #else
     return x_group(first_token, g);
-#endif
-}
-
-fn store(token: u32, row: u32, value: f32) {
-    let at = token * args.y_stride + args.y_first + args.first_row + row;
-#ifdef RESIDUAL
-    y[at] += value;
-#else
-    y[at] = value;
 #endif
 }
 
@@ -134,6 +196,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first_token = group.y * COLS;
 #ifdef RMS
     let scale = inverse_rms(thread, first_token);
+#else
+    let scale = Sum(1.0);
 #endif
 
     var sums = array<Sum, THREAD_ROWS>();
@@ -152,15 +216,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         let out_row = row + first + lane / COLS;
         if (lane < SUMS && out_row < args.n_rows && first_token + column < args.n_tokens) {
-            var sum = total(thread, lane);
-#ifdef RMS
-            sum *= part(scale, column);
-#endif
-#ifdef BIAS
-            sum += bias[args.first_row + out_row];
-#endif
-            store(first_token + column, out_row, sum);
+            store(first_token + column, out_row, total(thread, lane), part(scale, column));
         }
         workgroupBarrier();
     }
 }
+#endif

@@ -1,6 +1,9 @@
 // y = Wd a + bd for each chosen expert. Nothing is written for a choice whose expert is not here: it is
 // missing, was done before, or has its slot in another part.
 
+#ifdef BLOCK
+const ROWS: u32 = BLOCK_ROWS;  // of a workgroup
+#else
 #ifdef FOUR
 const THREAD_ROWS: u32 = 16u;
 #else
@@ -11,6 +14,7 @@ const THREAD_ROWS: u32 = 8u;
 #endif
 #endif
 const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
+#endif
 
 struct Args {
     n_cols: u32,    // elements of a: the expert's FFN width
@@ -36,14 +40,33 @@ fn row_group(slot: u32, row: u32, g: u32) -> Weights {
     return w_group(slot, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
 }
 
+#ifdef BLOCK
+fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
+    return row_group(chosen[group.y].slot - args.first_slot, group.x * ROWS + row, g);
+}
+
+fn four_of(group: vec2<u32>, c: u32, i: u32) -> vec4<f32> {
+    return four_of_choice(group.y, 1u, c, i);
+}
+#endif
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let slot = chosen[group.y].slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
     if (slot >= args.n_slots) {
         return;
     }
+#ifdef BLOCK
+    let sums = product(group.xy, thread, args.n_cols / 32u);
+    for (var i = 0u; i < 16u; i++) {
+        let c = first_column_of(thread) + 8u * (i / 4u);
+        let row = group.x * ROWS + first_row_of(thread) + 16u * (i % 4u);
+        if (c < n_choices(group.y) && row < args.n_rows) {
+            store(group.y, c, row, bias[chosen[group.y].expert * args.n_rows + row] + sums[i / 4u][i % 4u]);
+        }
+    }
+#else
     let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
-
     var sums = array<Sum, THREAD_ROWS>();
     for (var g = thread % LANES; g < args.n_cols / 32u; g += LANES) {
         let v = columns(group.y, 1u, g);
@@ -65,4 +88,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
+#endif
 }

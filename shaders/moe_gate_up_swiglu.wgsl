@@ -4,6 +4,9 @@
 // Nothing is written for a choice whose expert is not here: it is missing, was done before, or has its
 // slot in another part.
 
+#ifdef BLOCK
+const ROWS: u32 = BLOCK_ROWS / 2u;  // of a workgroup
+#else
 #ifdef FOUR
 const THREAD_ROWS: u32 = 8u;
 #else
@@ -14,6 +17,7 @@ const THREAD_ROWS: u32 = 4u;
 #endif
 #endif
 const ROWS: u32 = ROW_TILES * THREAD_ROWS;  // of a workgroup
+#endif
 
 struct Args {
     n_cols: u32,     // elements of h
@@ -42,14 +46,49 @@ struct Args {
 #import weights as gate
 #import weights as up
 
+// Of one row: what the products of gate and up make.
+fn swiglu(expert: u32, row: u32, gate: f32, up: f32) -> f32 {
+    let g = min(bias[expert * args.n_rows + row] + gate, args.limit);
+    let u = bias[(args.n_experts + expert) * args.n_rows + row] + up;
+    let shifted = clamp(u, -args.limit, args.limit) + args.shift;
+    return g / (1.0 + exp(-args.alpha * g)) * shifted;
+}
+
+#ifdef BLOCK
+// Rows of gate, then as many of up.
+fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
+    let slot = chosen[group.y].slot - args.first_slot;
+    let at = min(group.x * ROWS + row % ROWS, args.n_rows - 1u) * (args.n_cols / 32u) + g;
+    if (row < ROWS) {
+        return gate_group(slot, args.n_blocks, at);
+    }
+    return up_group(slot, args.n_blocks, at);
+}
+
+fn four_of(group: vec2<u32>, c: u32, i: u32) -> vec4<f32> {
+    return four_of_choice(group.y, args.n_used, c, i);
+}
+#endif
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let slot = chosen[group.y].slot - args.first_slot;  // wraps above n_slots when it is in an earlier part
     if (slot >= args.n_slots) {
         return;
     }
-    let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
     let n_groups = args.n_cols / 32u;
+#ifdef BLOCK
+    let sums = product(group.xy, thread, n_groups);
+    for (var i = 0u; i < 8u; i++) {
+        let c = first_column_of(thread) + 8u * (i / 2u);
+        let row = group.x * ROWS + first_row_of(thread) + 16u * (i % 2u);
+        if (c < n_choices(group.y) && row < args.n_rows) {
+            let both = sums[i / 2u];
+            store(group.y, c, row, swiglu(chosen[group.y].expert, row, both[i % 2u], both[2u + i % 2u]));
+        }
+    }
+#else
+    let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
     var gate = array<Sum, THREAD_ROWS>();
     var up = array<Sum, THREAD_ROWS>();
     for (var g = thread % LANES; g < n_groups; g += LANES) {
@@ -73,12 +112,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         let out_row = row + first + lane / COLS;
         if (lane < half_sums && out_row < args.n_rows && column < n_choices(group.y)) {
-            let expert = chosen[group.y].expert;
-            let g = min(bias[expert * args.n_rows + out_row] + total(thread, lane), args.limit);
-            let u = bias[(args.n_experts + expert) * args.n_rows + out_row] + total(thread, half_sums + lane);
-            let shifted = clamp(u, -args.limit, args.limit) + args.shift;
-            store(group.y, column, out_row, g / (1.0 + exp(-args.alpha * g)) * shifted);
+            let value = swiglu(chosen[group.y].expert, out_row, total(thread, lane), total(thread, half_sums + lane));
+            store(group.y, column, out_row, value);
         }
         workgroupBarrier();
     }
+#endif
 }

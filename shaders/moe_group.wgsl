@@ -1,14 +1,17 @@
-// Sorts the choices of all tokens by expert and cuts them into tiles of up to four, one expert each. One
+// Sorts the choices of all tokens by expert and cuts them into tiles of up to COLS, one expert each. One
 // workgroup, a thread an expert: its choices stay in their order. Choices that missed or are done get no
 // tile, tiles that are not needed get no slot.
 
 const THREADS: u32 = 256u;
+#ifdef BLOCK
+const COLS: u32 = 32u;
+#else
 const COLS: u32 = 4u;
+#endif
 
 struct Args {
     n_choices: u32,  // of all tokens
     n_experts: u32,  // at most THREADS
-    n_tiles: u32,    // enough for however the choices fall
 }
 
 #import route
@@ -16,7 +19,13 @@ struct Args {
 
 @group(0) @binding(0) var<uniform> args: Args;
 @group(0) @binding(1) var<storage, read> routes: array<Route>;      // [n_choices]
-@group(0) @binding(2) var<storage, read_write> tiles: array<Tile>;  // [n_tiles]
+@group(0) @binding(2) var<storage, read_write> tiles: array<Tile>;  // enough for however the choices fall
+
+fn put_header(tile: u32, expert: u32, slot: u32, n_choices: u32) {
+    tiles[tile].expert = expert;
+    tiles[tile].slot = slot;
+    tiles[tile].n_choices = n_choices;
+}
 
 var<workgroup> n_tiles: array<u32, THREADS>;  // of each expert
 
@@ -37,24 +46,26 @@ fn main(@builtin(local_invocation_index) expert: u32) {
         total += n_tiles[e];
     }
 
-    var tile = Tile(expert, MISS, 0u, 0u, vec4<u32>(0u));
+    var c = 0u;
     for (var i = 0u; i < args.n_choices && n > 0u; i++) {
         if (routes[i].expert == expert && routes[i].slot < DONE) {
-            if (tile.n_choices == 0u) {
-                tile.choices = vec4<u32>(i);
-                tile.slot = routes[i].slot;
+            if (c == 0u) {
+                put_header(first, expert, routes[i].slot, min(n, COLS));
+                for (var j = 0u; j < COLS / 4u; j++) {
+                    tiles[first].choices[j] = vec4<u32>(i);
+                }
             }
-            tile.choices[tile.n_choices] = i;
-            tile.n_choices += 1u;
+            tiles[first].choices[c / 4u][c % 4u] = i;
+            c += 1u;
             n -= 1u;
-            if (tile.n_choices == COLS || n == 0u) {
-                tiles[first] = tile;
+            if (c == COLS) {
                 first += 1u;
-                tile.n_choices = 0u;
+                c = 0u;
             }
         }
     }
-    for (var i = total + expert; i < args.n_tiles; i += THREADS) {
-        tiles[i] = Tile(0u, MISS, 0u, 0u, vec4<u32>(0u));
+    let most = (args.n_choices + (COLS - 1u) * min(args.n_experts, args.n_choices)) / COLS;
+    for (var i = total + expert; i < most; i += THREADS) {
+        put_header(i, 0u, MISS, 0u);
     }
 }

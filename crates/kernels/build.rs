@@ -49,7 +49,9 @@ fn main() {
             writeln!(table, "];").unwrap();
             families.push(format!("&{constant}"));
         } else {
-            let kernel = reflect(&files, name, shader, None, defines, None);
+            let wide = format!("{name}_wide");
+            let wide = is_named(&wide).then(|| format!("Some(&{})", wide.to_uppercase()));
+            let kernel = reflect(&files, name, shader, None, defines, wide.as_deref());
             writeln!(table, "/// `{name}`\npub static {constant}: Kernel = {kernel};").unwrap();
             families.push(format!("std::slice::from_ref(&{constant})"));
         }

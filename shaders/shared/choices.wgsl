@@ -1,16 +1,43 @@
-// What the kernels of experts have in common. A workgroup works on one choice, as the router wrote it; or,
-// with FOUR, on a tile of up to four choices of one expert. A kernel has x and y, by tokens or choices.
+// What the kernels of experts have in common. A workgroup works on one choice, as the router wrote it; or on a
+// tile of choices of one expert: up to four with FOUR, up to 32 with BLOCK. A kernel has x and y, by tokens or
+// choices.
 
+#ifdef BLOCK
+#import block
+#else
 #import columns
+#endif
 
-#ifdef FOUR
+#ifdef IN_TILES
 #import tile
 @group(0) @binding(1) var<storage, read> chosen: array<Tile>;
+
+fn choice_of(workgroup: u32, c: u32) -> u32 {
+    return chosen[workgroup].choices[c / 4u][c % 4u];
+}
+
+fn n_choices(workgroup: u32) -> u32 {
+    return chosen[workgroup].n_choices;
+}
 #else
 #import route
 @group(0) @binding(1) var<storage, read> chosen: array<Route>;  // [n_tokens, n_used]
+
+fn choice_of(workgroup: u32, c: u32) -> u32 {
+    return workgroup;
+}
+
+fn n_choices(workgroup: u32) -> u32 {
+    return 1u;
+}
 #endif
 
+#ifdef BLOCK
+// Four elements of the row of x that belongs to a choice of a workgroup's; `share` choices have one row.
+fn four_of_choice(workgroup: u32, share: u32, c: u32, i: u32) -> vec4<f32> {
+    return x[choice_of(workgroup, c) / share * (args.n_cols / 4u) + i];
+}
+#else
 fn x_group(at: u32) -> Group {
     return group_of(
         mat4x4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]),
@@ -22,27 +49,15 @@ fn x_group(at: u32) -> Group {
 fn columns(workgroup: u32, share: u32, g: u32) -> Columns {
     let n = args.n_cols / 4u;
 #ifdef FOUR
-    let at = chosen[workgroup].choices / share * n + g * 8u;
+    let at = chosen[workgroup].choices[0] / share * n + g * 8u;
     return Columns(x_group(at.x), x_group(at.y), x_group(at.z), x_group(at.w));
 #else
     return x_group(workgroup / share * n + g * 8u);
 #endif
 }
-
-fn n_choices(workgroup: u32) -> u32 {
-#ifdef FOUR
-    return chosen[workgroup].n_choices;
-#else
-    return 1u;
 #endif
-}
 
 // Of choice c of those of a workgroup.
 fn store(workgroup: u32, c: u32, row: u32, value: f32) {
-#ifdef FOUR
-    let choice = chosen[workgroup].choices[c];
-#else
-    let choice = workgroup;
-#endif
-    y[choice * args.n_rows + row] = value;
+    y[choice_of(workgroup, c) * args.n_rows + row] = value;
 }

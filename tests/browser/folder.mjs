@@ -3,18 +3,24 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
+import { basename, extname, join, normalize } from "node:path";
 
 const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json", ".wasm": "application/wasm" };
 
-/** Serves `folders`, by name; of several that share one the first that has a file. Files are sent whole, whatever range is asked for. */
+/**
+ * Serves `folders`, by name; of several that share one the first that has a file. Files are sent whole, whatever range is asked for; none
+ * whose name is in `absent`.
+ */
 export async function serveFolders(folders) {
+  const asked = [];
+  const absent = new Set();
   const server = createServer(async (request, answer) => {
     const [, name, ...rest] = decodeURIComponent(new URL(request.url, "http://x").pathname).split("/");
     const path = normalize(rest.join("/")) || "index.html";
     const file = path.endsWith("/") ? `${path}index.html` : path;
     let bytes;
-    if (!path.startsWith("..")) {
+    asked.push(basename(file));
+    if (!path.startsWith("..") && !absent.has(basename(file))) {
       for (const folder of [folders[name] ?? []].flat()) bytes ??= await readFile(join(folder, file)).catch(() => undefined);
     }
     answer.setHeader("Access-Control-Allow-Origin", "*");
@@ -29,6 +35,9 @@ export async function serveFolders(folders) {
     /** The same port by two names: two origins. */
     url: `http://localhost:${port}/`,
     elsewhere: `http://127.0.0.1:${port}/`,
+    /** Names of files, in the order in which they were asked for. */
+    asked,
+    absent,
     async stop() {
       server.closeAllConnections();
       server.close();

@@ -2,7 +2,8 @@
 // counts as JSON.
 // `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
 // folder for pictures of the page; CDN_URL is where the CDN simulator serves tests/vectors, and PACKAGED
-// the folder of pages that `cargo xtask test` builds from the npm package.
+// the folder of pages that `cargo xtask test` builds from the npm package, PARROT the model that speaks by a
+// script, QUIRE the program.
 
 import { browsers } from "./browsers.mjs";
 import { suites } from "./suites.mjs";
@@ -25,7 +26,7 @@ async function run(browser, { open: plain, maxTokens, lengths }) {
       const begin = performance.now();
       try {
         if (opened.error) throw opened.error;
-        const note = await test(opened.tab, { url, browser, maxTokens, lengths, screenshots: process.env.SCREENSHOTS, cdn: process.env.CDN_URL, packaged: process.env.PACKAGED });
+        const note = await test(opened.tab, { url, browser, maxTokens, lengths, screenshots: process.env.SCREENSHOTS, cdn: process.env.CDN_URL, packaged: process.env.PACKAGED, parrot: process.env.PARROT });
         const seconds = ((performance.now() - begin) / 1000).toFixed(1);
         counts.passed += 1;
         console.log(`ok - ${line} (${[seconds + " s", note].filter(Boolean).join("; ")})`);

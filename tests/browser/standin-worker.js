@@ -64,7 +64,7 @@ self.addEventListener("message", ({ data: { id, op, ...call } }) => {
       return stopped.add(id);
     case "load":
       return done(JSON.stringify({ name: "Stand-in", architecture: "none", adapter: `stand-in ${JSON.stringify(call.options)}`, contextLength: 4096, bytes: 12e9, gpuBytes: 4e9, cache: "indexeddb" }));
-    case "chat":
+    case "answer":
       return void chat(id, JSON.parse(call.request));
     case "stats":
       return done(JSON.stringify({ ...stats, ...rest }));

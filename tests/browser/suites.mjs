@@ -7,6 +7,7 @@ import * as documents from "./documents.mjs";
 import * as engine from "./engine.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
+import * as forms from "./forms.mjs";
 import * as hostile from "./hostile.mjs";
 import * as keeping from "./keeping.mjs";
 import * as losses from "./losses.mjs";
@@ -14,7 +15,9 @@ import * as packaged from "./packaged.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
+import * as scripted from "./scripted.mjs";
 import * as serve from "./serve.mjs";
+import { openServed, tests as served } from "./served.mjs";
 import * as settings from "./settings.mjs";
 import * as shell from "./shell.mjs";
 import * as size from "./size.mjs";
@@ -33,6 +36,7 @@ export const suites = [
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
   { name: "documents", only: "Chromium", open: openStandin, tests: documents.tests },
+  { name: "the page of quire serve", open: openServed, tests: served },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
   { name: "a wrong address", tests: page.wrongAddress },
@@ -40,10 +44,13 @@ export const suites = [
   { name: "the engine at length", only: "Firefox", tests: engine.longer },
   { name: "the engine over a bad line", only: "Firefox", tests: faults.tests },
   { name: "the engine on a GPU that is lost", only: "Chromium", tests: losses.tests }, // Firefox has no command to lose it
+  { name: "answers of a form", only: "Chromium", tests: forms.tests },
+  { name: "answers of a form", only: "Firefox", tests: { ...forms.tests, ...forms.calls } },
   { name: "the package", tests: packaged.tests },
   { name: "the examples", only: "Firefox", tests: packaged.examples },
   { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
+  { name: "the service worker with a model that calls", only: "Firefox", tests: scripted.tests },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

@@ -71,10 +71,45 @@ fn several_completions_of_a_text_each_have_their_index_and_seed() {
 }
 
 #[test]
+fn several_prompts_are_continued_each_by_itself() {
+    let mut model = model();
+    let alone: Vec<TextCompletion> = ["\"hello\"", "[5, 80, 200]"]
+        .map(|prompt| complete(&mut model, &format!(r#"{{"prompt": {prompt}, "max_tokens": 8, "n": 2, "seed": 7}}"#)).0)
+        .into();
+    let texts = |whole: &TextCompletion| whole.choices.iter().map(|choice| choice.text.clone()).collect::<Vec<_>>();
+    let hello = model.tokenizer.encode("hello");
+    let (whole, parts) = complete(&mut model, &format!(r#"{{"prompt": [{hello:?}, [5, 80, 200]], "max_tokens": 8, "n": 2, "seed": 7}}"#));
+    assert_eq!(texts(&whole), alone.iter().flat_map(texts).collect::<Vec<_>>());
+    assert_eq!(whole.choices.iter().map(|choice| choice.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    let of = |index: u32| parts.iter().flat_map(|part| &part.choices).filter(move |choice| choice.index == index);
+    assert!((0..4).all(|n| of(n).map(|choice| choice.text.as_str()).collect::<String>() == whole.choices[n as usize].text));
+    assert_eq!(whole.usage.unwrap().prompt_tokens, hello.len() + 3);
+    assert_eq!(texts(&complete(&mut model, r#"{"prompt": ["hello"], "max_tokens": 8, "n": 2, "seed": 7}"#).0), texts(&alone[0]));
+}
+
+#[test]
+fn logprobs_are_of_the_tokens_before_a_stop_string_alone() {
+    let mut model = model();
+    let json = |stop: &str| format!(r#"{{"prompt": [5, 80, 200], "max_tokens": 24, "temperature": 0, "logprobs": 0, "stop": {stop}}}"#);
+    let (whole, _) = complete(&mut model, &json("null"));
+    let tokens = whole.choices[0].logprobs.clone().unwrap().tokens;
+    // A stop string of several tokens, none of which comes before.
+    let at = (3..20).find(|at| tokens[..*at].concat().find(&tokens[*at..at + 3].concat()).is_none()).unwrap();
+    let (stopped, parts) = complete(&mut model, &json(&serde_json::json!(tokens[at..at + 3].concat()).to_string()));
+    let choice = &stopped.choices[0];
+    assert_eq!((choice.text.clone(), choice.logprobs.clone().unwrap().tokens), (tokens[..at].concat(), tokens[..at].to_vec()));
+    let streamed: Vec<String> = parts.iter().flat_map(|part| part.choices[0].logprobs.clone().unwrap().tokens).collect();
+    assert_eq!(streamed, tokens[..at]);
+}
+
+#[test]
 fn requests_of_another_shape_are_refused_in_words() {
     for (json, words) in [
         (r#"{"max_tokens": 3}"#, "prompt"),
-        (r#"{"prompt": {"a": 1}}"#, "prompt must be a string or an array of token ids"),
+        (r#"{"prompt": {"a": 1}}"#, "prompt must be a string, an array of token ids, or an array of either"),
+        (r#"{"prompt": []}"#, "empty array"),
+        (r#"{"prompt": ["a", 7]}"#, "prompt must be a string"),
+        (r#"{"prompt": ["a", "b", "c", "d", "e", "f", "g", "h", "i"], "n": 16}"#, "144 texts, at most 128"),
         (r#"{"prompt": "a", "logprobs": 21}"#, "logprobs is 21, must be 0 to 20"),
         (r#"{"prompt": "a", "n": 17}"#, "n must be 1 to 16"),
         ("once upon", "expected"),

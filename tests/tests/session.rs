@@ -105,10 +105,23 @@ fn a_prompt_that_begins_like_the_last_sequence_gets_the_same_answer_as_on_a_new_
 #[test]
 fn kernels_of_another_shape_say_the_same() {
     let mut engine = nano(&gpu(), OPTIONS);
-    let before = greedy(&mut engine, &prompt(40), 24);
+    let narrow = greedy(&mut engine, &prompt(140), 24);
+    engine.set_shapes(true);
+    let wide = greedy(&mut engine, &prompt(140), 24);
+    assert_eq!((wide.n_reused, &wide.ids), (0, &narrow.ids));
     pollster::block_on(engine.try_shapes()).unwrap();
-    let after = greedy(&mut engine, &prompt(40), 24);
-    assert_eq!((after.n_reused, after.ids), (0, before.ids));
+    let chosen = greedy(&mut engine, &prompt(140), 24);
+    assert_eq!((chosen.n_reused, &chosen.ids), (0, &narrow.ids));
+}
+
+#[test]
+fn how_a_prompt_is_cut_changes_no_bit_in_the_wide_shape() {
+    let logits = [64, 24, 7].map(|chunk| {
+        let mut engine = nano(&gpu(), Options { chunk, ..OPTIONS });
+        engine.set_shapes(true);
+        logits(&mut engine, &prompt(210))
+    });
+    assert!(logits[0] == logits[1] && logits[0] == logits[2]);
 }
 
 #[test]

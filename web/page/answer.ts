@@ -1,7 +1,8 @@
 /** An answer as it comes: chunks folded into a turn, and how fast they came. */
 
-import { type ChatCompletionChunk, type ChatRequest, type Engine, type Message, QuireError } from "../src/index.ts";
+import { type ChatCompletionChunk, type ChatRequest, type Message, QuireError } from "../src/index.ts";
 import { known, t } from "./language.ts";
+import type { Talker } from "./served.ts";
 import type { Turn } from "./tree.ts";
 
 /** What an engine says beside usage of how fast it was; other sources of chunks may not. */
@@ -21,7 +22,7 @@ export interface Pace {
 
 /** Puts `request` to the engine and lets `turn` grow by the answer. Never rejects: trouble is noted in the turn. */
 export async function answer(
-  engine: Engine,
+  engine: Talker,
   request: ChatRequest,
   turn: Turn,
   onGrowth: (pace: Pace) => void,

@@ -1,11 +1,12 @@
 /** The conversation that is shown, and the answer that is under way: perhaps in another one. */
 
-import type { ChatRequest, Engine, Message } from "../src/index.ts";
+import type { ChatRequest, Message } from "../src/index.ts";
 import { answer, type Pace, words } from "./answer.ts";
 import { element, holdFocus } from "./dom.ts";
 import { t } from "./language.ts";
 import { notify } from "./notice.ts";
 import type { Document, Passage } from "./passages.ts";
+import type { Talker } from "./served.ts";
 import * as shelf from "./shelf.ts";
 import { beginAnswer, isAnswered } from "./tabs.ts";
 import { type Head, Tree, type Turn } from "./tree.ts";
@@ -16,7 +17,7 @@ const KEEP_MS = 500;
 
 /** What the page around it gives a chat. */
 export interface Around {
-  engine(): Engine | undefined;
+  engine(): Talker | undefined;
   /** What every request says beside its messages. */
   request(): Partial<ChatRequest>;
   /** What stands before the first message. */

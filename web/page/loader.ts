@@ -1,4 +1,4 @@
-/** The engine that answers: loads a model in place of another, and says how that goes. */
+/** The engine that answers: loads a model in place of another, or connects to the server, and says how that goes. */
 
 import { createEngine, type Engine, type EngineOptions, QuireError } from "../src/index.ts";
 import { words } from "./answer.ts";
@@ -7,13 +7,15 @@ import { t } from "./language.ts";
 import { Live } from "./live.ts";
 import { Loading } from "./loading.ts";
 import { notify } from "./notice.ts";
+import { connect, lastKey, Refusal, rememberKey, type Talker } from "./served.ts";
 
 export type Model = string | File;
 
 export class Loader {
-  engine: Engine | undefined;
+  engine: Talker | undefined;
   /** What was loaded last, or is being loaded. */
   model: Model | undefined;
+  #loaded: Engine | undefined;
   #loading = new Loading();
   readonly live = new Live();
   #load: AbortController | undefined;
@@ -33,8 +35,8 @@ export class Loader {
     element("model").textContent = nameOf(model);
     element("adapter").textContent = "";
     this.live.end();
-    await this.engine?.unload();
-    this.engine = undefined;
+    await this.#loaded?.unload();
+    this.engine = this.#loaded = undefined;
     this.#loading.start();
     this.#changed();
     try {
@@ -47,7 +49,7 @@ export class Loader {
         },
         onWarning: (warning) => notify(warning.message),
       });
-      this.engine = loaded;
+      this.engine = this.#loaded = loaded;
       this.live.start(loaded);
       // For the console.
       Object.assign(globalThis, { engine: loaded });
@@ -66,6 +68,36 @@ export class Loader {
     this.#changed();
   }
 
+  /** Has the server that the page comes from answer. */
+  async connect(key = lastKey()): Promise<void> {
+    this.showTrouble();
+    try {
+      const server = await connect(key);
+      rememberKey(key);
+      this.engine = server;
+      element("model").textContent = server.model;
+      element("adapter").textContent = t("answered by the server");
+    } catch (error) {
+      const wantsKey = error instanceof Refusal && error.status === 401;
+      if (wantsKey) this.#askForKey(key !== "");
+      else this.showTrouble(t("The server cannot be reached"), words(error), () => void this.connect(key));
+    }
+    this.#changed();
+  }
+
+  #askForKey(isWrong: boolean): void {
+    this.showTrouble(t("This server asks for a key"), isWrong ? t("It does not know this one.") : "");
+    const form = element<HTMLFormElement>("key-form");
+    const input = element<HTMLInputElement>("key");
+    form.hidden = false;
+    form.reset();
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      void this.connect(input.value);
+    };
+    input.focus();
+  }
+
   /** Says what is in the way and offers to try again; without arguments, that nothing is. */
   showTrouble(title = "", text = "", retry?: () => void): void {
     element("trouble-title").textContent = title;
@@ -73,6 +105,7 @@ export class Loader {
     const button = element<HTMLButtonElement>("retry");
     button.hidden = !retry;
     button.onclick = retry ?? null;
+    element("key-form").hidden = true;
     element("trouble").hidden = title === "";
     this.#changed();
   }

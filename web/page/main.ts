@@ -12,7 +12,7 @@ import * as language from "./language.ts";
 import { t } from "./language.ts";
 import { List } from "./list.ts";
 import { Loader } from "./loader.ts";
-import { available, lastModel, offer, remember } from "./models.ts";
+import { available, type Choice, lastModel, offer, remember } from "./models.ts";
 import { engineOf, load, requestOf } from "./settings.ts";
 import * as shelf from "./shelf.ts";
 import { Side } from "./side.ts";
@@ -197,23 +197,41 @@ async function open(model: string | File): Promise<void> {
   if (loader.engine && !document.querySelector("dialog[open]")) message.focus();
 }
 
-void list.show();
-await follow();
-const support = await isSupported();
-if (support.ok) {
-  const { first, choices } = await available();
-  offer(choices, (model) => void open(model));
+/** Takes what is dropped on the page; a model only where one can be loaded. */
+function takeDropped(isServed: boolean): void {
   receive((files) => {
     const of = (ending: RegExp) => files.filter(({ name }) => ending.test(name));
     const [model] = of(/\.gguf$/i);
-    if (model) void open(model);
+    if (model && !isServed) void open(model);
     for (const file of of(/\.json$/i)) void transfers.take(file);
     void attachments.take(of(/\.(?:pdf|txt|md|markdown|csv|tex|html?)$/i));
   });
-  const model = first ?? lastModel();
-  if (model) await open(model);
-} else {
+}
+
+/** Loads a model in this browser, if it can run one. */
+async function beginHere(first: string | undefined, choices: Choice[]): Promise<void> {
+  const support = await isSupported();
+  if (support.ok) {
+    offer(choices, (model) => void open(model));
+    takeDropped(false);
+    const model = first ?? lastModel();
+    if (model) await open(model);
+    return;
+  }
   element("choose").hidden = element("choose-first").hidden = true;
   message.disabled = true;
   loader.showTrouble(t("This browser cannot run the model"), language.known(support.reason));
+}
+
+void list.show();
+await follow();
+const { first, choices, isServed } = await available();
+if (isServed) {
+  document.documentElement.dataset["engine"] = "server";
+  element<HTMLButtonElement>("choose").disabled = true;
+  takeDropped(true);
+  await loader.connect();
+  if (loader.engine) message.focus();
+} else {
+  await beginHere(first, choices);
 }

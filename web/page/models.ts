@@ -9,8 +9,9 @@ export interface Choice {
   url: string;
 }
 
-/** What the server says of itself: the model to begin with, and those it has. Absent on a plain host. */
+/** What the server says of itself: that it answers with its own model; or the model to begin with, and those it has. Absent on a plain host. */
 interface Config {
+  server?: boolean;
   model?: string;
   models?: Choice[];
 }
@@ -24,16 +25,15 @@ async function json<T>(path: string): Promise<T | undefined> {
   }
 }
 
-/** The address of the model to load, and what else there is. */
-export async function available(): Promise<{ first: string | undefined; choices: Choice[] }> {
-  const [config, catalogue] = await Promise.all([
-    json<Config>("config.json"),
-    json<{ models: Partial<Choice>[] }>("catalogue.json"),
-  ]);
+/** The address of the model to load, and what else there is; or that the server answers. */
+export async function available(): Promise<{ first: string | undefined; choices: Choice[]; isServed: boolean }> {
+  const config = await json<Config>("config.json");
+  if (config?.server) return { first: undefined, choices: [], isServed: true };
+  const catalogue = await json<{ models: Partial<Choice>[] }>("catalogue.json");
   const onWeb = (catalogue?.models ?? []).filter((choice): choice is Choice => choice.url !== undefined);
   const choices = [...(config?.models ?? []), ...onWeb];
   const asked = new URLSearchParams(location.search).get("model");
-  return { first: asked ?? config?.model, choices };
+  return { first: asked ?? config?.model, choices, isServed: false };
 }
 
 const KEY = "quire-model";

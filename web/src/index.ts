@@ -12,6 +12,8 @@ import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
 import { Events } from "./events.ts";
 import { defaultRamBytes, type Device } from "./memory.ts";
+import type { Path } from "./relay.ts";
+import { outputText, type Response, type ResponseRequest, type ResponseStreamEvent } from "./responses.ts";
 import { serve, type Server, type Work } from "./serve.ts";
 import { startWorker } from "./start.ts";
 import { createStream } from "./stream.ts";
@@ -34,6 +36,7 @@ export { cache, type Cache } from "./cache.ts";
 export { QuireError, type ErrorCode } from "./errors.ts";
 export type { Server } from "./serve.ts";
 export { isSupported, type Support } from "./support.ts";
+export type * from "./responses.ts";
 export type * from "./types.ts";
 
 /** What {@link createEngine} is told. Only `model` must be said. */
@@ -107,12 +110,27 @@ export interface TextCompletions {
   create(body: CompletionRequest, options?: CallOptions): Promise<TextCompletion | AsyncIterable<TextCompletion>>;
 }
 
+/**
+ * OpenAI's responses: a chat's answer as items. Nothing is stored, so that who goes on with a conversation sends all of its items again.
+ * Calls reject as those of {@link Completions} do.
+ */
+export interface Responses {
+  /** Streams events. Leaving the loop early stops the answer. */
+  create(body: ResponseRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ResponseStreamEvent>>;
+  /** Resolves to the whole response. */
+  create(body: ResponseRequest & { stream?: false }, options?: CallOptions): Promise<Response>;
+  /** Either, where only running tells. */
+  create(body: ResponseRequest, options?: CallOptions): Promise<Response | AsyncIterable<ResponseStreamEvent>>;
+}
+
 /** One model, loaded. It answers one request at a time. `await using` unloads it at the end of the block. */
 export interface Engine extends AsyncDisposable {
   /** `engine.chat.completions.create({ messages })` */
   readonly chat: { readonly completions: Completions };
   /** `engine.completions.create({ prompt })` */
   readonly completions: TextCompletions;
+  /** `engine.responses.create({ input })` */
+  readonly responses: Responses;
   /** What was loaded, and onto what. */
   readonly info: EngineInfo;
   /**
@@ -196,6 +214,7 @@ class WorkerEngine implements Engine {
   readonly info: EngineInfo;
   readonly chat: { readonly completions: Completions };
   readonly completions: TextCompletions;
+  readonly responses: Responses;
   #client: Client;
   #events: Events;
   #servers = new Set<Server>();
@@ -204,24 +223,22 @@ class WorkerEngine implements Engine {
     this.#client = client;
     this.#events = new Events(client);
     this.info = info;
-    const chat = (body: ChatRequest, options?: CallOptions) =>
-      this.#answer<ChatCompletion, ChatCompletionChunk>("chat", body, options);
-    const complete = (body: CompletionRequest, options?: CallOptions) =>
-      this.#answer<TextCompletion, TextCompletion>("complete", body, options);
-    this.chat = { completions: { create: chat as Completions["create"] } };
-    this.completions = { create: complete as TextCompletions["create"] };
+    const create = (path: Path) => (body: { stream?: boolean }, options?: CallOptions) => this.#answer(path, body, options);
+    const respond = async (body: ResponseRequest, options?: CallOptions) => {
+      const response = (await this.#answer("/v1/responses", body, options)) as Response | AsyncIterable<ResponseStreamEvent>;
+      return "output" in response ? { ...response, output_text: outputText(response) } : response;
+    };
+    this.chat = { completions: { create: create("/v1/chat/completions") as Completions["create"] } };
+    this.completions = { create: create("/v1/completions") as TextCompletions["create"] };
+    this.responses = { create: respond as Responses["create"] };
   }
 
-  async #answer<Whole, Part>(
-    op: "chat" | "complete",
-    body: { stream?: boolean },
-    { signal }: CallOptions = {},
-  ): Promise<Whole | AsyncIterable<Part>> {
+  async #answer(path: Path, body: { stream?: boolean }, { signal }: CallOptions = {}): Promise<unknown> {
     const request = JSON.stringify(body);
     if (body.stream) {
-      return createStream<Part>((onPart, stop) => this.#client.call(op, { request }, onPart, stop), signal);
+      return createStream((onPart, stop) => this.#client.call("answer", { path, request }, onPart, stop), signal);
     }
-    return JSON.parse(await this.#client.call(op, { request }, undefined, signal)) as Whole;
+    return JSON.parse(await this.#client.call("answer", { path, request }, undefined, signal)) as unknown;
   }
 
   tokenize(input: string | Pick<ChatRequest, "messages">): Promise<Uint32Array> {
@@ -249,8 +266,7 @@ class WorkerEngine implements Engine {
   }
 
   async serve(serviceWorker: string | URL | ServiceWorkerRegistration): Promise<Server> {
-    const work: Work = (path, request, onPart, signal) =>
-      this.#client.call(path === "completions" ? "complete" : "chat", { request }, onPart, signal);
+    const work: Work = (path, request, onAnswer, signal) => this.#client.call("respond", { path, request }, onAnswer, signal);
     const server = await serve(work, this.info.name, serviceWorker);
     this.#servers.add(server);
     return server;

@@ -4,6 +4,8 @@
  * and start as they like.
  */
 
+import type { HttpError } from "./http.ts";
+
 /** An engine that answers, written as JSON behind `HOST` in the name of a lock that its page holds. */
 export interface Host {
   /** `Client.id` of the page. */
@@ -17,8 +19,9 @@ export interface Host {
 
 export const HOST = "quire host ";
 
-/** Paths below `/v1/` that an engine answers. */
-export type Path = "chat/completions" | "completions";
+/** Paths that an engine answers. */
+export const PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses"] as const;
+export type Path = (typeof PATHS)[number];
 
 /** Page to service worker, with a port on which `Welcome` comes once the service worker controls the page. */
 export type ToServiceWorker =
@@ -35,27 +38,23 @@ export interface Asked {
   quire: "request";
   engine: string;
   path: Path;
-  body: object;
+  body: string;
   /** Name of a lock that the service worker holds as long as it waits for the answer. */
   lock: string;
 }
 
 /**
- * Page to service worker, on that port: a head, any number of parts, the end, which is `broken` if the body is not whole. The other
- * way, anything at all is an abort.
+ * Page to service worker, on that port: a head, any number of parts, the end; or at any time that it failed, which what was sent by then
+ * makes a response or the end of one. The other way, anything at all is an abort.
  */
 export type Answer =
-  | { kind: "head"; status: number; type: string }
+  | { kind: "head"; type: string }
   | { kind: "part"; text: string }
-  | { kind: "end"; broken?: string };
+  | { kind: "end" }
+  | ({ kind: "failed" } & HttpError);
 
 export const JSON_TYPE = "application/json";
-export const SSE_TYPE = "text/event-stream; charset=utf-8";
-
-/** One event of a stream; `data` is JSON. */
-export function event(data: string): string {
-  return `data: ${data}\n\n`;
-}
+export const SSE_TYPE = "text/event-stream";
 
 /** Holds a lock until it is released. Resolves once it is held. */
 export function hold(name: string): Promise<() => void> {

@@ -1,8 +1,8 @@
 /** The page's side of `quire/service-worker`: an engine that answers what the service worker passes on. */
 
 import { QuireError } from "./errors.ts";
-import { asHttpError, httpError, type HttpError } from "./http.ts";
-import { type Answer, type Asked, event, HOST, hold, type Host, JSON_TYPE, type Path, SSE_TYPE, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
+import { httpError } from "./http.ts";
+import { type Answer, type Asked, HOST, hold, type Host, type Path, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
 
 /** An engine behind this site's own `/v1/`. */
 export interface Server extends AsyncDisposable {
@@ -12,17 +12,11 @@ export interface Server extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Requests that may wait for their turn. */
-const MOST_WAITING = 16;
-
 /** How often the service worker is given a sign of life; the most impatient browsers stop it after 30 s. */
 const PING_MS = 10_000;
 
-/**
- * Does the work of a path for a body, both as JSON: gives `onPart` each chunk, whether they are streamed or not, and resolves to the
- * whole answer.
- */
-export type Work = (path: Path, request: string, onPart: (json: string) => void, signal: AbortSignal) => Promise<string>;
+/** Has the engine answer a path's request, both as text; `onAnswer` gets the JSON of each {@link Answer} but the end. */
+export type Work = (path: Path, request: string, onAnswer: (json: string) => void, signal: AbortSignal) => Promise<unknown>;
 
 /** Registers the service worker, has it control this page, and answers what comes from it. */
 export async function serve(work: Work, model: string, serviceWorker: string | URL | ServiceWorkerRegistration): Promise<Server> {
@@ -32,13 +26,12 @@ export async function serve(work: Work, model: string, serviceWorker: string | U
   const active = await activated(registration);
   const { client } = await greet(active);
   const host: Host = { client, engine: crypto.randomUUID(), model, created: Math.floor(Date.now() / 1000) };
-  const turns = new Turns();
   const closing = new AbortController();
   const receive = ({ data, ports: [port] }: MessageEvent<Asked>) => {
     if (data?.quire !== "request" || data.engine !== host.engine || !port) return;
     // By then another version of it may be the active one.
     const ping = () => registration.active?.postMessage({ quire: "ping" } satisfies ToServiceWorker);
-    void answer(work, data, port, turns, closing.signal, ping);
+    void answer(work, data, port, closing.signal, ping);
   };
   container.addEventListener("message", receive);
   container.startMessages();
@@ -100,7 +93,6 @@ async function answer(
   work: Work,
   { path, body, lock }: Asked,
   port: MessagePort,
-  turns: Turns,
   closing: AbortSignal,
   ping: () => void,
 ): Promise<void> {
@@ -114,70 +106,15 @@ async function answer(
   const pings = setInterval(ping, PING_MS);
 
   const send = (answer: Answer) => port.postMessage(answer);
-  const streams = "stream" in body && body.stream === true;
-  let hasHead = false;
-  const head = (status: number, type: string) => {
-    if (hasHead) return;
-    hasHead = true;
-    send({ kind: "head", status, type });
-  };
-  // The first chunk shows that nothing is refused. From then on whoever waits for the whole is missed if he goes.
-  const onPart = (json: string) => {
-    head(200, streams ? SSE_TYPE : JSON_TYPE);
-    if (streams) send({ kind: "part", text: event(json) });
-  };
-  let broken: string | undefined;
-  const fail = ({ status, body }: HttpError) => {
-    if (hasHead && !streams) broken = body.error.message;
-    else if (hasHead) send({ kind: "part", text: event(JSON.stringify(body)) });
-    else {
-      head(status, JSON_TYPE);
-      send({ kind: "part", text: JSON.stringify(body) });
-    }
-  };
   try {
-    await turns.take(signal);
-    const whole = await work(path, JSON.stringify(body), onPart, signal).finally(() => turns.give());
-    head(200, streams ? SSE_TYPE : JSON_TYPE);
-    send({ kind: "part", text: streams ? event("[DONE]") : whole });
+    await work(path, body, (json) => send(JSON.parse(json) as Answer), signal);
+    send({ kind: "end" });
   } catch (error) {
-    fail(closing.aborted ? httpError(503, "no_model", "The page has closed its model.") : asHttpError(error));
+    const gone = httpError(503, "no_model", "The page has closed its model.");
+    send({ kind: "failed", ...(closing.aborted ? gone : httpError(500, "internal", (error as Error).message)) });
   } finally {
-    send({ kind: "end", ...(broken !== undefined && { broken }) });
     clearInterval(pings);
     ended.abort();
     closing.removeEventListener("abort", abort);
-  }
-}
-
-/** One at a time, in the order in which they came. */
-class Turns {
-  #isTaken = false;
-  #waiting = new Set<() => void>();
-
-  async take(signal: AbortSignal): Promise<void> {
-    if (!this.#isTaken) {
-      this.#isTaken = true;
-      return;
-    }
-    if (this.#waiting.size >= MOST_WAITING) {
-      throw new QuireError("busy", `${MOST_WAITING} requests wait already.`);
-    }
-    await new Promise<void>((resolve, reject) => {
-      this.#waiting.add(resolve);
-      signal.addEventListener("abort", () => {
-        if (this.#waiting.delete(resolve)) reject(signal.reason as DOMException);
-      });
-    });
-  }
-
-  give(): void {
-    const [next] = this.#waiting;
-    if (!next) {
-      this.#isTaken = false;
-      return;
-    }
-    this.#waiting.delete(next);
-    next();
   }
 }

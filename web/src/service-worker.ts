@@ -1,15 +1,16 @@
 /**
  * The service worker that answers OpenAI's API on the page's own origin, with a page's engine behind it: `/v1/chat/completions`,
- * `/v1/completions` and `/v1/models`, at the root or below the scope. It is served from the site's root by itself, or imported into the
+ * `/v1/completions`, `/v1/responses` and `/v1/models`, at the root or below the scope. It is served from the site's root by itself, or imported into the
  * site's own service worker, whose other requests and whose life it does not touch.
  */
 
 import { httpError, type HttpError } from "./http.ts";
-import { type Answer, type Asked, event, HOST, hold, type Host, JSON_TYPE, type Path, SSE_TYPE, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
+import { type Answer, type Asked, HOST, hold, type Host, JSON_TYPE, type Path, PATHS, SSE_TYPE, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
-type Route = { path: Path } | { path: "models"; id: string | undefined };
+const MODELS = "/v1/models";
+type Route = { path: Path } | { path: typeof MODELS; id: string | undefined };
 
 self.addEventListener("message", (event) => {
   const { data, source, ports } = event as { data: ToServiceWorker | undefined; source: Client | null; ports: readonly MessagePort[] };
@@ -26,26 +27,36 @@ self.addEventListener("fetch", (event) => {
 function routeOf({ url, mode }: Request): Route | undefined {
   const { origin, pathname } = new URL(url);
   if (origin !== self.location.origin || mode === "navigate") return undefined;
-  const bases = [self.registration.scope, `${origin}/`].map((base) => `${new URL(base).pathname}v1/`);
-  const base = bases.find((base) => pathname.startsWith(base));
-  const path = base && pathname.slice(base.length);
-  if (path === "chat/completions" || path === "completions") return { path };
-  if (path === "models") return { path, id: undefined };
-  if (path?.startsWith("models/")) return { path: "models", id: decodeURIComponent(path.slice("models/".length)) };
+  const bases = [self.registration.scope, `${origin}/`].map((base) => new URL(base).pathname);
+  const base = bases.find((base) => pathname.startsWith(`${base}v1/`));
+  const asked = base && pathname.slice(base.length - 1);
+  const path = PATHS.find((path) => path === asked);
+  if (path) return { path };
+  if (asked === MODELS) return { path: MODELS, id: undefined };
+  if (asked?.startsWith(`${MODELS}/`)) return { path: MODELS, id: decodeURIComponent(asked.slice(MODELS.length + 1)) };
   return undefined;
 }
 
 async function respond(event: FetchEvent, route: Route): Promise<Response> {
   const { request } = event;
-  const method = route.path === "models" ? "GET" : "POST";
-  if (request.method !== method) return refuse(httpError(405, "method_not_allowed", `/v1/${route.path} takes ${method} alone.`));
+  const method = route.path === MODELS ? "GET" : "POST";
+  if (request.method !== method) return refuse(httpError(405, "method_not_supported", `${route.path} takes ${method} alone.`));
   const hosts = await findHosts(event.clientId);
-  if (route.path === "models") return listModels(hosts, route.id);
-  const body = await request.json().catch(() => undefined);
-  if (typeof body !== "object" || body === null) return refuse(httpError(400, "invalid_json", "The body is not a JSON object."));
-  const host = hosts.find(({ model }) => model === body.model) ?? hosts[0];
+  if (route.path === MODELS) return listModels(hosts, route.id);
+  const body = await request.text();
+  const asked = modelOf(body);
+  const host = hosts.find(({ model }) => model === asked) ?? hosts[0];
   if (!host) return refuse(httpError(503, "no_model", "No page of this site has a model: open one, and ask again once it has loaded."));
   return relay(host, route.path, body);
+}
+
+/** The model that a request names. Whether it is one, the engine tells. */
+function modelOf(body: string): unknown {
+  try {
+    return (JSON.parse(body) as { model?: unknown } | null)?.model;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Engines of all pages: those of the page that asks first, then by how lately somebody looked at theirs. */
@@ -60,13 +71,13 @@ async function findHosts(asker: string): Promise<Host[]> {
 
 function listModels(hosts: Host[], id: string | undefined): Response {
   const models = new Map(hosts.map(({ model, created }) => [model, { id: model, object: "model", created, owned_by: "quire" }]));
-  if (id === undefined) return json(200, { object: "list", data: [...models.values()] });
+  if (id === undefined) return json({ object: "list", data: [...models.values()] });
   const model = models.get(id);
-  return model ? json(200, model) : refuse(httpError(404, "model_not_found", `No page of this site has a model ${JSON.stringify(id)}.`));
+  return model ? json(model) : refuse(httpError(404, "model_not_found", `No page of this site has a model ${JSON.stringify(id)}.`));
 }
 
 /** Passes a request on, and its answer back as it comes. That its reader has gone shows only by the body: requests here do not tell of aborts. */
-async function relay(host: Host, path: Path, body: object): Promise<Response> {
+async function relay(host: Host, path: Path, body: string): Promise<Response> {
   const client = await self.clients.get(host.client);
   const lock = `quire request ${crypto.randomUUID()}`;
   const release = await hold(lock);
@@ -86,28 +97,29 @@ async function relay(host: Host, path: Path, body: object): Promise<Response> {
     let type: string | undefined;
     let sink!: ReadableStreamDefaultController<Uint8Array>;
     const source = new ReadableStream<Uint8Array>({ start: (controller) => void (sink = controller), cancel: abort });
+    const fail = ({ status, body }: HttpError) => {
+      if (type === SSE_TYPE) {
+        sink.enqueue(encoder.encode(`event: error\ndata: ${body}\n\n`));
+        sink.close();
+      } else if (type) {
+        sink.error(new TypeError((JSON.parse(body) as { error: { message: string } }).error.message));
+      } else {
+        resolve(refuse({ status, body }));
+      }
+      end();
+    };
     port.onmessage = ({ data }: MessageEvent<Answer>) => {
       if (data.kind === "head") {
         type = data.type;
-        resolve(new Response(source, { status: data.status, headers: headers(type) }));
+        resolve(new Response(source, { headers: headers(type) }));
       } else if (data.kind === "part") {
         sink.enqueue(encoder.encode(data.text));
-      } else {
-        if (data.broken === undefined) sink.close();
-        else sink.error(new TypeError(data.broken));
-        end();
-      }
-    };
-    const fail = (error: HttpError) => {
-      if (type === SSE_TYPE) {
-        sink.enqueue(encoder.encode(event(JSON.stringify(error.body))));
+      } else if (data.kind === "end") {
         sink.close();
-      } else if (type) {
-        sink.error(new TypeError(error.body.error.message));
+        end();
       } else {
-        resolve(refuse(error));
+        fail(data);
       }
-      end();
     };
     whenReleased(HOST + JSON.stringify(host), ended.signal, () => fail(httpError(503, "no_model", "The page that had the model is gone.")));
     client?.postMessage({ quire: "request", engine: host.engine, path, body, lock } satisfies Asked, [port2]);
@@ -118,10 +130,10 @@ function headers(type: string): HeadersInit {
   return { "content-type": type, "cache-control": "no-store", "x-request-id": crypto.randomUUID() };
 }
 
-function json(status: number, body: object): Response {
-  return new Response(JSON.stringify(body), { status, headers: headers(JSON_TYPE) });
+function json(body: object): Response {
+  return new Response(JSON.stringify(body), { headers: headers(JSON_TYPE) });
 }
 
 function refuse({ status, body }: HttpError): Response {
-  return json(status, body);
+  return new Response(body, { status, headers: headers(JSON_TYPE) });
 }

@@ -54,7 +54,7 @@ export interface Tool {
 }
 
 /** What every request may say of sampling and length. */
-interface Sampling {
+export interface Sampling {
   /** Not read: an engine has one model. */
   model?: string;
   stream?: boolean;
@@ -194,8 +194,8 @@ export interface ChatCompletion {
 
 /** What {@link TextCompletions.create} takes, as OpenAI has it. */
 export interface CompletionRequest extends Sampling {
-  /** Text, or token ids that are fed as they are. */
-  prompt: string | number[];
+  /** Text, or token ids that are fed as they are; or several of either, whose texts come one prompt after the other, `n` of each. */
+  prompt: string | number[] | string[] | number[][];
   /** Likeliest tokens to report beside each one, 0 to 20. */
   logprobs?: number | null;
 }

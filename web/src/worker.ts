@@ -26,8 +26,6 @@ started.catch(() => {});
 
 let quire: wasm.Quire | undefined;
 let reader: wasm.CacheReader | undefined;
-/** The answer under way. It ends always, and a while after it was stopped: the GPU finishes what it was given. */
-let answering: { signal: AbortSignal; ended: Promise<unknown> } | undefined;
 const running = new Map<number, AbortController>();
 
 function post(message: FromWorker, transfer: Transferable[] = []): void {
@@ -50,9 +48,11 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       quire = next;
       return next.info();
     }
-    case "chat":
-    case "complete":
-      return await answer(() => loaded()[call.op](call.request, part, signal), signal);
+    case "answer":
+      return await loaded().answer(call.path, call.request, part, signal);
+    case "respond":
+      await loaded().respond(call.path, call.request, part, signal);
+      return undefined;
     case "logits":
       return await loaded().logits(call.ids, call.kvF16);
     case "tokenize":
@@ -95,17 +95,6 @@ async function work(call: Extract<ToWorker, { op: Op }>, signal: AbortSignal): P
       return bytes;
     }
   }
-}
-
-/** Begins once an answer that was stopped has made way; one that was not makes the engine refuse. */
-async function answer(begin: () => Promise<string>, signal: AbortSignal): Promise<string> {
-  while (answering?.signal.aborted) await answering.ended;
-  const whole = begin();
-  if (!answering) {
-    const clear = () => void (answering = undefined);
-    answering = { signal, ended: whole.then(clear, clear) };
-  }
-  return whole;
 }
 
 /** How long events are collected: a token has some for each layer. */

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import type OpenAI from "openai";
 import { cache, type ChatCompletionChunk, createEngine, type Engine, QuireError } from "../src/index.ts";
 import type { FromWorker, ToWorker } from "../src/messages.ts";
 
@@ -102,7 +103,7 @@ test("an answer that does not stream comes whole", async () => {
   const { engine, worker } = await loaded();
   const answer = engine.chat.completions.create({ messages });
   const call = await worker.next();
-  assert.equal(call.op === "chat" && call.request, JSON.stringify({ messages }));
+  assert.deepEqual(call, { id: call.id, op: "answer", path: "/v1/chat/completions", request: JSON.stringify({ messages }) });
   worker.say({ id: call.id, kind: "done", result: '{"object":"chat.completion"}' });
   assert.equal((await answer).object, "chat.completion");
 });
@@ -121,6 +122,31 @@ test("chunks come in order, however they are bunched, and the stream ends", asyn
     }
   }
   assert.deepEqual(got, ["a", "b", "c"]);
+});
+
+test("a response is asked for at its own path, and has its text put together", async () => {
+  const { engine, worker } = await loaded();
+  const input = [{ role: "user" as const, content: "hello" }];
+  const whole = engine.responses.create({ input });
+  const { id, ...call } = await worker.next();
+  assert.deepEqual(call, { op: "answer", path: "/v1/responses", request: JSON.stringify({ input }) });
+  const part = (text: string) => ({ type: "output_text", text, annotations: [], logprobs: [] });
+  const message = { type: "message", id: "msg_1", status: "completed", role: "assistant", content: [part("a"), part("b")] };
+  worker.say({ id, kind: "done", result: JSON.stringify({ id: "resp_1", output: [{ type: "reasoning" }, message] }) });
+  const { output_text, output } = await whole;
+  assert.equal(output_text, "ab");
+  // As OpenAI's client types them.
+  const items: OpenAI.Responses.ResponseOutputItem[] = output;
+  assert.deepEqual(items[1], message);
+
+  const events = engine.responses.create({ input, stream: true });
+  const stream = await worker.next();
+  const event = { type: "response.output_text.delta", delta: "a", sequence_number: 4 };
+  worker.say({ id: stream.id, kind: "part", json: JSON.stringify(event) });
+  worker.say({ id: stream.id, kind: "done", result: "{}" });
+  const got: unknown[] = [];
+  for await (const event of await events) got.push(event);
+  assert.deepEqual(got, [event]);
 });
 
 test("a request that is refused rejects where it is made", async () => {

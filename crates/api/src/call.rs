@@ -1,6 +1,8 @@
 //! What comes to an OpenAI server by HTTP: bodies read by path, answers as bodies or as server-sent events. A server needs to know
 //! nothing else of them, be it a socket or a service worker.
 
+use std::fmt;
+
 use engine::{Cancel, Voice};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,10 @@ impl Endpoint {
             Self::Responses => "/v1/responses",
         }
     }
+
+    pub fn from_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
+    }
 }
 
 /// A request, read and checked.
@@ -34,11 +40,11 @@ pub struct Call {
     pub model: Option<String>,
     /// Whether the answer is to come as server-sent events.
     pub stream: bool,
-    what: What,
+    pub(crate) what: What,
 }
 
 #[derive(Clone, Debug)]
-enum What {
+pub(crate) enum What {
     Chat(Box<Request>),
     Completion(Box<CompletionRequest>),
     Response(Box<ResponseRequest>),
@@ -51,6 +57,15 @@ pub struct Reply {
     pub json: String,
     pub usage: Usage,
     pub timings: Timings,
+}
+
+/// A part of an answer, as a server-sent event when it is written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Some JSON, of an event that may have a name.
+    Data { event: Option<String>, json: String },
+    /// The end, which not all endpoints say.
+    Done,
 }
 
 impl Call {
@@ -76,48 +91,47 @@ impl Call {
 }
 
 impl<V: Voice> Model<V> {
-    /// Answers `call`. If it asks for a stream, `on_frame` gets each server-sent event as it is to go over the wire, the one that ends
-    /// the stream too; an error is left to the caller, who knows if a status was sent already: [`error_frame`].
+    /// Answers `call`; `on_frame` gets the answer as it comes, for those who asked for a stream.
     ///
     /// # Errors
-    /// As [`Model::chat`] and [`Model::complete`].
-    pub async fn reply(&mut self, call: &Call, cancel: &Cancel, on_frame: &mut dyn FnMut(String)) -> Result<Reply, Error> {
-        let mut send = |frame: String| {
-            if call.stream {
-                on_frame(frame);
-            }
-        };
+    /// As [`Model::chat`] and [`Model::complete`]. How it is told depends on what was sent by then: [`ErrorReply`] or [`error_frame`].
+    pub async fn reply(&mut self, call: &Call, cancel: &Cancel, on_frame: &mut dyn FnMut(Frame)) -> Result<Reply, Error> {
+        let data = |json| Frame::Data { event: None, json };
         let reply = match &call.what {
             What::Chat(request) => {
-                let whole = self.chat(request, cancel, &mut |chunk| send(data(&chunk))).await?;
+                let whole = self.chat(request, cancel, &mut |chunk| on_frame(data(json(&chunk)))).await?;
                 Reply { json: json(&whole), usage: whole.usage, timings: whole.timings }
             }
             What::Completion(request) => {
-                let whole = self.complete(request, cancel, &mut |part| send(data(&part))).await?;
+                let whole = self.complete(request, cancel, &mut |part| on_frame(data(json(&part)))).await?;
                 let (usage, timings) = (whole.usage.unwrap_or_default(), whole.timings.unwrap_or_default());
                 Reply { json: json(&whole), usage, timings }
             }
             What::Response(request) => {
-                let mut event = |event: responses::Event| send(named(event.name(), &event));
-                return self.respond(request, cancel, &mut event).await;
+                let mut on_event =
+                    |event: responses::Event| on_frame(Frame::Data { event: Some(event.name().to_owned()), json: json(&event) });
+                return self.respond(request, cancel, &mut on_event).await;
             }
         };
-        send("data: [DONE]\n\n".to_owned());
+        on_frame(Frame::Done);
         Ok(reply)
     }
 }
 
 /// How a stream ends that has begun and cannot go on.
-pub fn error_frame(error: &ErrorReply) -> String {
-    named("error", &serde_json::json!({ "type": "error", "error": error }))
+pub fn error_frame(error: &ErrorReply) -> Frame {
+    let json = serde_json::json!({ "type": "error", "error": error }).to_string();
+    Frame::Data { event: Some("error".to_owned()), json }
 }
 
-fn data(value: &impl Serialize) -> String {
-    format!("data: {}\n\n", json(value))
-}
-
-fn named(event: &str, value: &impl Serialize) -> String {
-    format!("event: {event}\n{}", data(value))
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data { event: Some(event), json } => write!(f, "event: {event}\ndata: {json}\n\n"),
+            Self::Data { event: None, json } => write!(f, "data: {json}\n\n"),
+            Self::Done => f.write_str("data: [DONE]\n\n"),
+        }
+    }
 }
 
 pub(crate) fn json(value: &impl Serialize) -> String {

@@ -8,6 +8,7 @@ use crate::reader::Reader;
 use crate::reply::{Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason, Logprobs, LoneLogprob, Message, TokenLogprob};
 use crate::request::{Request, entropy, now};
 use crate::speak::{Answer, Part, Total};
+use crate::waiting::Waiting;
 use crate::{Error, Model};
 
 impl<V: Voice> Model<V> {
@@ -17,8 +18,9 @@ impl<V: Voice> Model<V> {
     /// [`Error::Cancelled`] after `cancel`; a request that the model's format or context cannot take; what
     /// the GPU reports.
     pub async fn chat(&mut self, request: &Request, cancel: &Cancel, on_chunk: &mut dyn FnMut(Chunk)) -> Result<Completion, Error> {
-        let prompt = self.dialect.as_ref().ok_or(Error::NoDialect)?.render(&request.chat)?.encode(&*self.tokenizer);
-        let turn = self.constrain_chat(request)?;
+        let dialect = self.dialect.as_ref().ok_or(Error::NoDialect)?;
+        let prompt = dialect.render(&request.chat)?.encode(&*self.tokenizer);
+        let turn = self.forms.chat(request, dialect).await?;
         let blank = Chunk {
             id: format!("chatcmpl-{:x}{:08x}", now(), entropy()),
             object: "chat.completion.chunk",
@@ -29,7 +31,7 @@ impl<V: Voice> Model<V> {
             timings: None,
         };
         let mut choices = Vec::new();
-        let mut total = Total::new(prompt.len());
+        let mut total = Total::default();
         for index in 0..request.parameters.n() {
             let mut emit = |choice: ChunkChoice| on_chunk(Chunk { choices: vec![choice], ..blank.clone() });
             choices.push(self.answer(request, index, &prompt, turn.clone(), cancel, &mut total, &mut emit).await?);
@@ -64,11 +66,10 @@ impl<V: Voice> Model<V> {
         let answer = Answer { parameters, index, prompt, stops: dialect.stops(&self.tokenizer), reader, turn };
         let mut message = Message { role: "assistant", ..Message::default() };
         let mut logprobs = parameters.wants_logprobs().then(Logprobs::default);
-        // Those of tokens whose text is held back wait for it.
-        let mut waiting: Vec<TokenLogprob> = Vec::new();
-        let mut say = |delta: Delta, waiting: &mut Vec<TokenLogprob>, finish_reason: Option<FinishReason>| {
+        let mut waiting = Waiting::default();
+        let mut say = |delta: Delta, waiting: &mut Waiting<TokenLogprob>, finish_reason: Option<FinishReason>| {
             message.add(&delta);
-            let of = if delta.content.is_some() { std::mem::take(waiting) } else { Vec::new() };
+            let of = delta.content.as_ref().map_or(Vec::new(), |text| waiting.say(text));
             if let Some(all) = &mut logprobs {
                 all.content.extend_from_slice(&of);
             }
@@ -80,11 +81,13 @@ impl<V: Voice> Model<V> {
             if !std::mem::replace(&mut has_begun, true) {
                 say(Delta { role: Some("assistant"), ..Delta::default() }, &mut waiting, None);
             }
-            let token = token.filter(|_| is_content && parameters.wants_logprobs());
-            waiting.extend(token.map(|token| token_logprob(token, tokenizer)));
+            if let Some(token) = token.filter(|_| is_content && parameters.wants_logprobs()) {
+                let token = token_logprob(token, tokenizer);
+                waiting.push(token.token.bytes.len(), token);
+            }
             deltas.into_iter().for_each(|delta| say(delta, &mut waiting, None));
         };
-        let finish_reason = self.speak(answer, cancel, total, &mut on_part).await?;
+        let (finish_reason, _) = self.speak(answer, cancel, total, &mut on_part).await?;
         say(Delta::default(), &mut waiting, Some(finish_reason));
         if message.content.is_none() && message.tool_calls.is_empty() {
             message.content = Some(String::new());

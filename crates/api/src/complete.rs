@@ -12,25 +12,36 @@ use crate::reader::Reader;
 use crate::reply::{FinishReason, Timings, Usage};
 use crate::request::{Parameters, entropy, now};
 use crate::speak::{Answer, Part, Total};
+use crate::waiting::Waiting;
 use crate::{Error, Model};
 
 /// A request, read and checked.
 #[derive(Clone, Debug)]
 pub struct CompletionRequest {
-    pub prompt: CompletionPrompt,
+    /// Each is continued by itself.
+    pub prompts: Vec<CompletionPrompt>,
     /// What the text must look like, as in a chat.
     pub response_format: Option<ResponseFormat>,
     pub parameters: Parameters,
 }
 
 /// What is to be continued.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "prompt must be a string or an array of token ids")]
+#[derive(Clone, Debug)]
 pub enum CompletionPrompt {
     /// Not trusted: control tokens spelled in it stay text. A model that wants its texts to begin with a token gets that.
     Text(String),
     /// Fed as they are.
     Ids(Vec<u32>),
+}
+
+/// One prompt or several, as OpenAI has them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "prompt must be a string, an array of token ids, or an array of either")]
+enum Prompts {
+    Text(String),
+    Texts(Vec<String>),
+    Ids(Vec<u32>),
+    ManyIds(Vec<Vec<u32>>),
 }
 
 /// A whole completion, or a part of one as it streams.
@@ -68,6 +79,8 @@ pub struct TextLogprobs {
 
 /// What OpenAI generates where `max_tokens` is absent.
 const MAX_TOKENS: u32 = 16;
+/// Texts that one request may ask for, those of all its prompts together.
+const MOST_TEXTS: usize = 128;
 /// Alternatives a token may have.
 const MOST_LOGPROBS: u32 = 20;
 
@@ -79,7 +92,7 @@ impl CompletionRequest {
     pub fn from_json(json: &str) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Own {
-            prompt: CompletionPrompt,
+            prompt: Prompts,
             response_format: Option<ResponseFormat>,
             logprobs: Option<u32>,
             echo: Option<bool>,
@@ -104,12 +117,19 @@ impl CompletionRequest {
         let mut parameters: Parameters = serde_json::from_value(fields).map_err(invalid)?;
         parameters.max_tokens = Some(parameters.max_completion_tokens.or(parameters.max_tokens).unwrap_or(MAX_TOKENS));
         parameters.check()?;
-        Ok(Self { prompt, response_format, parameters })
+        let prompts = prompt.all();
+        match prompts.len() * parameters.n() as usize {
+            0 => Err(Error::Request { why: "prompt is an empty array".into() }),
+            n if n > MOST_TEXTS => {
+                Err(Error::Request { why: format!("n of each prompt are {n} texts, at most {MOST_TEXTS} may be asked for") })
+            }
+            _ => Ok(Self { prompts, response_format, parameters }),
+        }
     }
 }
 
 impl<V: Voice> Model<V> {
-    /// Goes on with `request`'s prompt; `on_part` gets the text as it comes, and the whole is returned.
+    /// Goes on with `request`'s prompts; `on_part` gets the text as it comes, and the whole is returned.
     ///
     /// # Errors
     /// [`Error::Cancelled`] after `cancel`; a prompt that the context cannot take; what the GPU reports.
@@ -119,9 +139,12 @@ impl<V: Voice> Model<V> {
         cancel: &Cancel,
         on_part: &mut dyn FnMut(TextCompletion),
     ) -> Result<TextCompletion, Error> {
-        let prompt = request.prompt.ids(&self.tokenizer);
+        let prompts: Vec<Vec<u32>> = request.prompts.iter().map(|prompt| prompt.ids(&self.tokenizer)).collect();
+        // None is continued if another one cannot be.
+        let bounds = self.bounds;
+        prompts.iter().try_for_each(|prompt| bounds.check(prompt))?;
         let form = form(request.response_format.as_ref(), &request.parameters)?;
-        let turn = form.map(|form| self.bind(&form, ends(&self.tokenizer))).transpose()?;
+        let turn = self.forms.text(form.as_ref(), ends(&self.tokenizer)).await?;
         let blank = TextCompletion {
             id: format!("cmpl-{:x}{:08x}", now(), entropy()),
             object: "text_completion",
@@ -132,10 +155,17 @@ impl<V: Voice> Model<V> {
             timings: None,
         };
         let mut choices = Vec::new();
-        let mut total = Total::new(prompt.len());
-        for index in 0..request.parameters.n() {
-            let mut emit = |choice: TextChoice| on_part(TextCompletion { choices: vec![choice], ..blank.clone() });
-            choices.push(self.continuation(request, index, &prompt, turn.clone(), cancel, &mut total, &mut emit).await?);
+        let mut total = Total::default();
+        for prompt in &prompts {
+            let before = choices.len() as u32;
+            for index in 0..request.parameters.n() {
+                let mut emit = |choice: TextChoice| {
+                    let choice = TextChoice { index: before + index, ..choice };
+                    on_part(TextCompletion { choices: vec![choice], ..blank.clone() });
+                };
+                let whole = self.continuation(request, index, prompt, turn.clone(), cancel, &mut total, &mut emit).await?;
+                choices.push(TextChoice { index: before + index, ..whole });
+            }
         }
         let (usage, timings) = (Some(total.usage()), Some(total.timings()));
         if request.parameters.stream_options.unwrap_or_default().include_usage {
@@ -144,7 +174,7 @@ impl<V: Voice> Model<V> {
         Ok(TextCompletion { choices, usage, timings, ..blank })
     }
 
-    /// Text `index` of those that the request asks for.
+    /// Text `index` of those that the request asks for of `prompt`.
     async fn continuation(
         &mut self,
         request: &CompletionRequest,
@@ -159,30 +189,44 @@ impl<V: Voice> Model<V> {
         let ends = ends(&self.tokenizer);
         let answer = Answer { parameters, index, prompt, stops: ends.clone(), reader: Reader::plain(parameters.stops()), turn };
         let mut whole = TextChoice { index, logprobs: parameters.wants_logprobs().then(TextLogprobs::default), ..TextChoice::default() };
-        // Those of tokens whose text is held back wait for it.
-        let mut waiting = whole.logprobs.clone();
-        let mut say = |text: String, waiting: &mut Option<TextLogprobs>, finish_reason: Option<FinishReason>| {
-            let logprobs = waiting.as_mut().map(std::mem::take);
+        let tokenizer = self.tokenizer.clone();
+        let mut waiting = Waiting::default();
+        let mut say = |text: String, tokens: Vec<Token>, finish_reason: Option<FinishReason>| {
+            let logprobs = parameters.wants_logprobs().then(|| TextLogprobs::new(&tokens, &tokenizer));
             whole.add(&text, logprobs.as_ref(), finish_reason);
             emit(TextChoice { index, text, logprobs, finish_reason });
         };
         let mut on_part = |Part { deltas, token, tokenizer, .. }: Part<'_>| {
-            if let (Some(waiting), Some(token)) = (&mut waiting, token.filter(|token| !ends.contains(&token.id))) {
-                waiting.push(token, tokenizer);
+            if let Some(token) = token.filter(|token| parameters.wants_logprobs() && !ends.contains(&token.id)) {
+                waiting.push(tokenizer.text_bytes(token.id).map_or(0, <[u8]>::len), token.clone());
             }
             let text: String = deltas.into_iter().filter_map(|delta| delta.content).collect();
             if !text.is_empty() {
-                say(text, &mut waiting, None);
+                let tokens = waiting.say(&text);
+                say(text, tokens, None);
             }
         };
-        let finish_reason = self.speak(answer, cancel, total, &mut on_part).await?;
-        say(String::new(), &mut waiting, Some(finish_reason));
+        let (finish_reason, stopped) = self.speak(answer, cancel, total, &mut on_part).await?;
+        // What is left of a stop string is not of the text.
+        let rest = if stopped { Vec::new() } else { waiting.rest() };
+        say(String::new(), rest, Some(finish_reason));
         Ok(whole)
     }
 }
 
+impl Prompts {
+    fn all(self) -> Vec<CompletionPrompt> {
+        match self {
+            Self::Text(text) => vec![CompletionPrompt::Text(text)],
+            Self::Texts(texts) => texts.into_iter().map(CompletionPrompt::Text).collect(),
+            Self::Ids(ids) => vec![CompletionPrompt::Ids(ids)],
+            Self::ManyIds(many) => many.into_iter().map(CompletionPrompt::Ids).collect(),
+        }
+    }
+}
+
 impl CompletionPrompt {
-    fn ids(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+    pub(crate) fn ids(&self, tokenizer: &Tokenizer) -> Vec<u32> {
         match self {
             Self::Text(text) => tokenizer.bos_to_add().into_iter().chain(tokenizer.encode(text)).collect(),
             Self::Ids(ids) => ids.clone(),
@@ -204,12 +248,15 @@ impl TextChoice {
 }
 
 impl TextLogprobs {
-    fn push(&mut self, token: &Token, tokenizer: &Tokenizer) {
+    fn new(tokens: &[Token], tokenizer: &Tokenizer) -> Self {
         let text = |id: u32| String::from_utf8_lossy(tokenizer.token_bytes(id).unwrap_or_default()).into_owned();
-        self.ids.push(token.id);
-        self.tokens.push(text(token.id));
-        self.token_logprobs.push(token.logprob);
-        self.top_logprobs.push(token.top.iter().map(|(id, logprob)| (text(*id), (*logprob).into())).collect());
+        let top = |token: &Token| token.top.iter().map(|(id, logprob)| (text(*id), (*logprob).into())).collect();
+        Self {
+            ids: tokens.iter().map(|token| token.id).collect(),
+            tokens: tokens.iter().map(|token| text(token.id)).collect(),
+            token_logprobs: tokens.iter().map(|token| token.logprob).collect(),
+            top_logprobs: tokens.iter().map(top).collect(),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ impl Error {
             Self::Header { .. } | Self::Metadata(_) | Self::NoVocabulary { .. } => "format",
             Self::Model(model::Error::Context { .. }) => "context_length",
             Self::OutOfMemory { .. } | Self::Model(model::Error::Budget { .. }) => "out_of_memory",
+            Self::Text(text::Error::NoGrammars { .. }) => "network",
             Self::Text(_) | Self::Request { .. } | Self::Model(model::Error::Option { .. } | model::Error::Slots { .. }) => {
                 "invalid_request"
             }

@@ -58,10 +58,9 @@ impl ErrorReply {
         Self::new(400, INVALID, Some("request_too_large"), format!("the request has more than {limit} bytes"))
     }
 
-    /// `places`: how many requests are in hand.
-    pub fn busy(places: usize) -> Self {
-        let message = format!("{places} requests are in hand, and no more are taken; try again later");
-        Self::new(429, "rate_limit_error", Some("rate_limit_exceeded"), message)
+    /// While no more requests are taken, because of those that are in hand.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self::new(429, "rate_limit_error", Some("rate_limit_exceeded"), message.into())
     }
 
     /// While nothing can be answered, for a reason that passes.

@@ -1,16 +1,14 @@
 //! From files to a model that answers.
 
-use std::cell::OnceCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::{Cancel, Engine, Gpu, Seat, Seats};
+use engine::{Bounds, Cancel, Engine, Gpu, Seat, Seats};
 use futures_util::future::join;
 use gguf::Directory;
 use model::Options;
-use text::constrained::Grammars;
 use text::{SpecialIds, Tokenizer};
 
+use crate::constrained::Forms;
 use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan};
 
 /// What a caller decides about loading.
@@ -38,10 +36,11 @@ pub struct Model<V = Engine> {
     pub engine: V,
     pub tokenizer: Arc<Tokenizer>,
     /// `None` if the file does not say how to chat.
-    pub dialect: Option<Rc<Dialect>>,
+    pub dialect: Option<Arc<Dialect>>,
     /// What answers call it.
     pub(crate) name: String,
-    pub(crate) grammars: Rc<OnceCell<Grammars>>,
+    pub(crate) forms: Arc<Forms>,
+    pub(crate) bounds: Bounds,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
 }
@@ -60,7 +59,7 @@ impl Model {
     ) -> Result<Self, Error> {
         let tokenizer = Arc::new(tokenizer(&files.directory)?);
         let dialect = match Dialect::new(&files.directory, &tokenizer) {
-            Ok(dialect) => Some(Rc::new(dialect)),
+            Ok(dialect) => Some(Arc::new(dialect)),
             Err(error) => {
                 log::warn!("{error}");
                 None
@@ -86,18 +85,21 @@ impl Model {
         monitor.hold_in_memory(max_ram_bytes);
         let fill = Fill::new(monitor.clone());
         let name = engine.model().config.name.clone();
-        Ok(Self { engine, tokenizer, dialect, name, grammars: Rc::default(), monitor, fill })
+        let forms = Arc::new(Forms::new(tokenizer.clone()));
+        let bounds = engine.bounds();
+        Ok(Self { engine, tokenizer, dialect, name, forms, bounds, monitor, fill })
     }
 
     /// The same for one of many who are answered together: [`Engine::attend`] makes their answers.
     pub fn at(&self, seats: &Seats) -> Model<Seat> {
-        let Self { engine: _, tokenizer, dialect, name, grammars, monitor, fill } = self;
+        let Self { engine: _, tokenizer, dialect, name, forms, bounds, monitor, fill } = self;
         Model {
             engine: seats.seat(),
             tokenizer: tokenizer.clone(),
             dialect: dialect.clone(),
             name: name.clone(),
-            grammars: grammars.clone(),
+            forms: forms.clone(),
+            bounds: *bounds,
             monitor: monitor.clone(),
             fill: fill.clone(),
         }

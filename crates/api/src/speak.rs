@@ -34,14 +34,15 @@ pub(crate) struct Part<'a> {
 }
 
 impl<V: Voice> Model<V> {
-    /// Generates an answer; `on_part` gets what each token makes known, and then what was held back.
+    /// Generates an answer; `on_part` gets what each token makes known, and then what was held back. Says why it ended, and whether
+    /// that was at a stop string.
     pub(crate) async fn speak(
         &mut self,
         answer: Answer<'_>,
         cancel: &Cancel,
         total: &mut Total,
         on_part: &mut dyn FnMut(Part<'_>),
-    ) -> Result<FinishReason, Error> {
+    ) -> Result<(FinishReason, bool), Error> {
         let Self { engine, tokenizer, fill, .. } = self;
         let Answer { parameters, index, prompt, stops, mut reader, turn } = answer;
         let sampling = parameters.sampling(index)?;
@@ -68,12 +69,13 @@ impl<V: Voice> Model<V> {
             return Err(Error::Cancelled);
         }
         on_part(Part { deltas: reader.finish(), token: None, is_content: true, tokenizer: &self.tokenizer });
-        total.add(&generated, prompt.len());
-        Ok(match generated.finish {
+        total.add(&generated, prompt.len(), index == 0);
+        let reason = match generated.finish {
             _ if reader.calls => FinishReason::ToolCalls,
             Finish::Length | Finish::Context => FinishReason::Length,
             Finish::Stop(_) | Finish::Break | Finish::Cancelled => FinishReason::Stop,
-        })
+        };
+        Ok((reason, reader.stopped))
     }
 }
 
@@ -91,13 +93,11 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    pub(crate) fn new(prompt_tokens: usize) -> Self {
-        Self { prompt_tokens, ..Self::default() }
-    }
-
-    fn add(&mut self, generated: &Generated, n_prompt: usize) {
-        if self.n_answers == 0 {
-            self.cached_tokens = generated.n_reused;
+    /// `is_first` of its prompt's: the others find all of it kept.
+    fn add(&mut self, generated: &Generated, n_prompt: usize, is_first: bool) {
+        if is_first {
+            self.prompt_tokens += n_prompt;
+            self.cached_tokens += generated.n_reused;
         }
         self.n_answers += 1;
         self.prefilled_tokens += n_prompt - generated.n_reused;

@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let prompt = args.prompt_ids(&loaded.tokenizer);
     let stops = if args.ignore_eos { Vec::new() } else { api::ends(&loaded.tokenizer) };
-    let mut constraint = form.map(|form| loaded.constraint(&form, stops.clone())).transpose()?;
+    let mut constraint = loaded.constraint(form.as_ref(), stops.clone()).await?;
     let sampling = args.sampling.options(args.temperature);
     let request = Request { prompt: &prompt, max_tokens: args.max_tokens, sampling, stops: &stops };
 

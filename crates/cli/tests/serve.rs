@@ -142,6 +142,10 @@ fn hello() -> Value {
     json!({"model": "parrot", "messages": [{"role": "user", "content": "Hello!"}]})
 }
 
+fn hello_nano() -> Value {
+    json!({"messages": [{"role": "user", "content": "Hello!"}]})
+}
+
 fn with(mut body: Value, fields: Value) -> Value {
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     body
@@ -241,7 +245,7 @@ fn what_is_wrong_is_said_in_openais_form() {
     let not_found = |code: &str| (404, "invalid_request_error".to_owned(), Some(code.to_owned()));
     assert_eq!(post("/v1/completions", r#"{"model": "gpt-5", "prompt": "x"}"#), not_found("model_not_found"));
     assert_eq!(server.get("/v1/models/gpt-5").error(), not_found("model_not_found"));
-    assert_eq!([server.get("/").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
+    assert_eq!([server.get("/page").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
     assert_eq!(server.get("/v1/completions").error().0, 405);
     // By any of its names, which answers do not repeat.
     for name in ["gpt-4o", "nano", "nano.gguf", "openai/nano"] {
@@ -272,6 +276,26 @@ fn only_who_may_ask_is_answered() {
     assert_eq!((leave.status, leave.headers["access-control-allow-headers"].as_str()), (200, "authorization,x-stainless-os"));
     // Even those pages need the key, and can read that they do.
     assert_eq!(models(&ask[..1]).headers["access-control-allow-origin"], "https://a.example");
+}
+
+#[test]
+fn the_page_is_at_the_root_or_why_it_is_not() {
+    let server = Server::start(&[&nano(), "--api-key", "s3cret"]);
+    let root = server.get("/");
+    let policy = &root.headers["content-security-policy"];
+    assert!(policy.contains("connect-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    // Put there by `cargo xtask package`.
+    if Path::new(env!("CARGO_MANIFEST_DIR")).join("page/index.html").is_file() {
+        assert_eq!((root.status, root.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+        assert!(root.body.contains("main.js"));
+        assert_eq!([server.get("/main.js").status, server.get("/worker.js").status], [200, 401]);
+    } else {
+        assert_eq!((root.status, root.headers["content-type"].as_str()), (404, "text/plain; charset=utf-8"));
+        assert!(root.body.contains("built without it"), "{}", root.body);
+    }
+    assert_eq!(server.get("/config.json").json(), json!({"server": true}));
+    assert_eq!([server.get("/v1/models").status, server.get("/page/index.html").status], [401, 401]);
+    assert_eq!(server.request("POST", "/", &[], Some("x")).status, 404);
 }
 
 /// Goes on until the context is full.
@@ -324,6 +348,26 @@ fn a_stream_that_waits_is_not_silent() {
     let _first = server.send("/v1/completions", &endless(false));
     let second = server.send("/v1/completions", &json!({"prompt": "x", "stream": true}));
     assert!(second.lines().map_while(Result::ok).any(|line| line == ":"), "a comment should come");
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_while_others_wait_in_streams_too() {
+    let server = Server::start(&[&nano(), "--context", "4096"]);
+    let mut first = server.send("/v1/completions", &with(endless(true), json!({"max_tokens": 4000})));
+    first.read_line(&mut String::new()).unwrap();
+    let stream = |body: Value| with(body, json!({"stream": true}));
+    let impossible =
+        json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer", "minimum": 5, "maximum": 3}}});
+    let long = json!([{"role": "user", "content": "x".repeat(9000)}]);
+    let code = |answer: Answer| (answer.status, answer.error().2);
+    let begin = Instant::now();
+    assert_eq!(code(server.chat(&stream(json!({"messages": long})))), (400, Some("context_length_exceeded".into())));
+    assert_eq!(code(server.post("/v1/responses", &stream(json!({"input": long})))), (400, Some("context_length_exceeded".into())));
+    assert_eq!(code(server.chat(&stream(with(hello_nano(), json!({"response_format": impossible}))))), (400, None));
+    assert_eq!(code(server.post("/v1/completions", &stream(json!({"prompt": "x", "response_format": impossible})))), (400, None));
+    assert_eq!(code(server.post("/v1/completions", &json!({"prompt": ["x", ""]}))), (400, None));
+    assert!(begin.elapsed() < Duration::from_secs(4), "they waited");
+    assert_eq!(server.metric("quire_requests_in_hand"), 1.0);
 }
 
 #[test]

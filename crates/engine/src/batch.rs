@@ -77,7 +77,7 @@ impl<'a> Batch<'a> {
         cancel: &Cancel,
     ) -> Result<SequenceId, Error> {
         let engine = &mut *self.engine;
-        engine.check_prompt(request.prompt)?;
+        engine.bounds().check(request.prompt)?;
         if request.max_tokens == 0 {
             return Err(Error::Option { name: "max_tokens", expected: "1 or more", got: "0".into() });
         }

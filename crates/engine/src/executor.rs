@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use kernels::{Access, Command, Kernel, Recording};
 
+use crate::tuning::shape_key;
 use crate::{Error, Gpu};
 
 /// Pipelines by kernel, made when first needed.
@@ -81,7 +82,7 @@ impl Executor {
 
     /// A command in the shape that suits this adapter.
     pub(crate) fn shaped<'a>(&self, command: &'a Command) -> Cow<'a, Command> {
-        let is_wide = self.gpu.shapes.borrow().get(&(command.kernel.name, command.n_rows)).copied().unwrap_or(self.is_wide);
+        let is_wide = self.gpu.shapes.borrow().get(&shape_key(command)).copied().unwrap_or(self.is_wide);
         if is_wide { Cow::Owned(command.in_wide_shape()) } else { Cow::Borrowed(command) }
     }
 

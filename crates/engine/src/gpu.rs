@@ -20,13 +20,15 @@ pub struct Gpu {
     limits: wgpu::Limits,
     trouble: Arc<Mutex<Option<Error>>>,
     counters: Rc<Cell<Counters>>,
-    /// Which kernels run in their wide shape, by name and rows of the matrix: all engines on this adapter do alike.
+    /// Which kernels run in their wide shape: all engines on this adapter do alike.
     pub(crate) shapes: Shapes,
     /// Bytes that [`Gpu::buffer`] may still give; more than there are, unless [`Gpu::confine`] says less.
     room: Rc<Cell<u64>>,
 }
 
-type Shapes = Rc<RefCell<HashMap<(&'static str, u32), bool>>>;
+/// A kernel's name and the rows of its matrix.
+pub(crate) type ShapeKey = (&'static str, u32);
+type Shapes = Rc<RefCell<HashMap<ShapeKey, bool>>>;
 
 /// Work given to the GPU since [`Gpu::open`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

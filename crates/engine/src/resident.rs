@@ -239,7 +239,7 @@ impl Engine {
     /// # Errors
     /// A prompt that does not fit, or what the GPU reports.
     pub async fn logits(&mut self, tokens: &[u32], all: bool) -> Result<Vec<f32>, Error> {
-        self.check_prompt(tokens)?;
+        self.bounds().check(tokens)?;
         self.histories[0] = History::default();
         let n_vocab = u64::from(self.model.config.n_vocab);
         let chunk = self.model.options.logit_rows.min(self.model.options.chunk).max(1) as usize;
@@ -272,20 +272,37 @@ impl Engine {
     /// # Errors
     /// As for a prompt.
     pub fn pretend(&mut self, tokens: &[u32]) -> Result<(), Error> {
-        self.check_prompt(tokens)?;
+        self.bounds().check(tokens)?;
         self.histories[0] = History { tokens: tokens.to_vec(), written: tokens.len() as u32, ..History::default() };
         Ok(())
     }
 
-    pub(crate) fn check_prompt(&self, tokens: &[u32]) -> Result<(), Error> {
-        let (context, n_vocab) = (self.model.options.context, self.model.config.n_vocab);
-        if tokens.is_empty() {
+    /// What a prompt has to fit.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { context: self.model.options.context, n_vocab: self.model.config.n_vocab }
+    }
+}
+
+/// What a prompt has to fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Tokens.
+    pub context: u32,
+    pub n_vocab: u32,
+}
+
+impl Bounds {
+    /// # Errors
+    /// A prompt that is empty, longer than the context, or has ids of no token.
+    pub fn check(&self, prompt: &[u32]) -> Result<(), Error> {
+        let Self { context, n_vocab } = *self;
+        if prompt.is_empty() {
             return Err(Error::EmptyPrompt);
         }
-        if tokens.len() > context as usize {
-            return Err(Error::ContextLength { got: tokens.len(), context });
+        if prompt.len() > context as usize {
+            return Err(Error::ContextLength { got: prompt.len(), context });
         }
-        match tokens.iter().find(|id| **id >= n_vocab) {
+        match prompt.iter().find(|id| **id >= n_vocab) {
             Some(id) => Err(Error::TokenRange { id: *id, n_vocab }),
             None => Ok(()),
         }

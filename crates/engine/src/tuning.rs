@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use kernels::Recording;
-use kernels::ops::Pass;
+use kernels::ops::{Pass, Route};
+use kernels::{Command, Recording};
 use web_time::Instant;
 
+use crate::gpu::ShapeKey;
+use crate::history::History;
 use crate::timing::kinds;
 use crate::{Engine, Error};
 
@@ -16,6 +18,9 @@ const AT_MOST: Duration = Duration::from_secs(1);
 /// The wide shape stays unless it takes so many times as long: what is measured is never quite the same, answers should be.
 const CLEARLY: f64 = 1.1;
 
+/// Tokens of the chunk that prefill's kernels are tried with, and prompts have about so many at least.
+const CHUNK: u32 = 64;
+
 impl Engine {
     /// Chooses shapes as [`Engine::try_shapes`] does; but a software adapter gets the narrow ones untried, since there a pipeline takes
     /// long to make and every thread is work.
@@ -23,53 +28,100 @@ impl Engine {
         if self.gpu.is_software() { Ok(()) } else { self.try_shapes().await }
     }
 
-    /// Runs each matrix kernel of decode steps in both its shapes, over whatever is in memory, and keeps to the faster one.
-    /// What was chosen for this adapter before stays so; the wide one stays where there was no time to try, or little between them.
+    /// Runs the matrix kernels in both their shapes, over whatever is in memory, and keeps to the faster one: each kernel of decode steps by
+    /// itself, those of a prompt's chunk together, since its experts' kernels must agree on their tiles. What was chosen for this adapter
+    /// before stays so; the wide shape stays where there was no time to try, or little between them.
     ///
     /// # Errors
     /// What the GPU reports.
     pub async fn try_shapes(&mut self) -> Result<(), Error> {
-        let most = self.model.options.sequences;
-        let mut kinds_of_all = Vec::new();
+        self.executor.set_wide(true);
+        self.model.always_in_tiles = true;
+        let (chunk, most) = (CHUNK.min(self.model.options.chunk), self.model.options.sequences);
+        self.spread_routes(chunk.max(most));
+        let mut trials = Vec::new();
         for pass in [Pass::Alone, Pass::Batch { n: most.next_power_of_two(), most }] {
             let mut step = self.model.forward(pass);
             self.model.head(&mut step, 0, pass);
-            step.commands.retain(|command| command.kernel.wide.is_some());
-            kinds_of_all.extend(kinds(step));
+            trials.extend(kinds(in_two_shapes(step)));
             if most == 1 {
                 break;
             }
         }
-        self.executor.set_wide(true);
+        if chunk > 1 {
+            trials.push(one_of_each_kind(in_two_shapes(self.model.forward(Pass::Chunk(chunk)))));
+        }
         let began = Instant::now();
-        for kind in kinds_of_all {
-            let command = &kind.commands[0];
-            let shape = (command.kernel.name, command.n_rows);
-            if self.gpu.shapes.borrow().contains_key(&shape) {
+        for trial in trials {
+            let shapes: Vec<_> = trial.commands.iter().map(shape_key).collect();
+            if shapes.iter().all(|shape| self.gpu.shapes.borrow().contains_key(shape)) {
                 continue;
             }
-            let is_wide = if began.elapsed() > AT_MOST { Ok(true) } else { self.is_wide_better(&kind, shape).await };
-            match is_wide {
-                Ok(is_wide) => self.gpu.shapes.borrow_mut().insert(shape, is_wide),
-                // What was being tried was not chosen.
-                Err(_) => self.gpu.shapes.borrow_mut().remove(&shape),
-            };
+            let is_wide = if began.elapsed() > AT_MOST { Ok(true) } else { self.is_wide_better(&trial, &shapes).await };
+            let mut chosen = self.gpu.shapes.borrow_mut();
+            for shape in shapes {
+                match is_wide {
+                    Ok(is_wide) => chosen.insert(shape, is_wide),
+                    // What was being tried was not chosen.
+                    Err(_) => chosen.remove(&shape),
+                };
+            }
+            drop(chosen);
             is_wide?;
         }
         self.steps.clear();
-        self.histories[0] = Default::default();
+        self.histories[0] = History::default();
         Ok(())
     }
 
-    async fn is_wide_better(&mut self, kind: &Recording, shape: (&'static str, u32)) -> Result<bool, Error> {
+    /// Has every kernel run in its wide shape, or none, whatever was chosen: for tests.
+    pub fn set_shapes(&mut self, are_wide: bool) {
+        self.gpu.shapes.borrow_mut().clear();
+        self.executor.set_wide(are_wide);
+        self.model.always_in_tiles = are_wide;
+        self.steps.clear();
+        self.histories.fill(History::default());
+    }
+
+    async fn is_wide_better(&mut self, trial: &Recording, shapes: &[ShapeKey]) -> Result<bool, Error> {
         let mut seconds = [0.0; 2];
         for (is_wide, took) in [false, true].into_iter().zip(&mut seconds) {
-            self.gpu.shapes.borrow_mut().insert(shape, is_wide);
-            *took = self.time(kind, 1, AT_LEAST).await?;
+            self.gpu.shapes.borrow_mut().extend(shapes.iter().map(|shape| (*shape, is_wide)));
+            *took = self.time(trial, 1, AT_LEAST).await?;
         }
         let [narrow, wide] = seconds;
-        let (name, rows) = shape;
-        log::debug!("{name}, {rows} rows: {:.1} us, {:.1} us in the wide shape", narrow * 1e6, wide * 1e6);
+        log::debug!("{shapes:?}: {:.1} us, {:.1} us in the wide shape", narrow * 1e6, wide * 1e6);
         Ok(wide < narrow * CLEARLY)
     }
+
+    /// Has the choices of `n_tokens` fall on all experts and slots alike, so that weights come from memory as in a step.
+    fn spread_routes(&self, n_tokens: u32) {
+        if !self.model.is_sparse() {
+            return;
+        }
+        let experts = self.model.config.experts;
+        for (layer, routes) in self.model.state.routes.iter().enumerate() {
+            let n_slots = self.experts.n_slots(layer) as u32;
+            let route = |i| Route { expert: i % experts.n, slot: i % n_slots, weight: 0.0, wanted: i % experts.n };
+            let spread: Vec<Route> = (layer as u32..).take((n_tokens * experts.n_used) as usize).map(route).collect();
+            self.write(*routes, bytemuck::cast_slice(&spread));
+        }
+    }
+}
+
+/// What decides about a command's shape.
+pub(crate) fn shape_key(command: &Command) -> ShapeKey {
+    (command.kernel.name, command.product.map_or(0, |product| product.n_rows))
+}
+
+fn in_two_shapes(mut step: Recording) -> Recording {
+    step.commands.retain(|command| command.kernel.wide.is_some());
+    step
+}
+
+/// About a layer's dispatches.
+fn one_of_each_kind(step: Recording) -> Recording {
+    let args = step.args.clone();
+    let commands = kinds(step).into_iter().filter_map(|kind| kind.commands.into_iter().next()).collect();
+    Recording { commands, args }
 }

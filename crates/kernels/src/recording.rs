@@ -27,8 +27,28 @@ pub struct Command {
     pub part: Option<u32>,
     /// Bytes of weights that it must read, at most; 0 for kernels that read none.
     pub weight_bytes: u64,
-    /// Rows of the matrix that `workgroups[0]` share among them; 0 for kernels without one.
+    /// What the workgroups of a matrix kernel share among them.
+    pub product: Option<Product>,
+}
+
+/// A matrix times columns of x, which lie in groups that share no workgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Product {
     pub n_rows: u32,
+    pub n_columns: u32,
+    pub n_groups: u32,
+}
+
+impl Product {
+    /// Workgroups by rows and by columns.
+    pub(crate) fn workgroups(self, kernel: &Kernel) -> [u32; 3] {
+        [self.n_rows.div_ceil(kernel.rows), self.most_tiles(kernel.columns), 1]
+    }
+
+    /// Tiles of up to `n` columns of one group, however they fall into groups.
+    pub(crate) fn most_tiles(self, n: u32) -> u32 {
+        (self.n_columns + (n - 1) * self.n_groups.min(self.n_columns)) / n
+    }
 }
 
 impl Command {
@@ -38,7 +58,9 @@ impl Command {
         let mut command = self.clone();
         if let Some(wide) = self.kernel.wide {
             command.kernel = wide;
-            command.workgroups[0] = self.n_rows.div_ceil(wide.rows);
+            if let Some(product) = self.product {
+                command.workgroups = product.workgroups(wide);
+            }
         }
         command
     }
@@ -73,25 +95,24 @@ impl Recording {
             workgroups,
             part: None,
             weight_bytes: 0,
-            n_rows: 0,
+            product: None,
         });
     }
 
-    /// The same for a kernel of matrices of `n_rows`, of which it reads `weight_bytes` for `y` columns or choices.
+    /// The same for a matrix kernel, which reads `weight_bytes` of weights for `product`.
     pub(crate) fn dispatch_over(
         &mut self,
         weight_bytes: u64,
         kernel: &'static Kernel,
         args: &impl bytemuck::NoUninit,
         bindings: &[Slice],
-        n_rows: u32,
-        y: u32,
+        product: Product,
     ) {
         let before = self.commands.len();
-        self.dispatch(kernel, args, bindings, [n_rows.div_ceil(kernel.rows), y, 1]);
+        self.dispatch(kernel, args, bindings, product.workgroups(kernel));
         for command in &mut self.commands[before..] {
             command.weight_bytes = weight_bytes;
-            command.n_rows = n_rows;
+            command.product = Some(product);
         }
     }
 }

@@ -16,7 +16,8 @@ pub struct Kernel {
     /// Rows of a matrix that a workgroup makes, and for how many columns of x; 0 for kernels without a matrix.
     pub rows: u32,
     pub columns: u32,
-    /// The same in another shape, for GPUs with room for tens of thousands of threads: few rows a thread, many lanes a row.
+    /// The same in another shape, for GPUs with room for tens of thousands of threads: few rows a thread and many lanes a row, or
+    /// blocks of many columns.
     pub wide: Option<&'static Self>,
     /// In order of `@binding`, all in group 0; the first is always `args`.
     pub bindings: &'static [Binding],

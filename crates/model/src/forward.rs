@@ -82,7 +82,8 @@ impl Model {
     /// `y_e = Wd_e swiglu(Wg_e h + bg_e, Wu_e h + bu_e) + bd_e` for each choice whose expert e has a slot.
     pub fn experts(&self, rec: &mut Recording, layer: usize, pass: Pass) {
         let (config, s) = (&self.config, &self.state);
-        let choices = Choices { experts: config.experts, pass, routes: s.routes[layer], tiles: s.tiles };
+        let (routes, always_in_tiles) = (s.routes[layer], self.always_in_tiles);
+        let choices = Choices { experts: config.experts, pass, routes, tiles: s.tiles, always_in_tiles };
         let layer = &self.layers[layer];
         rec.moe_group(&choices);
         rec.moe_gate_up_swiglu(&layer.gate, &layer.up, layer.gate_up_bias, config.swiglu, s.h, &choices, s.act);

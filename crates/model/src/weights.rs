@@ -3,7 +3,7 @@
 use gguf::Directory;
 use kernels::Slice;
 use kernels::ops::{
-    ExpertWeight, KvCache, KvType, MAX_SEQUENCES, Paging, ROPE_BASE, Rope, Route, Router, Sampler, Sampling, Steps, Tile, Weight,
+    Choices, ExpertWeight, KvCache, KvType, MAX_SEQUENCES, Paging, ROPE_BASE, Rope, Route, Router, Sampler, Sampling, Steps, Weight,
 };
 
 use crate::buffers::{Buffers, Usage};
@@ -72,6 +72,9 @@ pub struct Model {
     /// Experts of a layer that have a place on the GPU at once.
     pub n_slots: u32,
     pub bytes: Bytes,
+    /// Whether a prompt's chunks are grouped by expert however short they are. Where kernels of single choices and of tiles round
+    /// alike, short ones are faster without.
+    pub always_in_tiles: bool,
 }
 
 /// One block of the residual stream.
@@ -120,7 +123,7 @@ pub struct State {
     pub paging: Paging,
     pub routes: Vec<Slice>, // (chunk, n_used) Route, of each layer; one buffer
     pub saved: Slice,       // (chunk, n_embd), x before the experts of the first layer that missed one
-    pub tiles: Slice,       // choices by expert, Tile
+    pub tiles: Slice,       // choices by expert, in tiles
     pub act: Slice,         // (chunk, n_used, n_ffn)
     pub y: Slice,           // (chunk, n_used, n_embd)
     pub logits: Slice,      // (logit_rows, n_vocab), or a row for each sequence
@@ -155,7 +158,21 @@ impl Model {
         placer.check_state()?;
         let Placer { buffers, uploads, mut bytes, .. } = placer;
         bytes.per_expert = bytes.experts / (u64::from(config.n_layers) * u64::from(config.experts.n)).max(1);
-        Ok(Self { config, options, token_embd, rope: shared.rope, layers, output_norm, output, state, buffers, uploads, n_slots, bytes })
+        Ok(Self {
+            config,
+            options,
+            token_embd,
+            rope: shared.rope,
+            layers,
+            output_norm,
+            output,
+            state,
+            buffers,
+            uploads,
+            n_slots,
+            bytes,
+            always_in_tiles: false,
+        })
     }
 
     /// What to read so that `expert` of `layer` lies in `slot`: its gate, up and down. Nothing in a dense layer.
@@ -407,7 +424,7 @@ impl State {
             paging,
             routes,
             saved: words("saved x", chunk * u64::from(config.n_embd)),
-            tiles: words("tiles", u64::from(Tile::most(config.experts, n_rows(options))) * (size_of::<Tile>() / 4) as u64),
+            tiles: words("tiles", Choices::tiles_bytes(config.experts, n_rows(options)) / 4),
             act: words("act", chunk * n_used * u64::from(config.n_ffn)),
             y: words("y of each expert", chunk * n_used * u64::from(config.n_embd)),
             logits,

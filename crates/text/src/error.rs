@@ -93,6 +93,10 @@ pub enum Error {
     #[error("the answer cannot be of the form that was asked for: {reason}")]
     Form { reason: String },
 
+    /// What follows grammars is loaded when it is first needed.
+    #[error("answers of a form need a part of Quire that could not be loaded: {reason}")]
+    NoGrammars { reason: String },
+
     /// A way to choose tools that is not one, or that these tools do not allow.
     #[error("tool_choice {reason}")]
     ToolChoice { reason: String },

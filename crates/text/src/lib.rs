@@ -9,6 +9,13 @@ mod prompt;
 pub mod template;
 pub mod tokenizer;
 
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "native.rs"]
+mod platform;
+#[cfg(target_arch = "wasm32")]
+#[path = "wasm.rs"]
+mod platform;
+
 pub use error::Error;
 pub use prompt::{Encode, Piece, Prompt};
 pub use template::Template;

@@ -29,6 +29,10 @@ fn tokenizer() -> Arc<Tokenizer> {
     Arc::new(Tokenizer::new("gpt2", "gpt-4o", tokens, &types, [], SpecialIds::default()).unwrap())
 }
 
+fn grammars() -> Grammars {
+    pollster::block_on(Grammars::new(tokenizer())).unwrap()
+}
+
 fn special(name: &str) -> u32 {
     tokenizer().special(name).unwrap()
 }
@@ -39,7 +43,7 @@ fn allowed(mask: &Mask) -> Vec<String> {
 
 #[test]
 fn a_schema_allows_the_tokens_that_begin_what_it_describes() {
-    let grammars = Grammars::new(tokenizer()).unwrap();
+    let grammars = grammars();
     let mut matcher = grammars.matcher(&Form::Json(json!({ "enum": [true, false, "a"] }))).unwrap();
     assert_eq!(allowed(&matcher.allowed().unwrap()), ["\"", "f", "t", "tr", "true", "fa"]);
     assert!(!matcher.is_whole().unwrap());
@@ -55,7 +59,7 @@ fn a_schema_allows_the_tokens_that_begin_what_it_describes() {
 
 #[test]
 fn text_is_every_token_but_markup_and_padding_and_no_form_lets_these_in() {
-    let grammars = Grammars::new(tokenizer()).unwrap();
+    let grammars = grammars();
     let is_text = |mask: &Mask| (0..300).filter(|id| mask.allows(*id)).all(|id| id < 262);
     assert!(is_text(grammars.text()) && allowed(grammars.text()).len() == 262);
     let any = grammars.matcher(&Form::Lark("start: /(.|\\n)*/".into())).unwrap().allowed().unwrap();
@@ -68,7 +72,7 @@ fn text_is_every_token_but_markup_and_padding_and_no_form_lets_these_in() {
 
 #[test]
 fn forms_that_cannot_be_read_or_met_are_refused_in_words() {
-    let grammars = Grammars::new(tokenizer()).unwrap();
+    let grammars = grammars();
     for (form, words) in [
         (Form::Json(json!({ "type": "integer", "minimum": 2, "maximum": 1 })), "Unsatisfiable"),
         (Form::Json(json!({ "type": "nonsense" })), "nonsense"),
@@ -82,7 +86,7 @@ fn forms_that_cannot_be_read_or_met_are_refused_in_words() {
 
 #[test]
 fn white_space_between_the_parts_of_json_comes_to_an_end() {
-    let grammars = Grammars::new(tokenizer()).unwrap();
+    let grammars = grammars();
     let mut matcher = grammars.matcher(&Form::Json(json!({ "type": "array", "items": { "const": 1 }, "minItems": 1 }))).unwrap();
     matcher.push(tokenizer().encode("[")[0]).unwrap();
     matcher.push(tokenizer().encode("\n")[0]).unwrap();
@@ -111,7 +115,7 @@ fn say(turn: &mut Turn, mut choose: impl FnMut(&str, &[String]) -> String) -> St
 fn turn(request: Value, form: Option<Form>) -> Result<Turn, Error> {
     let request = ChatRequest::from_json(&request.to_string())?;
     let specials = Specials::find(|token| tokenizer().special(token))?;
-    harmony::turn(&request, form.as_ref(), &specials, &tokenizer(), &Grammars::new(tokenizer())?)
+    harmony::turn(&request, form.as_ref(), &specials, &tokenizer(), &grammars())
 }
 
 /// Whether `wanted` may be said, token by token, and nothing but it be chosen.

@@ -1,6 +1,7 @@
-//! Who works with the model: one call at a time, and the background fill while there is none.
+//! Who works with the model: one call at a time, in the order in which they came, and the background fill while there is none.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use futures_util::future::select;
 use gloo_timers::future::sleep;
 use store::{BrowserHome, Library};
 
+use crate::abort::Abort;
 use crate::failure::Failure;
 use crate::kept::Warnings;
 
 /// How long the fill waits after a failure before it tries again by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Calls that may wait.
+const MOST_WAITING: usize = 16;
 
 /// Between checks, for everybody else.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -23,8 +28,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Where the model lies when nobody works with it.
 pub(crate) struct Desk {
     model: Cell<Option<Model>>,
-    /// While the fill has the model.
-    filling: RefCell<Option<Filling>>,
+    /// Asks whoever has the model, a call or the fill, to give it back.
+    holder: RefCell<Holder>,
+    waiting: RefCell<VecDeque<oneshot::Sender<Model>>>,
     is_closed: Cell<bool>,
     pub(crate) monitor: Monitor,
     pub(crate) fill: Fill,
@@ -33,10 +39,20 @@ pub(crate) struct Desk {
     warnings: Warnings,
 }
 
-struct Filling {
-    cancel: Cancel,
-    /// The call that waits for the model.
-    next: Option<oneshot::Sender<Model>>,
+#[derive(Default)]
+enum Holder {
+    #[default]
+    Nobody,
+    Call(Cancel),
+    Fill(Cancel),
+}
+
+/// What a call does while another one is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    Wait,
+    /// Fails, unless the other one was stopped already.
+    Fail,
 }
 
 impl Desk {
@@ -44,41 +60,73 @@ impl Desk {
     pub(crate) fn open(model: Model, library: Rc<Library>, home: Option<Rc<BrowserHome>>, warnings: Warnings) -> Rc<Self> {
         let (monitor, fill) = (model.monitor().clone(), model.fill().clone());
         let model = Cell::new(Some(model));
-        let (filling, is_closed) = (RefCell::default(), Cell::default());
-        let desk = Rc::new(Self { model, filling, is_closed, monitor, fill, library, home, warnings });
+        let (holder, waiting, is_closed) = (RefCell::default(), RefCell::default(), Cell::default());
+        let desk = Rc::new(Self { model, holder, waiting, is_closed, monitor, fill, library, home, warnings });
         wasm_bindgen_futures::spawn_local(desk.clone().keep_filling());
         desk
     }
 
     /// Lends the model to `work`, which nobody else may have meanwhile.
-    pub(crate) async fn lend<T>(&self, work: impl AsyncFnOnce(&mut Model) -> Result<T, api::Error>) -> Result<T, Failure> {
-        let mut model = self.take().await?;
+    pub(crate) async fn lend<T>(
+        &self,
+        abort: &Abort,
+        meanwhile: Meanwhile,
+        work: impl AsyncFnOnce(&mut Model) -> Result<T, api::Error>,
+    ) -> Result<T, Failure> {
+        let mut model = self.take(abort, meanwhile).await?;
+        self.holder.replace(Holder::Call(abort.cancel().clone()));
         let done = work(&mut model).await;
-        self.give_back(model).await;
+        self.give_back(model);
+        self.fill.wake();
+        self.warnings.check(&self.library, self.home.as_deref()).await;
         Ok(done?)
     }
 
-    /// The model, which the fill gives up for it.
-    async fn take(&self) -> Result<Model, Failure> {
+    async fn take(&self, abort: &Abort, meanwhile: Meanwhile) -> Result<Model, Failure> {
         if let Some(model) = self.model.take() {
             return Ok(model);
         }
-        let given = match &mut *self.filling.borrow_mut() {
-            Some(Filling { cancel, next: next @ None }) => {
-                cancel.cancel();
-                let (giver, given) = oneshot::channel();
-                *next = Some(giver);
-                given
+        let mut given = {
+            let mut waiting = self.waiting.borrow_mut();
+            waiting.retain(|giver| !giver.is_canceled());
+            let makes_way = waiting.is_empty()
+                && match &*self.holder.borrow() {
+                    Holder::Nobody => false,
+                    Holder::Call(cancel) => cancel.is_cancelled(),
+                    Holder::Fill(cancel) => {
+                        cancel.cancel();
+                        true
+                    }
+                };
+            if waiting.len() >= MOST_WAITING || meanwhile == Meanwhile::Fail && !makes_way {
+                return Err(Failure::Busy { waiting: waiting.len() });
             }
-            _ => return Err(Failure::Busy),
+            let (giver, given) = oneshot::channel();
+            waiting.push_back(giver);
+            given
         };
-        given.await.map_err(|_| Failure::Busy)
+        match abort.guard(&mut given).await {
+            Some(model) => model.map_err(|_| Failure::Busy { waiting: 0 }),
+            None => {
+                // It may have come just now.
+                if let Ok(Some(model)) = given.try_recv() {
+                    self.give_back(model);
+                }
+                Err(Failure::Aborted)
+            }
+        }
     }
 
-    async fn give_back(&self, model: Model) {
-        self.model.set(Some(model));
-        self.fill.wake();
-        self.warnings.check(&self.library, self.home.as_deref()).await;
+    /// Gives the model to who has waited longest. A call that was aborted meanwhile does not take it.
+    fn give_back(&self, mut model: Model) {
+        self.holder.take();
+        loop {
+            let Some(next) = self.waiting.borrow_mut().pop_front() else { return self.model.set(Some(model)) };
+            match next.send(model) {
+                Ok(()) => return,
+                Err(refused) => model = refused,
+            }
+        }
     }
 
     /// Ends the fill, and with it what it holds.
@@ -108,14 +156,9 @@ impl Desk {
     async fn fill_some(&self) -> Result<bool, api::Error> {
         if let Some(mut model) = self.model.take() {
             let cancel = Cancel::default();
-            self.filling.replace(Some(Filling { cancel: cancel.clone(), next: None }));
+            self.holder.replace(Holder::Fill(cancel.clone()));
             let warmed = self.fill.warm(&mut model, &cancel).await;
-            let next = self.filling.take().and_then(|filling| filling.next);
-            // A call that was aborted meanwhile does not take it.
-            self.model.set(match next {
-                Some(next) => next.send(model).err(),
-                None => Some(model),
-            });
+            self.give_back(model);
             if warmed? {
                 return Ok(true);
             }

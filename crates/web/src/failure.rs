@@ -1,12 +1,16 @@
 //! Errors as JavaScript gets them: an `Error` with a `code`.
 
+use api::ErrorReply;
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 
 pub(crate) enum Failure {
     Api(api::Error),
     Aborted,
-    Busy,
+    /// So many calls wait.
+    Busy {
+        waiting: usize,
+    },
     Request(String),
     /// A code of the JavaScript API, and words.
     Coded(&'static str, String),
@@ -19,6 +23,16 @@ impl Failure {
             Self::Api(error) => error.code() == "integrity",
             Self::Coded(code, _) => *code == "integrity",
             _ => false,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Api(error) => error.to_string(),
+            Self::Aborted => "Aborted.".into(),
+            Self::Busy { waiting: 0 } => "The model is answering another request.".into(),
+            Self::Busy { waiting } => format!("The model is answering another request, and {waiting} wait."),
+            Self::Request(words) | Self::Coded(_, words) => words.clone(),
         }
     }
 }
@@ -38,16 +52,27 @@ impl From<engine::Error> for Failure {
     }
 }
 
+impl From<Failure> for ErrorReply {
+    fn from(failure: Failure) -> Self {
+        match &failure {
+            Failure::Api(error) => Self::from(error),
+            Failure::Busy { .. } => Self::busy(failure.words()),
+            Failure::Request(why) => Self::invalid(why),
+            Failure::Aborted | Failure::Coded(..) => Self::unavailable(failure.words()),
+        }
+    }
+}
+
 impl From<Failure> for JsValue {
     fn from(failure: Failure) -> Self {
-        let (code, words) = match &failure {
-            Failure::Api(error) => (error.code(), error.to_string()),
-            Failure::Aborted => ("aborted", "Aborted.".into()),
-            Failure::Busy => ("busy", "The model is answering another request.".into()),
-            Failure::Request(why) => ("invalid_request", why.clone()),
-            Failure::Coded(code, words) => (*code, words.clone()),
+        let code = match &failure {
+            Failure::Api(error) => error.code(),
+            Failure::Aborted => "aborted",
+            Failure::Busy { .. } => "busy",
+            Failure::Request(_) => "invalid_request",
+            Failure::Coded(code, _) => code,
         };
-        let error = js_sys::Error::new(&words);
+        let error = js_sys::Error::new(&failure.words());
         if matches!(failure, Failure::Aborted) {
             error.set_name("AbortError");
         }

@@ -3,6 +3,7 @@
 
 mod abort;
 mod adapter;
+mod answer;
 pub mod cache;
 mod console;
 mod desk;
@@ -13,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use abort::Abort;
-use api::{CompletionRequest, Dialect, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
+use api::{Dialect, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
 use desk::Desk;
 use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
@@ -33,13 +34,13 @@ pub fn start() {
 }
 
 #[allow(missing_debug_implementations, reason = "JavaScript has no use for it")]
-/// A loaded model. One call at a time: another one meanwhile fails with `busy`.
+/// A loaded model, which answers one call at a time.
 #[wasm_bindgen]
 pub struct Quire {
     files: Files,
     desk: Rc<Desk>,
     tokenizer: Arc<text::Tokenizer>,
-    dialect: Option<Rc<Dialect>>,
+    dialect: Option<Arc<Dialect>>,
     info: String,
 }
 
@@ -109,28 +110,6 @@ impl Quire {
     /// JSON of an `EngineInfo`.
     pub fn info(&self) -> String {
         self.info.clone()
-    }
-
-    /// Answers an OpenAI chat request; `on_chunk` gets the JSON of each chunk, the whole answer's is returned.
-    pub async fn chat(&self, request: String, on_chunk: Function, signal: Option<web_sys::AbortSignal>) -> Result<String, JsValue> {
-        let abort = Abort::new(signal);
-        let work = async {
-            let request = Request::from_json(&request)?;
-            let mut say = |chunk| tell(&on_chunk, &chunk);
-            self.desk.lend(async |model| Ok(json(&model.chat(&request, abort.cancel(), &mut say).await?))).await
-        };
-        work.await.map_err(JsValue::from)
-    }
-
-    /// Goes on with an OpenAI completion request's prompt; `on_part` gets the JSON of each part, the whole's is returned.
-    pub async fn complete(&self, request: String, on_part: Function, signal: Option<web_sys::AbortSignal>) -> Result<String, JsValue> {
-        let abort = Abort::new(signal);
-        let work = async {
-            let request = CompletionRequest::from_json(&request)?;
-            let mut say = |part| tell(&on_part, &part);
-            self.desk.lend(async |model| Ok(json(&model.complete(&request, abort.cancel(), &mut say).await?))).await
-        };
-        work.await.map_err(JsValue::from)
     }
 
     /// Ids of a text, in which control tokens that are spelled stay text; also while a call works with the model.
@@ -283,9 +262,14 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// What a listener throws is its own affair.
+/// Gives `value` as JSON.
 fn tell(listener: &Function, value: &impl Serialize) {
-    if let Err(thrown) = listener.call1(&JsValue::NULL, &json(value).into()) {
+    call(listener, &json(value));
+}
+
+/// What a listener throws is its own affair.
+fn call(listener: &Function, json: &str) {
+    if let Err(thrown) = listener.call1(&JsValue::NULL, &json.into()) {
         web_sys::console::error_1(&thrown);
     }
 }

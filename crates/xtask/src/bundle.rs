@@ -42,6 +42,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     // Browsers that have WebGPU need no older fonts.
     esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts", "src/ai-sdk.ts"], &["--external:./wasm/*"])?;
+    esbuild(&web, &out.join("wasm"), &["src/wasm/grammar.ts"], &["--external:./quire_grammar.js"])?;
     esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
     // Not every browser takes a service worker that is a module.
     esbuild(&web, &out, &["src/service-worker.ts"], &["--format=iife"])?;
@@ -102,7 +103,7 @@ fn forget(out: &Path) -> Result<()> {
 pub(crate) fn files(out: &Path) -> Result<Vec<PathBuf>> {
     const SERVED: [&str; 9] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2"];
     let mut files = Vec::new();
-    for folder in ["", "fonts", "wasm"] {
+    for folder in ["", "fonts", "wasm"].into_iter().filter(|folder| out.join(folder).is_dir()) {
         for entry in fs::read_dir(out.join(folder))? {
             let file = Path::new(folder).join(entry?.file_name());
             let is_served = file.extension().is_some_and(|ending| SERVED.iter().any(|served| ending == *served));

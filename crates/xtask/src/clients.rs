@@ -33,6 +33,18 @@ pub(crate) fn test() -> Result<Tally> {
     Ok(tally)
 }
 
+/// The model that speaks by a script.
+///
+/// # Errors
+/// If what makes it cannot be built or fails.
+pub(crate) fn parrot() -> Result<PathBuf> {
+    // Programs as the Rust tests have built them: of a package alone they would be others.
+    run(Command::new("cargo").args(["test", "-q", "--workspace", "--no-run"]).current_dir(root()))?;
+    let model = target().join("parrot.gguf");
+    run(Command::new(target().join("debug/parrot")).arg(&model))?;
+    Ok(model)
+}
+
 /// A Python that has what `requirements` lists, set up once for each state of it.
 fn python(requirements: &Path) -> Result<PathBuf> {
     let folder = target().join("clients-python");
@@ -59,12 +71,8 @@ struct Server {
 
 impl Server {
     fn start() -> Result<Self> {
-        // Programs as the Rust tests have built them: of a package alone they would be others.
-        run(Command::new("cargo").args(["test", "-q", "--workspace", "--no-run"]).current_dir(root()))?;
-        let built = |name: &str| target().join("debug").join(name);
-        let model = target().join("parrot.gguf");
-        run(Command::new(built("parrot")).arg(&model))?;
-        let mut program = test::with_vulkan(built("quire"))?
+        let model = parrot()?;
+        let mut program = test::with_vulkan(target().join("debug/quire"))?
             .args(["serve", "--port", "0", "--queue", "2", "--api-key", KEY])
             .arg(&model)
             .stderr(Stdio::piped())

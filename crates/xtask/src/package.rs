@@ -1,4 +1,4 @@
-//! What others get: the page as a static site, and the npm package `quire`.
+//! What others get: the page as a static site and as a part of `quire serve`, and the npm package `quire`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const MAX_TARBALL: u64 = 1_500_000;
 const MAX_SCRIPT: u64 = 16_000;
 
 /// What `web/package.json` exports, from the built page to `web/dist`.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 14] = [
     "index.js",
     "index.js.map",
     "worker.js",
@@ -26,6 +26,10 @@ const PARTS: [&str; 10] = [
     "ai-sdk.js.map",
     "wasm/quire_web.js",
     "wasm/quire_web_bg.wasm",
+    "wasm/grammar.js",
+    "wasm/grammar.js.map",
+    "wasm/quire_grammar.js",
+    "wasm/quire_grammar_bg.wasm",
 ];
 
 /// Makes `target/package/site` and `target/package/quire-VERSION.tgz`, and says where the latter is.
@@ -38,7 +42,9 @@ pub(crate) fn build() -> Result<PathBuf> {
     if out.exists() {
         fs::remove_dir_all(&out)?;
     }
-    copy(&page, &out.join("site"), &bundle::files(&page)?)?;
+    let files = bundle::files(&page)?;
+    copy(&page, &out.join("site"), &files)?;
+    leave_for_the_server(&page, &files)?;
 
     let web = root().join("web");
     let dist = web.join("dist");
@@ -57,6 +63,22 @@ pub(crate) fn build() -> Result<PathBuf> {
     within(&dist.join("index.js"), MAX_SCRIPT)?;
     say(&format!("{}: {bytes} bytes; the site is in {}", tarball.display(), out.join("site").display()));
     Ok(tarball)
+}
+
+/// Puts what the page needs where a server answers into `crates/cli/page`, with which `quire` is built from now on.
+fn leave_for_the_server(page: &Path, files: &[PathBuf]) -> Result<()> {
+    let folder = root().join("crates/cli/page");
+    let is_engine = |file: &Path| {
+        let name = file.to_string_lossy();
+        file.starts_with("wasm") || ["index.js", "worker.js", "service-worker.js", "ai-sdk.js", "sw.js", "catalogue.json"].contains(&&*name)
+    };
+    let wanted: Vec<PathBuf> = files.iter().filter(|file| !is_engine(file)).cloned().collect();
+    // What is there already stays as old as it is, lest cargo builds for nothing.
+    for file in bundle::files(&folder)?.iter().filter(|file| !wanted.contains(file)) {
+        fs::remove_file(folder.join(file))?;
+    }
+    let is_new = |file: &&PathBuf| fs::read(page.join(file)).ok() != fs::read(folder.join(file)).ok();
+    copy(page, &folder, &wanted.iter().filter(is_new).cloned().collect::<Vec<_>>())
 }
 
 /// The size of a file, unless it is more than `most` bytes.
@@ -106,7 +128,8 @@ pub(crate) fn check() -> Result<()> {
                   for (const name of process.argv.slice(1)) accessSync(fileURLToPath(import.meta.resolve(name)));";
     run(Command::new("node")
         .args(["--input-type=module", "-e", script, "--"])
-        .args(["quire", "quire/worker", "quire/service-worker", "quire/ai-sdk", "quire/quire_web_bg.wasm", "quire/package.json"])
+        .args(["quire", "quire/worker", "quire/service-worker", "quire/ai-sdk", "quire/quire_web_bg.wasm", "quire/quire_grammar_bg.wasm"])
+        .arg("quire/package.json")
         .current_dir(&user))?;
     for (module, resolution) in [("esnext", "bundler"), ("nodenext", "nodenext")] {
         // Written out: an empty list of types cannot be said on every shell's command line.

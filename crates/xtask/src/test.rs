@@ -17,9 +17,6 @@ use crate::serve::{Server, Site};
 use crate::shell::{has, root, say, target};
 use crate::{bundle, clients, npm, package, setup, wasm};
 
-/// The wasm module may weigh this much, in bytes.
-const MAX_WASM: wasm::Size = wasm::Size { raw: 3_000_000, brotli: 1_000_000 };
-
 /// How many tests ended how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) struct Tally {
@@ -98,7 +95,7 @@ fn browsing() -> Tally {
 
 /// The page, the package and their TypeScript, without a browser.
 fn page() -> Tally {
-    let mut tally = timed("building the page", || Tally::of("the page can be built and the wasm module is small", is_small()));
+    let mut tally = timed("building the page", || Tally::of("the page can be built and the wasm modules are small", is_small()));
     tally += timed("packaging", || Tally::of("the npm package installs, and its exports and types are there", package::check()));
     tally += timed("TypeScript", || {
         let mut tally = Tally::of("the TypeScript is well typed", bundle::check_types());
@@ -117,17 +114,8 @@ fn timed(part: &str, work: impl FnOnce() -> Tally) -> Tally {
 }
 
 fn is_small() -> Result<()> {
-    let module = bundle::build()?.join("wasm/quire_web_bg.wasm");
-    let size = wasm::Size::of(&module)?;
-    ensure!(
-        size.raw <= MAX_WASM.raw && size.brotli <= MAX_WASM.brotli,
-        "{} bytes, {} with brotli; at most {} and {}",
-        size.raw,
-        size.brotli,
-        MAX_WASM.raw,
-        MAX_WASM.brotli
-    );
-    Ok(())
+    let modules = bundle::build()?.join("wasm");
+    wasm::MODULES.iter().try_for_each(|module| module.check_size(&modules))
 }
 
 /// A program whose children open Vulkan devices: its loader complains of each where there is no runtime folder.
@@ -205,6 +193,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
     let browsers = setup::browsers()?;
     let server = Server::start(site, 0)?;
     let cdn = Cdn::start()?;
+    let parrot = clients::parrot()?;
     let screenshots = target().join("screenshots");
     fs::create_dir_all(&screenshots)?;
     say("running the browser tests");
@@ -218,6 +207,8 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
         .env("FIREFOX", browsers.firefox)
         .env("SCREENSHOTS", screenshots)
         .env("PACKAGED", package::apps())
+        .env("PARROT", parrot)
+        .env("QUIRE", target().join("debug/quire"))
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run node")?;

@@ -1,10 +1,10 @@
-//! The wasm module: compiled, bound to JavaScript, made small.
+//! The wasm modules: compiled, bound to JavaScript, made small.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
@@ -12,34 +12,78 @@ use crate::npm;
 use crate::setup::{WasmToolchain, wasm_toolchain};
 use crate::shell::{read, root, run, say, target};
 
-const NAME: &str = "quire_web";
+/// A module of the package.
+pub(crate) struct Module {
+    package: &'static str,
+    /// What cargo calls the module.
+    library: &'static str,
+    /// What it is called in JavaScript.
+    name: &'static str,
+    /// It may weigh this much, in bytes.
+    most: Size,
+}
 
-/// Builds the module into `out`; does only what its sources' changes ask for.
+/// The engine, and what only those fetch whose answers must be of a form.
+pub(crate) const MODULES: [Module; 2] = [
+    Module { package: "quire-web", library: "quire_web", name: "quire_web", most: Size { raw: 2_100_000, brotli: 650_000 } },
+    Module { package: "grammar", library: "grammar", name: "quire_grammar", most: Size { raw: 1_300_000, brotli: 400_000 } },
+];
+
+impl Module {
+    fn file(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}_bg.wasm", self.name))
+    }
+
+    /// # Errors
+    /// If the module in `folder` is larger than it may be.
+    pub(crate) fn check_size(&self, folder: &Path) -> Result<()> {
+        let (size, most) = (Size::of(&self.file(folder))?, &self.most);
+        ensure!(
+            size.raw <= most.raw && size.brotli <= most.brotli,
+            "{}: {} bytes, {} with brotli; at most {} and {}",
+            self.name,
+            size.raw,
+            size.brotli,
+            most.raw,
+            most.brotli
+        );
+        Ok(())
+    }
+
+    /// Binds what was compiled, unless `out` has that already.
+    fn bind(&self, compiled: &Path, out: &Path) -> Result<()> {
+        let compiled = compiled.join(format!("{}.wasm", self.library));
+        let bytes = fs::read(&compiled).with_context(|| format!("cannot read {}", compiled.display()))?;
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let stamp = out.join(format!("{}-built-from", self.name));
+        let module = self.file(out);
+        if module.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == digest) {
+            return Ok(());
+        }
+        fs::create_dir_all(out)?;
+        say(&format!("binding {} to JavaScript", self.name));
+        Bindgen::new().input_bytes(self.name, bytes).web(true)?.typescript(true).generate(out).context("wasm-bindgen failed")?;
+        hide(&module)?;
+        shrink(&module)?;
+        fs::write(stamp, digest)?;
+        Ok(())
+    }
+}
+
+/// Builds the modules into `out`; does only what their sources' changes ask for.
 ///
 /// # Errors
 /// If a tool is missing or fails.
 pub(crate) fn build(out: &Path) -> Result<()> {
     npm::install(&root().join("web"))?;
     let compiled = compile()?;
-    let bytes = fs::read(&compiled).with_context(|| format!("cannot read {}", compiled.display()))?;
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let stamp = out.join("built-from");
-    let module = out.join(format!("{NAME}_bg.wasm"));
-    if module.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == digest) {
-        return Ok(());
-    }
-    fs::create_dir_all(out)?;
-    say("binding the wasm module to JavaScript");
-    Bindgen::new().input_bytes(NAME, bytes).web(true)?.typescript(true).generate(out).context("wasm-bindgen failed")?;
-    hide(&module)?;
-    shrink(&module)?;
-    fs::write(stamp, digest)?;
-    Ok(())
+    MODULES.iter().try_for_each(|module| module.bind(&compiled, out))
 }
 
+/// Says in which folder the modules are.
 fn compile() -> Result<PathBuf> {
     let toolchain = wasm_toolchain()?;
-    say("compiling the engine for wasm");
+    say("compiling for wasm");
     let folder = target().join("wasm");
     let mut cargo = match &toolchain {
         WasmToolchain::Rustup => Command::new("cargo"),
@@ -59,11 +103,12 @@ fn compile() -> Result<PathBuf> {
         cargo.env_remove(name);
     }
     run(cargo
-        .args(["build", "--package", "quire-web", "--profile", "wasm"])
+        .args(["build", "--profile", "wasm"])
+        .args(MODULES.iter().flat_map(|module| ["--package", module.package]))
         .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
         .arg(&folder)
         .current_dir(root()))?;
-    Ok(folder.join(format!("wasm32-unknown-unknown/wasm/{NAME}.wasm")))
+    Ok(folder.join("wasm32-unknown-unknown/wasm"))
 }
 
 /// Takes the names away that a dependency exports for C, and with them what only they reach.
@@ -76,7 +121,7 @@ fn hide(module: &Path) -> Result<()> {
 }
 
 fn shrink(module: &Path) -> Result<()> {
-    say("making the wasm module small");
+    say("making it small");
     let before = fs::metadata(module)?.len();
     run(Command::new(root().join("web/node_modules/.bin/wasm-opt"))
         .args(["-Oz", "--strip-debug", "--strip-producers"])

@@ -10,7 +10,7 @@ use kernels::{BufferId, Recording, Slice, cpu};
 pub(crate) const SENTINEL: u32 = 0xDEAD_BEEF;
 
 /// Words before and after the contents of each buffer. A binding takes in the ones after.
-const GUARD: usize = 64;
+pub(crate) const GUARD: usize = 64;
 
 /// A recording under construction and the buffers it works on.
 #[derive(Debug, Default)]
@@ -150,6 +150,12 @@ impl Results {
                 assert!(off <= *tolerance, "{what}: {side} has {got} at {i}, expected {value} within {tolerance:e}");
             }
         }
+    }
+
+    /// Checks that the wide shape left exactly these words.
+    pub(crate) fn assert_wide_words(&self, what: &str, slice: Slice, expected: &[u32]) {
+        let got = self.wide.as_ref().map_or(&[][..], |buffers| contents(buffers, slice));
+        assert!(got == expected, "{what}: the wide shape has {got:?}, expected {expected:?}");
     }
 
     /// Checks that both sides hold exactly these words.

@@ -123,6 +123,7 @@ fn test_every_format(family: Family) {
         if family == Family::BiasResidual || [DType::F32, DType::Q8_0, DType::Q4_1].contains(&format.dtype()) {
             Product::of(family, format).n_rows(&[13]).n_tokens(3).test();
             Product::of(family, format).n_rows(&[130]).n_tokens(11).test();
+            Product::of(family, format).n_rows(&[70, 10]).n_tokens(35).test();
             Product::of(family, format).n_rows(&[70, 10]).batch(1).test();
             Product::of(family, format).n_rows(&[13]).batch(8).test();
         }

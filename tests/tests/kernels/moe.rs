@@ -1,9 +1,9 @@
 use bytemuck::cast_slice;
 use gguf::DType;
 use kernels::Format;
-use kernels::ops::{Choices, ExpertWeight, Experts, MoeSumArgs, Paging, Pass, Route, Swiglu, Tile};
+use kernels::ops::{Choices, ExpertWeight, Experts, MoeSumArgs, Paging, Pass, Route, Swiglu, TileHeader};
 
-use crate::bench::{Bench, SENTINEL};
+use crate::bench::{Bench, GUARD, SENTINEL};
 use crate::random::Random;
 use crate::weights::{Matrix, dot, odd_width, upload_experts};
 
@@ -27,8 +27,8 @@ struct Mixture {
 
 /// Routes and room for their tiles.
 fn choices(b: &mut Bench, experts: Experts, n_tokens: u32, routes: &[Route]) -> Choices {
-    let tiles = b.output(Tile::most(experts, n_tokens) as usize * size_of::<Tile>() / 4);
-    Choices { experts, pass: Pass::of(n_tokens), routes: b.in_out(cast_slice(routes)), tiles }
+    let tiles = b.output(Choices::tiles_bytes(experts, n_tokens) as usize / 4);
+    Choices { experts, pass: Pass::of(n_tokens), routes: b.in_out(cast_slice(routes)), tiles, always_in_tiles: n_tokens > 4 }
 }
 
 impl Mixture {
@@ -204,6 +204,14 @@ fn experts_of_real_width_are_right() {
 }
 
 #[test]
+fn blocks_of_choices_are_right() {
+    // Six experts for 210 choices: more than a block of 32 for some.
+    let many = Mixture::of(Format::new(DType::Mxfp4).unwrap()).n_rows(70).n_tokens(70).slots(&[2, 3]);
+    many.test_gate_up();
+    many.test_down();
+}
+
+#[test]
 fn a_dense_layer_is_one_expert_of_plain_swiglu() {
     let dense = Mixture::of(Format::new(DType::Q4_1).unwrap()).n_cols(576).n_rows(48).experts(1, 1).slots(&[1]).swiglu(Swiglu::PLAIN);
     dense.n_tokens(5).test_gate_up();
@@ -329,8 +337,8 @@ fn where_experts_lie_and_when_they_come_changes_no_bit() {
 
 #[test]
 fn choices_are_grouped_by_expert_in_their_order() {
-    // Every expert with one choice more than a whole tile, so that not a tile is to spare.
-    let worst: Vec<u32> = (0..5 * 16).map(|i| i % 16).collect();
+    // Every expert with one choice more than a whole tile, so that not a tile is to spare: of four, and of 32.
+    let [worst_of_4, worst_of_32] = [5, 33].map(|n| -> Vec<u32> { (0..n * 16).map(|i| i % 16).collect() });
     let random = |n_experts, n| -> Vec<u32> {
         let mut random = Random(15);
         (0..n).map(|_| random.below(n_experts)).collect()
@@ -338,7 +346,8 @@ fn choices_are_grouped_by_expert_in_their_order() {
     for (n, n_used, experts) in [
         (1, 1, vec![0; 3]),
         (1, 1, vec![0; 19]),
-        (16, 4, worst),
+        (16, 4, worst_of_4),
+        (16, 4, worst_of_32),
         (256, 8, random(256, 65 * 8)),
         (8, 2, random(8, 512 * 2)),
         (6, 3, random(6, 15)),
@@ -347,25 +356,41 @@ fn choices_are_grouped_by_expert_in_their_order() {
         for all_are_here in [true, false] {
             let slot = |expert| if all_are_here { expert + 1 } else { slot(expert) };
             let routes: Vec<Route> = experts.iter().map(|&e| Route { expert: e, slot: slot(e), weight: 0.0, wanted: 0 }).collect();
-            let mut expected = Vec::new();
-            for expert in (0..n).filter(|e| slot(*e) < Route::DONE) {
-                let its: Vec<u32> = (0..experts.len() as u32).filter(|i| experts[*i as usize] == expert).collect();
-                for tile in its.chunks(Tile::COLS) {
-                    let choices = std::array::from_fn(|c| *tile.get(c).unwrap_or(&tile[0]));
-                    expected.push(Tile { expert, slot: slot(expert), n_choices: tile.len() as u32, pad: 0, choices });
-                }
-            }
             let (experts, n_tokens) = (Experts { n, n_used }, experts.len() as u32 / n_used);
-            let most = Tile::most(experts, n_tokens) as usize;
-            assert!(expected.len() <= most, "{} tiles, room for {most}", expected.len());
-            assert!(n != 16 || !all_are_here || expected.len() == most);
-            expected.resize(most, Tile { expert: 0, slot: Route::MISS, n_choices: 0, pad: 0, choices: [0; Tile::COLS] });
             let mut b = Bench::default();
             let choices = choices(&mut b, experts, n_tokens, &routes);
             b.recording.moe_group(&choices);
-            b.run().assert_words("tiles", choices.tiles, cast_slice(&expected));
+            let results = b.run();
+            let room = choices.tiles.bytes as usize / 4 - GUARD;
+            results.assert_words("tiles", choices.tiles, &tiles_of(&routes, 4, experts, room));
+            results.assert_wide_words("tiles", choices.tiles, &tiles_of(&routes, 32, experts, room));
         }
     }
+}
+
+/// Choices of `routes` by expert, in tiles of up to `cols`, as words in so much `room`.
+fn tiles_of(routes: &[Route], cols: usize, experts: Experts, room: usize) -> Vec<u32> {
+    let mut words = Vec::new();
+    let put = |words: &mut Vec<u32>, header: TileHeader, choices: &[u32]| {
+        words.extend_from_slice(&cast_slice::<_, u32>(&[header])[..3]);
+        words.push(SENTINEL);
+        words.extend((0..cols).map(|c| choices.get(c).or(choices.first()).copied().unwrap_or(SENTINEL)));
+    };
+    for expert in 0..experts.n {
+        let its: Vec<u32> =
+            (0..routes.len()).filter(|i| routes[*i].expert == expert && routes[*i].slot < Route::DONE).map(|i| i as u32).collect();
+        for tile in its.chunks(cols) {
+            let slot = routes[tile[0] as usize].slot;
+            put(&mut words, TileHeader { expert, slot, n_choices: tile.len() as u32, pad: 0 }, tile);
+        }
+    }
+    let most = (routes.len() + (cols - 1) * routes.len().min(experts.n as usize)) / cols;
+    assert!(words.len() <= most * (4 + cols), "{} words of tiles, room for {most} tiles", words.len());
+    while words.len() < most * (4 + cols) {
+        put(&mut words, TileHeader { expert: 0, slot: Route::MISS, n_choices: 0, pad: 0 }, &[]);
+    }
+    words.resize(room, SENTINEL);
+    words
 }
 
 /// With the clamps taken out the value is another.

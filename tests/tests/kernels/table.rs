@@ -39,7 +39,7 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             "moe_gate_up_swiglu" => {
                 layout!(MoeGateUpArgs: n_cols n_rows n_used n_experts n_blocks first_slot n_slots alpha limit shift)
             }
-            "moe_group" => layout!(MoeGroupArgs: n_choices n_experts n_tiles),
+            "moe_group" => layout!(MoeGroupArgs: n_choices n_experts),
             "moe_sum_residual" => layout!(MoeSumArgs: n_rows n_used),
             "penalize" => layout!(PenalizeArgs: n_vocab first_row),
             "rms_norm" => layout!(RmsNormArgs: n_cols eps),

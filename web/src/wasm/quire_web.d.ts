@@ -31,10 +31,13 @@ export class Quire {
   ): Promise<Quire>;
   /** JSON of an `EngineInfo`. */
   info(): string;
-  /** Takes the JSON of an OpenAI chat request; gives each chunk's JSON to `onChunk`; resolves to the whole answer's. */
-  chat(request: string, onChunk: (chunk: string) => void, signal?: AbortSignal): Promise<string>;
-  /** The same for an OpenAI completion request: raw text, no chat format around it. */
-  complete(request: string, onPart: (part: string) => void, signal?: AbortSignal): Promise<string>;
+  /**
+   * Takes the JSON of a request that OpenAI's servers take at `path`, such as `/v1/responses`; gives the JSON of each part to `onPart`, if
+   * it asks for a stream; resolves to the whole answer's.
+   */
+  answer(path: string, request: string, onPart: (part: string) => void, signal?: AbortSignal): Promise<string>;
+  /** The same as by HTTP: gives the JSON of each `Answer`, failures too. */
+  respond(path: string, request: string, onAnswer: (answer: string) => void, signal?: AbortSignal): Promise<void>;
   /** Ids of a text, in which control tokens that are spelled stay text. */
   tokenize(text: string): Uint32Array;
   /** Ids of the prompt that the JSON of an OpenAI chat request makes. */

@@ -15,6 +15,11 @@ export async function capital(write: (text: string) => void): Promise<string> {
     write(`${(await engine.tokenize({ messages })).length} tokens`);
     const whole = await engine.chat.completions.create({ messages, n: 1, logprobs: true });
     write(`${whole.usage.completion_tokens} at ${whole.timings.decode_tps} tokens a second, the first ${whole.choices[0]?.logprobs?.content[0]?.token}`);
+    for await (const event of await engine.responses.create({ input: "Hello!", stream: true })) {
+      if (event.type === "response.output_text.delta") write(event.delta);
+      if (event.type === "response.completed") write(`${event.response.usage?.output_tokens} tokens`);
+    }
+    write((await engine.responses.create({ input: [{ role: "user", content: "Hello!" }] })).output_text ?? "");
     // @ts-expect-error: a whole answer is no stream
     whole[Symbol.asyncIterator];
     return whole.choices[0]?.message.content ?? "";

@@ -18,7 +18,7 @@ use events::Items;
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseRequest {
     /// The same as a chat.
-    chat: Request,
+    pub(crate) chat: Request,
     /// What the response repeats of the request.
     echo: Map<String, Value>,
 }

@@ -8,6 +8,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use subtle::ConstantTimeEq;
 
+use super::page;
+
 #[derive(Debug)]
 pub(super) struct Guard {
     pub(super) key: Option<String>,
@@ -34,10 +36,15 @@ impl Guard {
             }
         }
         match &self.key {
-            Some(key) if request.uri.path() != "/health" && !has_key(&request.headers, key) => Err(ErrorReply::wrong_key()),
+            Some(key) if !is_open(request.uri.path()) && !has_key(&request.headers, key) => Err(ErrorReply::wrong_key()),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether no key is needed: the page itself asks for one.
+fn is_open(path: &str) -> bool {
+    path == "/health" || page::has(path)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -121,6 +128,9 @@ mod tests {
         let with = |value| status(&guard, "/v1/models", &[("authorization", value)]);
         assert_eq!([with("Bearer s3cret"), with("bearer s3cret")], [200, 200]);
         assert_eq!(["Bearer s3cres", "Bearer s3cret0", "Bearer ", "s3cret", "Basic s3cret"].map(with), [401; 5]);
-        assert_eq!([status(&guard, "/v1/models", &[]), status(&guard, "/metrics", &[]), status(&guard, "/health", &[])], [401, 401, 200]);
+        assert_eq!(
+            [status(&guard, "/v1/models", &[]), status(&guard, "/metrics", &[]), status(&guard, "/health", &[]), status(&guard, "/", &[])],
+            [401, 401, 200, 200]
+        );
     }
 }

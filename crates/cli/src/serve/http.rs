@@ -1,10 +1,10 @@
 //! The server's paths.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use api::{Call, Endpoint, ErrorReply, Names, error_frame};
+use api::{Call, Endpoint, ErrorReply, Examiner, Names, error_frame};
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, StringRejection};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
@@ -15,11 +15,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::guard::Guard;
 use super::metrics::Metrics;
+use super::page;
 use super::queue::{Event, Place, Queue};
 
 /// Bytes that a request may have: a context of 131,072 tokens as JSON, many times over.
@@ -32,6 +34,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) queue: Arc<Queue>,
+    /// Set once the model is there.
+    pub(super) examiner: OnceLock<Examiner>,
     pub(super) metrics: Metrics,
     pub(super) guard: Guard,
     pub(super) names: Names,
@@ -53,7 +57,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         router = router.route(endpoint.path(), post(handler));
     }
     let router = router
-        .fallback(no_such_path)
+        .fallback(other_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .layer(middleware::from_fn_with_state(server.clone(), admit));
@@ -117,40 +121,61 @@ async fn answer(State(server): Shared, endpoint: Endpoint, body: Result<String, 
     if let Some(asked) = call.model.as_deref().filter(|asked| !server.names.has(asked)) {
         return Err(ErrorReply::no_such_model(asked, server.names.id()).into());
     }
+    server.queue.admits()?;
+    let call = examined(&server, call).await?;
     let mut place = server.queue.enter(call)?;
-    let first = if is_stream { event_or_comment(&mut place).await } else { place.event().await };
-    match first {
-        Event::Done(reply) => Ok(([(header::CONTENT_TYPE, "application/json")], reply.json).into_response()),
-        Event::Failed(error) => Err(error.into()),
-        Event::Frame(first) => Ok(streaming(place, first)),
+    if is_stream {
+        // Who waits for long learns by the stream alone what becomes of the request.
+        return match timeout(SILENCE, place.event()).await {
+            Ok(Event::Failed(error)) => Err(error.into()),
+            first => Ok(streaming(place, first.ok())),
+        };
+    }
+    loop {
+        match place.event().await {
+            Event::Done(reply) => return Ok(([(header::CONTENT_TYPE, "application/json")], reply.json).into_response()),
+            Event::Failed(error) => return Err(error.into()),
+            Event::Frame(_) => {}
+        }
+    }
+}
+
+/// Refuses what cannot be answered before it waits. A long prompt takes its time, so that is a thread's of its own.
+async fn examined(server: &Server, call: Call) -> Result<Call, ErrorReply> {
+    let Some(examiner) = server.examiner.get().cloned() else { return Ok(call) };
+    let examine = move || pollster::block_on(examiner.examine(&call)).map(|()| call);
+    match spawn_blocking(examine).await {
+        Ok(examined) => examined.map_err(|error| ErrorReply::from(&error)),
+        Err(error) => Err(ErrorReply::unavailable(format!("the request could not be looked at: {error}"))),
     }
 }
 
 /// The frames from `first` on. The connection owns the place: it is free as soon as the client has gone.
-fn streaming(place: Place, first: String) -> Response {
-    let frames = stream::unfold((Some(place), Some(first)), |(place, first): (Option<Place>, _)| async move {
+fn streaming(place: Place, first: Option<Event>) -> Response {
+    let frames = stream::unfold((Some(place), first), |(place, first)| async move {
         let mut place = place?;
         let event = match first {
-            Some(frame) => Event::Frame(frame),
-            None => event_or_comment(&mut place).await,
+            Some(event) => event,
+            // Where nothing has happened for a while a comment keeps the connection.
+            None => match timeout(SILENCE, place.event()).await {
+                Ok(event) => event,
+                Err(_) => return Some((":\n\n".to_owned(), (Some(place), None))),
+            },
         };
         match event {
-            Event::Frame(frame) => Some((frame, (Some(place), None))),
+            Event::Frame(frame) => Some((frame.to_string(), (Some(place), None))),
             Event::Done(_) => None,
-            Event::Failed(error) => Some((error_frame(&error), (None, None))),
+            Event::Failed(error) => Some((error_frame(&error).to_string(), (None, None))),
         }
     });
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(frames.map(Ok::<_, Infallible>))).into_response()
 }
 
-/// What happens next, or a comment where nothing has for a while.
-async fn event_or_comment(place: &mut Place) -> Event {
-    timeout(SILENCE, place.event()).await.unwrap_or_else(|_| Event::Frame(":\n\n".to_owned()))
-}
-
-async fn no_such_path(method: Method, uri: Uri) -> Failure {
-    ErrorReply::no_such_path(method.as_str(), uri.path()).into()
+/// The page's files, which have no routes of their own.
+async fn other_path(method: Method, uri: Uri) -> Result<Response, Failure> {
+    let page = if [Method::GET, Method::HEAD].contains(&method) { page::get(uri.path()) } else { None };
+    Ok(page.ok_or_else(|| ErrorReply::no_such_path(method.as_str(), uri.path()))?)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Failure {

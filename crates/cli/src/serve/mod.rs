@@ -1,9 +1,10 @@
-//! `quire serve`: OpenAI's API over HTTP. Connections live on a thread of their own; the model stays on the main thread, answers some
-//! requests at a time, and is filled while there is none.
+//! `quire serve`: OpenAI's API over HTTP, and the chat page. Connections live on a thread of their own; the model stays on the main
+//! thread, answers some requests at a time, and is filled while there is none.
 
 mod guard;
 mod http;
 mod metrics;
+mod page;
 mod queue;
 
 use std::env;
@@ -11,7 +12,7 @@ use std::future::{IntoFuture, pending};
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -38,13 +39,15 @@ use queue::{Event, Job, Queue};
 /// How long an answer may go on once the server is to stop, and connections may stay once no answer does.
 const GRACE: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Requests that are looked at at a time.
+const MOST_EXAMINERS: usize = 2;
 /// The exit status of a program that was interrupted.
 const INTERRUPTED: i32 = 130;
 
 /// Answer OpenAI requests over HTTP
 ///
-/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; /health and /metrics (Prometheus) are for whoever
-/// watches. What is said to the model is not logged.
+/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; / is a page to chat with; /health and /metrics
+/// (Prometheus) are for whoever watches. What is said to the model is not logged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -94,6 +97,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let own = files.directory.metadata.str("general.name").ok().flatten().unwrap_or_default();
     let server = Arc::new(Server {
         queue: Arc::new(Queue::new(args.queue.into())),
+        examiner: OnceLock::new(),
         metrics: Metrics::default(),
         guard: Guard { key, origins, is_local: address.ip().is_loopback() },
         names: Names::new(location, own, &args.alias),
@@ -107,6 +111,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
     let mut model = load::load(location, &files, &args.limits, options).await?;
     model.rename(server.names.id());
+    server.examiner.get_or_init(|| model.examiner());
     server.queue.open();
     note(&format!("{} on {}, at http://{address}/v1", server.names.id(), model.engine.gpu().adapter()));
     if !server.guard.is_local && server.guard.key.is_none() {
@@ -144,7 +149,12 @@ async fn answer_from(first: Job, voice: &Model<Seat>, server: &Server, most: usi
 
 async fn answer(job: Job, mut voice: Model<Seat>, server: &Server) {
     let began = Instant::now();
-    let done = voice.reply(&job.call, &job.cancel, &mut |frame| job.say(Event::Frame(frame))).await;
+    let mut say = |frame| {
+        if job.call.stream {
+            job.say(Event::Frame(frame));
+        }
+    };
+    let done = voice.reply(&job.call, &job.cancel, &mut say).await;
     server.metrics.answer(done.as_ref().ok(), began.elapsed(), voice.stats());
     job.say(match done {
         Ok(reply) => Event::Done(Box::new(reply)),
@@ -199,7 +209,8 @@ fn connect(listener: TcpListener, server: Arc<Server>) -> Result<()> {
             Either::Right(_) => Ok(()),
         }
     };
-    let served = Builder::new_current_thread().enable_all().build().and_then(|runtime| runtime.block_on(serve));
+    let served =
+        Builder::new_current_thread().max_blocking_threads(MOST_EXAMINERS).enable_all().build().and_then(|runtime| runtime.block_on(serve));
     queue.close();
     served.context("cannot serve")
 }

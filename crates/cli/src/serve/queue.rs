@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use api::{Call, ErrorReply, Reply};
+use api::{Call, ErrorReply, Frame, Reply};
 use engine::Cancel;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
@@ -51,7 +51,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Event {
     /// A part of a stream.
-    Frame(String),
+    Frame(Frame),
     Done(Box<Reply>),
     Failed(ErrorReply),
 }
@@ -104,18 +104,19 @@ impl Queue {
         (state.in_hand.len(), state.waiting.len())
     }
 
+    /// # Errors
+    /// If there is no place, or not yet, or no longer.
+    pub(super) fn admits(&self) -> Result<(), ErrorReply> {
+        self.lock().admits(self.places)
+    }
+
     /// Takes a place at the end.
     ///
     /// # Errors
-    /// If there is none, or not yet, or no longer.
+    /// As [`Queue::admits`].
     pub(super) fn enter(self: &Arc<Self>, call: Call) -> Result<Place, ErrorReply> {
         let mut state = self.lock();
-        match state.phase {
-            Phase::Loading => return Err(ErrorReply::unavailable("the model is being loaded")),
-            Phase::Closed => return Err(closing()),
-            Phase::Open if state.in_hand.len() >= self.places => return Err(ErrorReply::busy(self.places)),
-            Phase::Open => {}
-        }
+        state.admits(self.places)?;
         let id = state.next_id;
         state.next_id += 1;
         let (says, events) = unbounded();
@@ -160,6 +161,17 @@ fn closing() -> ErrorReply {
 }
 
 impl State {
+    fn admits(&self, places: usize) -> Result<(), ErrorReply> {
+        match self.phase {
+            Phase::Loading => Err(ErrorReply::unavailable("the model is being loaded")),
+            Phase::Closed => Err(closing()),
+            Phase::Open if self.in_hand.len() >= places => {
+                Err(ErrorReply::busy(format!("{places} requests are in hand, and no more are taken; try again later")))
+            }
+            Phase::Open => Ok(()),
+        }
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

@@ -1,5 +1,5 @@
 use super::{Pass, Weight};
-use crate::{Kernel, Recording, Slice, kernels};
+use crate::{Kernel, Product, Recording, Slice, kernels};
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -79,7 +79,8 @@ impl Recording {
             };
             let bindings: Vec<Slice> = [x, part.quants, part.scales, y.y].into_iter().chain(rest.iter().copied()).collect();
             let bytes = part.quants.bytes + part.scales.bytes;
-            self.dispatch_over(bytes, kernel, &args, &bindings, part.n_rows, n_tokens.div_ceil(kernel.columns));
+            let product = Product { n_rows: part.n_rows, n_columns: n_tokens, n_groups: 1 };
+            self.dispatch_over(bytes, kernel, &args, &bindings, product);
         }
     }
 }

@@ -29,7 +29,7 @@ pub use get_rows::GetRowsArgs;
 pub use matmul::{MatmulArgs, Rows};
 pub use moe_down::MoeDownArgs;
 pub use moe_gate_up_swiglu::{Experts, MoeGateUpArgs, Swiglu};
-pub use moe_group::{Choices, MoeGroupArgs, Tile};
+pub use moe_group::{Choices, MoeGroupArgs, TileHeader};
 pub use moe_sum_residual::MoeSumArgs;
 pub use paging::Paging;
 pub use penalize::{MASKED, PenalizeArgs};

@@ -15,9 +15,10 @@ impl Recording {
     /// `y = Wd act + bd` of each chosen expert that has a slot; bias is `[n_experts, n_rows]`, act
     /// `[n_tokens, n_used, n_cols]`, y `[n_tokens, n_used, n_rows]`.
     pub fn moe_down(&mut self, down: &ExpertWeight, bias: Slice, act: Slice, choices: &Choices, y: Slice) {
-        let (chosen, n) = choices.chosen();
-        let family = if choices.in_tiles() { &kernels::F32_W_MOE_DOWN_TILE } else { &kernels::F32_W_MOE_DOWN };
+        let product = choices.product(down.n_rows);
+        let (chosen, family) = choices.chosen([&kernels::F32_W_MOE_DOWN, &kernels::F32_W_MOE_DOWN_TILE, &kernels::F32_W_MOE_DOWN_FEW]);
         let kernel = &family[down.format.index()];
+        let bytes = down.chosen_bytes(product.workgroups(kernel)[1]);
         for part in &down.parts {
             let args = MoeDownArgs {
                 n_cols: down.n_cols,
@@ -27,7 +28,7 @@ impl Recording {
                 n_slots: part.n_slots,
             };
             let bindings = [chosen, act, part.quants, part.scales, bias, y];
-            self.dispatch_over(down.chosen_bytes(n), kernel, &args, &bindings, down.n_rows, n);
+            self.dispatch_over(bytes, kernel, &args, &bindings, product);
         }
     }
 }

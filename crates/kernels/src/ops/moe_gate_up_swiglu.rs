@@ -52,12 +52,14 @@ impl Recording {
         act: Slice,
     ) {
         let experts = choices.experts;
-        let (chosen, n) = choices.chosen();
-        let family = match choices.in_tiles() {
-            true => &kernels::F32_W_MOE_GATE_UP_SWIGLU_TILE,
-            false => &kernels::F32_W_MOE_GATE_UP_SWIGLU,
-        };
+        let product = choices.product(gate.n_rows);
+        let (chosen, family) = choices.chosen([
+            &kernels::F32_W_MOE_GATE_UP_SWIGLU,
+            &kernels::F32_W_MOE_GATE_UP_SWIGLU_TILE,
+            &kernels::F32_W_MOE_GATE_UP_SWIGLU_FEW,
+        ]);
         let kernel = &family[gate.format.index()];
+        let bytes = 2 * gate.chosen_bytes(product.workgroups(kernel)[1]);
         for (gate_part, up_part) in gate.parts.iter().zip(&up.parts) {
             let args = MoeGateUpArgs {
                 n_cols: gate.n_cols,
@@ -72,7 +74,7 @@ impl Recording {
                 shift: swiglu.shift,
             };
             let bindings = [chosen, h, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
-            self.dispatch_over(2 * gate.chosen_bytes(n), kernel, &args, &bindings, gate.n_rows, n);
+            self.dispatch_over(bytes, kernel, &args, &bindings, product);
         }
     }
 }

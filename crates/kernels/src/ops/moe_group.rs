@@ -1,35 +1,22 @@
 use super::{Experts, Pass};
-use crate::{Recording, Slice, kernels};
+use crate::{Kernel, Product, Recording, Slice, kernels};
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct MoeGroupArgs {
     pub n_choices: u32,
     pub n_experts: u32,
-    pub n_tiles: u32,
 }
 
-/// Up to [`Tile::COLS`] choices of one expert, whose weights are read once for all of them; WGSL's `Tile`.
+/// WGSL's `Tile` but for its choices: up to as many of one expert as a kernel has columns, so that weights are read once for all.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Tile {
+pub struct TileHeader {
     pub expert: u32,
     /// [`super::Route::MISS`]: there is no such tile.
     pub slot: u32,
     pub n_choices: u32,
     pub pad: u32,
-    /// Of `[n_tokens, n_used]`; past `n_choices` the first again.
-    pub choices: [u32; 4],
-}
-
-impl Tile {
-    pub const COLS: usize = 4;
-
-    /// Enough for the choices of `n_tokens`, however they fall.
-    pub fn most(experts: Experts, n_tokens: u32) -> u32 {
-        let (n_choices, cols) = (n_tokens * experts.n_used, Self::COLS as u32);
-        (n_choices + (cols - 1) * experts.n.min(n_choices)) / cols
-    }
 }
 
 /// Who works on what: the choices of a step's tokens.
@@ -39,27 +26,49 @@ pub struct Choices {
     pub pass: Pass,
     /// `[n_tokens, n_used]` [`super::Route`]
     pub routes: Slice,
-    /// [`Tile`], as many as [`Tile::most`] says
+    /// Of [`Choices::tiles_bytes`].
     pub tiles: Slice,
+    /// Whether chunks are grouped by expert however short they are.
+    pub always_in_tiles: bool,
 }
 
 impl Choices {
+    /// Bytes of the tiles of `n_tokens`, however their choices fall and whatever shape the kernels have.
+    pub fn tiles_bytes(experts: Experts, n_tokens: u32) -> u64 {
+        let bytes = [&kernels::U32_MOE_GROUP, &kernels::U32_MOE_GROUP_WIDE].map(|kernel| {
+            let n_tiles = product(experts, n_tokens, 1).most_tiles(kernel.columns);
+            u64::from(n_tiles) * (size_of::<TileHeader>() as u64 + u64::from(kernel.columns) * 4)
+        });
+        bytes[0].max(bytes[1])
+    }
+
+    /// Of a matrix of `n_rows` an expert.
+    pub(super) fn product(&self, n_rows: u32) -> Product {
+        product(self.experts, self.pass.n_tokens(), n_rows)
+    }
+
     /// Whether choices are grouped by expert: once there are so many that tiles have several. A batch decides it by its most.
-    pub(super) fn in_tiles(&self) -> bool {
+    fn in_tiles(&self) -> bool {
         let Experts { n, n_used } = self.experts;
         match self.pass {
             Pass::Alone => false,
+            Pass::Chunk(_) if self.always_in_tiles => true,
             Pass::Chunk(n_tokens) | Pass::Batch { most: n_tokens, .. } => n_tokens * n_used > 2 * n,
         }
     }
 
-    /// The binding that a kernel of experts takes, and how many workgroups a row tile.
-    pub(super) fn chosen(&self) -> (Slice, u32) {
-        match self.in_tiles() {
-            true => (self.tiles, Tile::most(self.experts, self.pass.n_tokens())),
-            false => (self.routes, self.pass.n_tokens() * self.experts.n_used),
+    /// The binding that a kernel of experts takes, and the family it is of: for choices one by one, for tiles of a chunk or of a batch.
+    pub(super) fn chosen(&self, [one, chunk, batch]: [&'static [Kernel; 16]; 3]) -> (Slice, &'static [Kernel; 16]) {
+        match self.pass {
+            _ if !self.in_tiles() => (self.routes, one),
+            Pass::Batch { .. } => (self.tiles, batch),
+            Pass::Alone | Pass::Chunk(_) => (self.tiles, chunk),
         }
     }
+}
+
+fn product(experts: Experts, n_tokens: u32, n_rows: u32) -> Product {
+    Product { n_rows, n_columns: n_tokens * experts.n_used, n_groups: experts.n }
 }
 
 impl Recording {
@@ -68,9 +77,9 @@ impl Recording {
         if !choices.in_tiles() {
             return;
         }
-        let Choices { experts, pass, routes, tiles } = *choices;
-        let n_tokens = pass.n_tokens();
-        let args = MoeGroupArgs { n_choices: n_tokens * experts.n_used, n_experts: experts.n, n_tiles: Tile::most(experts, n_tokens) };
-        self.dispatch(&kernels::U32_MOE_GROUP, &args, &[routes, tiles], [1, 1, 1]);
+        let Choices { experts, pass, routes, tiles, .. } = *choices;
+        let args = MoeGroupArgs { n_choices: pass.n_tokens() * experts.n_used, n_experts: experts.n };
+        let kernel = if matches!(pass, Pass::Batch { .. }) { &kernels::U32_MOE_GROUP_FEW } else { &kernels::U32_MOE_GROUP };
+        self.dispatch(kernel, &args, &[routes, tiles], [1, 1, 1]);
     }
 }
