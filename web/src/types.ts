@@ -349,6 +349,9 @@ export interface EngineEvents {
   fill: FillProgress;
 }
 
+/** How keys and values are kept: halves, floats, or bytes in blocks of 32 with a scale. */
+export type KvType = "f16" | "f32" | "q8_0";
+
 /**
  * Where files are kept: Blobs in IndexedDB, the browser's private files (OPFS), nowhere, or the place that reads faster.
  * What is kept in one place already is found whichever is chosen.

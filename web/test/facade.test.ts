@@ -64,11 +64,11 @@ const messages = [{ role: "user" as const, content: "hello" }];
 
 test("a model's address is resolved against the page and progress is passed on", async () => {
   const seen: number[] = [];
-  const engine = createEngine({ model: "m.gguf", contextLength: 9, onProgress: ({ loaded }) => seen.push(loaded) });
+  const engine = createEngine({ model: "m.gguf", contextLength: 9, kv: "q8_0", onProgress: ({ loaded }) => seen.push(loaded) });
   await new Promise((resolve) => setImmediate(resolve));
   const worker = PlayedWorker.last;
   const call = await worker.next();
-  const options = { fill: true, contextLength: 9, maxRamBytes: 0 };
+  const options = { fill: true, contextLength: 9, kv: "q8_0", maxRamBytes: 0 };
   assert.deepEqual(call, { id: call.id, op: "load", model: "https://page.example/app/m.gguf", options });
   worker.say({ id: call.id, kind: "part", json: '{"phase":"weights","loaded":5,"total":10}' });
   worker.say({ id: call.id, kind: "done", result: '{"name":"m"}' });

@@ -52,7 +52,7 @@ pub(crate) fn home(directory: Option<PathBuf>) -> Option<Directory> {
 pub(crate) const MOST_PARALLEL: i64 = MAX_SEQUENCES as i64;
 
 /// What a loaded model may take.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Limits {
     /// Positions to keep keys and values for [default: 4096, or the model's own if that is less]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -66,6 +66,9 @@ pub(crate) struct Limits {
     /// Keep so many experts of each layer on the GPU, more than a token uses [default: all that fit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) slots: Option<u32>,
+    /// How keys and values are kept: q8_0 takes 9/16 of f16, of which f32 takes twice as much [default: f16]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) kv: Option<Kv>,
 }
 
 /// How the next token is chosen, but for the temperature, whose default is the command's.
@@ -98,7 +101,6 @@ impl Sampling {
 pub(crate) enum Kv {
     F32,
     F16,
-    /// Half of f16
     #[value(name = "q8_0")]
     Q8_0,
 }

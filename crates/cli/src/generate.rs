@@ -79,7 +79,7 @@ struct Report {
 pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(&args.model).await?;
-    let options = load::options(model, &files, args.limits.context)?;
+    let options = load::options(model, &files, &args.limits)?;
     let form = args.form()?;
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let prompt = args.prompt_ids(&loaded.tokenizer);

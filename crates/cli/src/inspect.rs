@@ -8,7 +8,7 @@ use gguf::DType;
 use model::{Architecture, Model, Options, Usage};
 use serde::Serialize;
 
-use crate::args::{self, Kv, Limits};
+use crate::args::{self, Limits};
 use crate::load;
 use crate::output::{self, size};
 
@@ -24,9 +24,6 @@ pub(crate) struct Args {
     /// For so many sequences at a time, as `quire serve --parallel N` answers them
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=args::MOST_PARALLEL))]
     parallel: u32,
-    /// How keys and values are to be kept
-    #[arg(long, value_enum, default_value = "f16")]
-    kv: Kv,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -35,9 +32,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(&args.model).await?;
-    let Limits { context, gpu_memory, slots, .. } = args.limits;
-    let options = Options { kv: args.kv.into(), slots, sequences: args.parallel, ..load::options(model, &files, context)? };
-    let report = Report::new(&files, options, gpu_memory).with_context(|| model.clone())?;
+    let options = Options { sequences: args.parallel, ..load::options(model, &files, &args.limits)? };
+    let report = Report::new(&files, options, args.limits.gpu_memory).with_context(|| model.clone())?;
     if args.json { output::json(&report) } else { output::bytes(report.text()?.as_bytes()) }
 }
 

@@ -55,10 +55,12 @@ pub(crate) fn note_problem(library: &Library) {
     }
 }
 
-/// Options with a context of `context` positions, or what suits the model.
-pub(crate) fn options(model: &str, files: &Files, context: Option<u32>) -> Result<Options> {
+/// What `limits` say, or what suits the model.
+pub(crate) fn options(model: &str, files: &Files, limits: &Limits) -> Result<Options> {
     let config = Config::new(&files.directory).with_context(|| model.to_owned())?;
-    Ok(Options { context: context.unwrap_or(DEFAULT_CONTEXT.min(config.n_context)), ..Options::default() })
+    let default = Options::default();
+    let context = limits.context.unwrap_or(DEFAULT_CONTEXT.min(config.n_context));
+    Ok(Options { context, slots: limits.slots, kv: limits.kv.map_or(default.kv, Into::into), ..default })
 }
 
 /// Reads all weights onto the GPU.
@@ -70,11 +72,7 @@ pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: O
         bar.set_length(progress.total);
         bar.set_position(progress.loaded);
     };
-    let options = LoadOptions {
-        model: Options { slots: limits.slots, ..options },
-        max_gpu_bytes: limits.gpu_memory,
-        max_ram_bytes: limits.ram.unwrap_or(0),
-    };
+    let options = LoadOptions { model: options, max_gpu_bytes: limits.gpu_memory, max_ram_bytes: limits.ram.unwrap_or(0) };
     let loaded = api::Model::load(files, gpu, options, &Cancel::default(), &mut on_progress).await;
     bar.finish_and_clear();
     note_problem(&files.library);

@@ -27,9 +27,6 @@ pub(crate) struct Args {
     /// A row for every position, not the last alone
     #[arg(long)]
     all: bool,
-    /// How keys and values are kept
-    #[arg(long, value_enum, default_value = "f32")]
-    kv: Kv,
     /// Round YaRN's correction range, as llama.cpp does and the trained model does not
     #[arg(long)]
     yarn_rounded: bool,
@@ -43,10 +40,12 @@ const ROWS: u32 = 64;
 pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(&args.model).await?;
-    let options = load::options(model, &files, args.limits.context)?;
+    let options = load::options(model, &files, &args.limits)?;
+    // Its own precision is what is to be seen.
+    let kv = args.limits.kv.unwrap_or(Kv::F32);
     let row_bytes = u64::from(model::Config::new(&files.directory)?.n_vocab) * 4;
     let most = u32::try_from(options.max_binding / row_bytes).unwrap_or(ROWS);
-    let options = Options { kv: args.kv.into(), yarn_rounded: args.yarn_rounded, logit_rows: ROWS.min(most).max(1), ..options };
+    let options = Options { kv: kv.into(), yarn_rounded: args.yarn_rounded, logit_rows: ROWS.min(most).max(1), ..options };
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let logits = loaded.engine.logits(&args.tokens.0, args.all).await?;
 

@@ -57,7 +57,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<()> {
     let location = &args.model.location;
     let files = load::open(&args.model).await?;
-    let options = load::options(location, &files, args.limits.context)?;
+    let options = load::options(location, &files, &args.limits)?;
     let model = Model::new(&files.directory, options.clone()).with_context(|| location.clone())?;
     ensure!(model.is_sparse(), "{location} has no experts: every token uses all of it");
     let layers = layer_bytes(&files.directory, &model);

@@ -210,6 +210,8 @@ fn greedy_generation_is_the_same_each_time_and_streams_the_same_text() {
     assert_eq!(once["finish_reason"], "length");
     assert!(once["prefill_tps"].as_f64().unwrap() > 0.0 && once["decode_tps"].as_f64().unwrap() > 0.0);
     assert_eq!(stdout(&args, ""), format!("{}\n", once["text"].as_str().unwrap()));
+    let exact = json_of(&[&args[..], &["--json", "--kv", "f32"]].concat(), "");
+    assert_eq!(exact["ids"], once["ids"]);
 
     let hot = ["generate", &nano(), "--tokens", "1,2,3", "--max-tokens", "12", "--temperature", "1.5", "--json"];
     let seeded = |seed: &str| json_of(&[&hot[..], &["--seed", seed]].concat(), "")["ids"].clone();

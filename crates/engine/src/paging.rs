@@ -173,8 +173,9 @@ impl Engine {
         self.experts.tell(|| PagingEvent::Use { layer: layer as u32, experts: [here, missed].concat(), missed: missed.to_vec() });
     }
 
-    /// Runs a step of `n_tokens`, of sequences that have `n_positions` at most, from the router of layer `first` on, or from its beginning if that is 0, fetching each layer's
-    /// experts in groups that fit; all but its end is submitted, the end is given back. `None` if `cancel` ended it.
+    /// Runs a step of `n_tokens`, of sequences that have `n_positions` at most, from the router of layer `first` on, or from its
+    /// beginning if that is 0, fetching each layer's experts in groups that fit; all but its end is submitted, the end is given back.
+    /// `None` if `cancel` ended it.
     pub(crate) async fn layer_by_layer(
         &mut self,
         step: &Step,

@@ -49,6 +49,7 @@ pub struct Quire {
 struct JsLoadOptions {
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
+    kv: Option<Kv>,
     /// Of memory outside wasm's.
     max_ram_bytes: f64,
     cache: Wanted,
@@ -56,6 +57,24 @@ struct JsLoadOptions {
     /// For a gated repository.
     token: Option<String>,
     manifest: Option<store::Manifest>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kv {
+    F16,
+    F32,
+    Q8_0,
+}
+
+impl From<Kv> for KvType {
+    fn from(kv: Kv) -> Self {
+        match kv {
+            Kv::F16 => Self::F16,
+            Kv::F32 => Self::F32,
+            Kv::Q8_0 => Self::Q8_0,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -229,7 +248,11 @@ impl Quire {
         let trained = model::Config::new(&files.directory).map_err(api::Error::from)?.n_context;
         let default = Options::default();
         let options = LoadOptions {
-            model: Options { context: wanted.context_length.unwrap_or(default.context.min(trained)), ..default },
+            model: Options {
+                context: wanted.context_length.unwrap_or(default.context.min(trained)),
+                kv: wanted.kv.map_or(default.kv, Into::into),
+                ..default
+            },
             max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
             max_ram_bytes: wanted.max_ram_bytes as u64,
         };

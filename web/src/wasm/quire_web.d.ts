@@ -1,12 +1,13 @@
 /** The surface of the wasm module, as the worker uses it. */
 
-import type { Manifest } from "../types.ts";
+import type { KvType, Manifest } from "../types.ts";
 
 export interface LoadOptions {
   /** Tokens of context to make room for. */
   contextLength?: number;
   /** GPU memory that may be used, in bytes. */
   maxGpuBytes?: number;
+  kv?: KvType;
   /** Memory for experts that the GPU has no room for, in bytes; none if nothing is said. */
   maxRamBytes?: number;
   /** Whether the background fill begins by itself; it does if nothing is said. */

@@ -60,7 +60,7 @@ pub(super) async fn run(args: &BatchArgs) -> Result<()> {
     let files = load::open_in(args.cache.home(), &args.model).await?;
     let mut report = None;
     for &parallel in &args.parallel {
-        let options = Options { sequences: parallel, ..load::options(&args.model, &files, args.limits.context)? };
+        let options = Options { sequences: parallel, ..load::options(&args.model, &files, &args.limits)? };
         ensure!(args.prefill + args.decode <= options.context, "{} + {} tokens exceed the context", args.prefill, args.decode);
         let mut loaded = load::load(&args.model, &files, &args.limits, options).await?;
         let engine = &mut loaded.engine;

@@ -64,7 +64,7 @@ struct Row {
 
 pub(super) async fn run(args: &KernelArgs) -> Result<()> {
     let files = load::open_in(args.cache.home(), &args.model).await?;
-    let mut options = load::options(&args.model, &files, args.limits.context)?;
+    let mut options = load::options(&args.model, &files, &args.limits)?;
     options.chunk = options.chunk.max(args.tokens);
     options.sequences = args.parallel.unwrap_or(1);
     let mut loaded = load::load(&args.model, &files, &args.limits, options).await?;

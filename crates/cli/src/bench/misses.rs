@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::plain::{Disk, Http};
 use super::serve::serve;
+use crate::args::Limits;
 use crate::locate::locate;
 use crate::{load, output};
 
@@ -75,7 +76,7 @@ pub(super) async fn run(args: &MissArgs) -> Result<()> {
     let location = locate(&args.model)?;
     // Over the network is what is to be measured.
     let files = load::open_in(None, &location).await?;
-    let options = load::options(&location, &files, None)?;
+    let options = load::options(&location, &files, &Limits::default())?;
     let gpu = Gpu::open().await?;
     let options = Options { max_binding: options.max_binding.min(gpu.max_binding()), ..options };
     let whole = Model::new(&files.directory, options.clone()).with_context(|| location.clone())?;

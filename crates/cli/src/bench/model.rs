@@ -57,7 +57,7 @@ const WARM_UP_DECODE: u32 = 4;
 
 pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
     let files = load::open_in(args.cache.home(), model).await?;
-    let options = load::options(model, &files, args.limits.context)?;
+    let options = load::options(model, &files, &args.limits)?;
     let (needed, context) = (u64::from(args.prefill) + u64::from(args.decode), options.context);
     if needed > u64::from(context) {
         bail!("{} + {} tokens need a context of {needed}, it is {context}", args.prefill, args.decode);

@@ -66,7 +66,7 @@ Ctrl-C stops an answer; at the prompt, twice, it leaves";
 pub(crate) async fn run(args: Args) -> Result<()> {
     let location = &args.model.location;
     let files = load::open(&args.model).await?;
-    let options = load::options(location, &files, args.limits.context)?;
+    let options = load::options(location, &files, &args.limits)?;
     let model = load::load(location, &files, &args.limits, options).await?;
     if model.dialect.is_none() {
         return Err(api::Error::NoDialect).with_context(|| location.clone());

@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let address = listener.local_addr()?;
     let location = &args.model.location;
     let files = load::open(&args.model).await?;
-    let options = Options { sequences: args.parallel, ..load::options(location, &files, args.limits.context)? };
+    let options = Options { sequences: args.parallel, ..load::options(location, &files, &args.limits)? };
     let own = files.directory.metadata.str("general.name").ok().flatten().unwrap_or_default();
     let server = Arc::new(Server {
         queue: Arc::new(Queue::new(args.queue.into())),
