@@ -104,7 +104,7 @@ fn a_process_killed_at_any_byte_loses_at_most_what_was_in_flight() {
         }
         // Those whose reader has gone end.
         cdn.set(Spec::default());
-        std::thread::sleep(Duration::from_millis(20));
+        wait_until_quiet(&cdn);
     }
     cdn.reset_counts();
     download(&url, &folder);
@@ -116,6 +116,15 @@ fn a_process_killed_at_any_byte_loses_at_most_what_was_in_flight() {
     assert!(kept_before >= SIZE as u64 / 3, "{kept_before}");
     assert!(again <= SIZE as u64 - kept_before + 1, "{again} bytes were sent, {kept_before} were kept");
     let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// Until nothing is sent any more.
+fn wait_until_quiet(cdn: &Cdn) {
+    let mut before = None;
+    while before != Some(cdn.counts().bytes) {
+        before = Some(cdn.counts().bytes);
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn kept_bytes(home: &Directory) -> u64 {
