@@ -4,11 +4,6 @@ use futures_channel::oneshot::Receiver;
 
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
-/// Seconds that a prefill chunk should take. Drivers give up on longer ones; programs do not, and are much faster with them.
-pub(crate) fn chunk_seconds(is_software: bool) -> f64 {
-    if is_software { 2.0 } else { 0.4 }
-}
-
 /// What `receiver` gets once `submission` is done; `None` if it gets nothing, as of a device that was lost.
 pub(crate) async fn wait<T>(device: &wgpu::Device, submission: &wgpu::SubmissionIndex, mut receiver: Receiver<T>) -> Option<T> {
     // What was submitted to a lost device is never done: its callbacks come, if at all, with all that is left.

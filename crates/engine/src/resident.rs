@@ -12,7 +12,7 @@ use crate::executor::Prepared;
 use crate::history::History;
 use crate::pace::Pace;
 use crate::readback::{self, Ring};
-use crate::{Cancel, Error, Executor, Experts, Feed, Gpu, Routed, Urgency, platform};
+use crate::{Cancel, Error, Executor, Experts, Feed, Gpu, Routed, Urgency};
 
 /// A model whose buffers are on a GPU, and the sequences it has in its KV cache.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Engine {
         let unusable = unusable.into_iter().filter(|id| *id < model.config.n_vocab).collect();
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
-            pace: Pace::new(model.options.chunk, platform::chunk_seconds(gpu.is_software())),
+            pace: Pace::new(model.options.chunk),
             histories: vec![History::default(); model.options.sequences as usize],
             n_answers: 0,
             rows: Steps::new().rows,
