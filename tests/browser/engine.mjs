@@ -209,16 +209,16 @@ export const tests = {
     });
     assert.deepEqual(found, { first: "AbortError", second: "busy", third: 3 });
   },
-};
 
-/** Where the software adapter has time for more. */
-export const longer = {
   async "greedy answers of smollm2 to five prompts are those of the golden run"(tab, { url, maxTokens }) {
     await openBlank(tab, url);
     assert.equal(await tab.evaluate(load, { url: `${url}models/smollm2.gguf` }), undefined);
     return checkGreedy(tab, "smollm2", maxTokens);
   },
+};
 
+/** Where the software adapter has time for more. */
+export const longer = {
   async "with the fewest slots smollm2-moe says the same"(tab, { url }) {
     return checkSlots(tab, { url: `${url}models/smollm2-moe.gguf` }, { prompt: "Once upon a time", maxTokens: 6 }, 30, [3]);
   },
