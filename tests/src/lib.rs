@@ -76,6 +76,12 @@ pub fn engine(files: &Files, options: Options) -> Engine {
     engine_of(gpu(), files, Model::new(&files.directory, options).unwrap())
 }
 
+/// nano, all of it on the GPU.
+pub fn nano(gpu: &Gpu, options: Options) -> Engine {
+    let files = open(&vector("nano/nano.gguf"));
+    engine_of(gpu.clone(), &files, Model::new(&files.directory, options).unwrap())
+}
+
 /// The same for a layout that a test may have changed; uploads that it dropped leave zeros.
 pub fn engine_of(gpu: Gpu, files: &Files, model: Model) -> Engine {
     let mut engine = lazy_engine_of(gpu, files, model);

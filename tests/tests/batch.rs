@@ -14,7 +14,7 @@ use engine::{
 };
 use kernels::ops::KvType;
 use model::{Model, Options};
-use tests::{engine_of, gpu, lazy_engine_of, open, open_bytes, parrot, read_ids, vector};
+use tests::{engine_of, gpu, lazy_engine_of, nano, open, open_bytes, parrot, read_ids, vector};
 
 const N: u32 = 8;
 /// A sliding layer's ring holds a window of 128 and 512 more: less than the longest sequences here.
@@ -28,11 +28,6 @@ const OPTIONS: Options = Options {
     max_binding: 128 << 20,
     slots: None,
 };
-
-fn nano(gpu: &Gpu, options: Options) -> Engine {
-    let files = open(&vector("nano/nano.gguf"));
-    engine_of(gpu.clone(), &files, Model::new(&files.directory, options).unwrap())
-}
 
 /// 16 experts a layer, of which a token uses 4, as many on the GPU as `slots`.
 fn nano_moe16(gpu: &Gpu, slots: Option<u32>) -> Engine {

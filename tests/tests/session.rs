@@ -5,11 +5,11 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use engine::{Cancel, Engine, Error, Event, Finish, Generated, Gpu, Request, SamplingOptions, Token};
+use engine::{Cancel, Engine, Error, Event, Finish, Generated, Request, SamplingOptions, Token};
 use gguf::Writer;
 use kernels::ops::KvType;
 use model::{Model, Options};
-use tests::{engine_of, gpu, open, read_ids, relative_rms, vector};
+use tests::{engine_of, gpu, nano, open, read_ids, relative_rms, vector};
 
 const N_VOCAB: usize = 300;
 /// More than a ring of the sliding layers holds: a window of 128 and 512 to append to and to go back by.
@@ -23,11 +23,6 @@ const OPTIONS: Options = Options {
     max_binding: 128 << 20,
     slots: None,
 };
-
-fn nano(gpu: &Gpu, options: Options) -> Engine {
-    let files = open(&vector("nano/nano.gguf"));
-    engine_of(gpu.clone(), &files, Model::new(&files.directory, options).unwrap())
-}
 
 fn prompt(n: usize) -> Vec<u32> {
     read_ids("nano/tokens-900.txt")[..n].to_vec()

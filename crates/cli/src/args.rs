@@ -4,9 +4,8 @@ use std::env;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use engine::SamplingOptions;
-use kernels::ops::MAX_SEQUENCES;
+use kernels::ops::{KvType, MAX_SEQUENCES};
 use store::Directory;
 
 /// A model, and where it is kept if it comes over the network.
@@ -66,9 +65,9 @@ pub(crate) struct Limits {
     /// Keep so many experts of each layer on the GPU, more than a token uses [default: all that fit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) slots: Option<u32>,
-    /// How keys and values are kept: q8_0 takes 9/16 of f16, of which f32 takes twice as much [default: f16]
+    /// How keys and values are kept: f16, q8_0 (9/16 of its memory) or f32 (twice) [default: f16]
     #[arg(long, value_name = "TYPE")]
-    pub(crate) kv: Option<Kv>,
+    pub(crate) kv: Option<KvType>,
 }
 
 /// How the next token is chosen, but for the temperature, whose default is the command's.
@@ -93,25 +92,6 @@ impl Sampling {
         let Self { top_p, top_k, min_p, .. } = *self;
         let seed = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() as u32);
         SamplingOptions { temperature, top_p, top_k, min_p, seed, ..SamplingOptions::default() }
-    }
-}
-
-/// How keys and values are kept.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Kv {
-    F32,
-    F16,
-    #[value(name = "q8_0")]
-    Q8_0,
-}
-
-impl From<Kv> for kernels::ops::KvType {
-    fn from(kv: Kv) -> Self {
-        match kv {
-            Kv::F32 => Self::F32,
-            Kv::F16 => Self::F16,
-            Kv::Q8_0 => Self::Q8_0,
-        }
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn options(model: &str, files: &Files, limits: &Limits) -> Result<Opt
     let config = Config::new(&files.directory).with_context(|| model.to_owned())?;
     let default = Options::default();
     let context = limits.context.unwrap_or(DEFAULT_CONTEXT.min(config.n_context));
-    Ok(Options { context, slots: limits.slots, kv: limits.kv.map_or(default.kv, Into::into), ..default })
+    Ok(Options { context, slots: limits.slots, kv: limits.kv.unwrap_or(default.kv), ..default })
 }
 
 /// Reads all weights onto the GPU.

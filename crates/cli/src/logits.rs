@@ -5,10 +5,11 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use kernels::ops::KvType;
 use model::Options;
 use serde_json::json;
 
-use crate::args::{self, Ids, Kv, Limits};
+use crate::args::{self, Ids, Limits};
 use crate::{load, output};
 
 /// Write the logits that follow token ids to a file
@@ -42,10 +43,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let files = load::open(&args.model).await?;
     let options = load::options(model, &files, &args.limits)?;
     // Its own precision is what is to be seen.
-    let kv = args.limits.kv.unwrap_or(Kv::F32);
+    let kv = args.limits.kv.unwrap_or(KvType::F32);
     let row_bytes = u64::from(model::Config::new(&files.directory)?.n_vocab) * 4;
     let most = u32::try_from(options.max_binding / row_bytes).unwrap_or(ROWS);
-    let options = Options { kv: kv.into(), yarn_rounded: args.yarn_rounded, logit_rows: ROWS.min(most).max(1), ..options };
+    let options = Options { kv, yarn_rounded: args.yarn_rounded, logit_rows: ROWS.min(most).max(1), ..options };
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let logits = loaded.engine.logits(&args.tokens.0, args.all).await?;
 

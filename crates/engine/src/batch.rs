@@ -83,7 +83,8 @@ impl<'a> Batch<'a> {
         }
         let n_vocab = engine.model.config.n_vocab;
         let bound = constraint.map(|constraint| Bound::new(constraint, n_vocab)).transpose()?;
-        layout(request, bound.as_ref(), n_vocab)?;
+        let halts = [request.stops, bound.as_ref().map_or(&[], Bound::pauses)].concat();
+        let layout = request.sampling.layout(&halts, bound.is_some(), n_vocab)?;
         let is_free = |sequence: &u32| self.runs.iter().all(|run| run.sequence != *sequence);
         let fitness = |sequence: &u32| {
             let history = &engine.histories[*sequence as usize];
@@ -95,7 +96,8 @@ impl<'a> Batch<'a> {
         let history = std::mem::take(&mut engine.histories[sequence as usize]);
         let id = SequenceId(self.n_joined);
         self.n_joined += 1;
-        self.runs.push(Run::new(id, sequence, request, bound, cancel, history));
+        let context = engine.model.options.context;
+        self.runs.push(Run::new(id, sequence, request, context, layout, bound, cancel, history));
         Ok(id)
     }
 
@@ -141,10 +143,9 @@ impl<'a> Batch<'a> {
     /// Who has ended leaves; who may say other tokens now is told which.
     fn follow_up(&mut self) -> Vec<(SequenceId, Said)> {
         let mut ended = Vec::new();
-        let context = self.engine.model.options.context;
         let mut at = 0;
         while let Some(run) = self.runs.get_mut(at) {
-            if let Some(finish) = run.finish(context) {
+            if let Some(finish) = run.finish() {
                 let run = self.runs.remove(at);
                 let (id, sequence) = (run.id, run.sequence as usize);
                 let (generated, history) = run.end(finish);
@@ -178,7 +179,7 @@ impl<'a> Batch<'a> {
         if !run.has_begun {
             engine.begin(run)?;
         }
-        let total = run.fed.len();
+        let total = run.fed().len();
         let mut chunk = (engine.pace.chunk as usize).min(total - run.done);
         // The pace must not decide who is alone: a token alone has kernels of its own, which round otherwise.
         if chunk > 2 && run.done + chunk + 1 == total {
@@ -186,8 +187,8 @@ impl<'a> Batch<'a> {
         }
         let is_last = run.done + chunk == total;
         let began = Instant::now();
-        let step = run.step(run.done as u32, run.fed[run.done], engine.model.options.context);
-        engine.place(run.sequence, &run.fed[run.done..run.done + chunk], step);
+        let step = run.step(run.done);
+        engine.place(run.sequence, &run.fed()[run.done..run.done + chunk], step);
         run.history.written = run.history.written.max((run.done + chunk) as u32);
         // Layer by layer, each layer is a submission of its own.
         let by_layer = engine.needs_routes();
@@ -202,7 +203,7 @@ impl<'a> Batch<'a> {
             let flight = Flight { kind, rows: vec![run.id], n_positions, has_alternatives, is_prompt: true, has_routes: false };
             engine.submit_report(encoder, &flight);
             self.flights.push_back(flight);
-            run.submitted(engine.model.options.context);
+            run.submitted();
         } else {
             engine.gpu.queue.submit([encoder.finish()]);
             engine.gpu.idle().await?;
@@ -211,7 +212,7 @@ impl<'a> Batch<'a> {
         }
         run.done += chunk;
         let said = vec![(run.id, Said::Prefill { done: run.done, total })];
-        if !is_last && self.runs.iter().any(|run| run.wants_step(self.engine.model.options.context)) {
+        if !is_last && self.runs.iter().any(Run::wants_step) {
             // Nobody stands still for a long prompt.
             self.submit()?;
         }
@@ -220,9 +221,8 @@ impl<'a> Batch<'a> {
 
     /// Keeps steps under way, as many as suit the GPU and all sequences.
     fn run_ahead(&mut self) -> Result<(), Error> {
-        let context = self.engine.model.options.context;
         let ahead = if self.runs.iter().all(Run::runs_ahead) { self.engine.pace.ahead() } else { 1 };
-        while self.flights.len() < ahead && self.runs.iter().any(|run| run.wants_step(context)) {
+        while self.flights.len() < ahead && self.runs.iter().any(Run::wants_step) {
             self.submit()?;
         }
         Ok(())
@@ -247,14 +247,13 @@ impl<'a> Batch<'a> {
         let kind = StepKind { pass, tail: Tail::Sample, stand_ins: true };
         let step = engine.step(kind)?;
         let has_alternatives = runs().any(|run| run.sampling.n_logprobs > 0);
-        let context = engine.model.options.context;
-        let n_positions = runs().map(|run| run.n_positions(context)).max().unwrap_or(context);
+        let n_positions = runs().map(Run::n_positions).max().unwrap_or(u32::MAX);
         let flight = Flight { kind, rows, n_positions, has_alternatives, is_prompt: false, has_routes: engine.needs_routes() };
         let mut encoder = engine.gpu.encoder();
         step.prepared.encode_range(&mut encoder, &engine.gpu, 0..step.end, n_positions);
         engine.submit_report(encoder, &flight);
         self.flights.push_back(flight);
-        self.runs.iter_mut().filter(|run| run.takes_part()).for_each(|run| run.submitted(context));
+        self.runs.iter_mut().filter(|run| run.takes_part()).for_each(Run::submitted);
         Ok(())
     }
 
@@ -301,7 +300,7 @@ impl<'a> Batch<'a> {
             let Some(run) = self.runs.iter_mut().find(|run| run.id == *id) else { continue };
             let sampled = report.sampled[row];
             // Else it had halted before, or has left.
-            if run.ending.is_some() || sampled.n_sampled != run.ids.len() as u32 + 1 {
+            if run.ending.is_some() || sampled.n_sampled != run.said().len() as u32 + 1 {
                 continue;
             }
             let token = report.token(row, run.sampling.n_logprobs);
@@ -339,31 +338,24 @@ impl std::fmt::Debug for Batch<'_> {
     }
 }
 
-fn layout(request: &Request<'_>, bound: Option<&Bound<'_>>, n_vocab: u32) -> Result<Sampling, Error> {
-    let halts = [request.stops, bound.map_or(&[], Bound::pauses)].concat();
-    request.sampling.layout(&halts, bound.is_some(), n_vocab)
-}
-
 impl Engine {
     /// Tells the GPU how a sequence samples, and finds what of it is in the cache already.
     fn begin(&mut self, run: &mut Run<'_>) -> Result<(), Error> {
         let n_vocab = self.model.config.n_vocab;
-        let request = Request { prompt: &run.prompt, max_tokens: run.max_tokens, sampling: run.sampling.clone(), stops: &run.stops };
-        let sampling = layout(&request, run.bound.as_ref(), n_vocab)?;
         let s = self.model.state.sampler;
-        self.write(Sampler::of_sequence(s.sampling, run.sequence, 1, size_of::<Sampling>() as u64), bytemuck::bytes_of(&sampling));
+        self.write(Sampler::of_sequence(s.sampling, run.sequence, 1, size_of::<Sampling>() as u64), bytemuck::bytes_of(&run.layout));
         self.write_logit_bias(run.sequence, &run.sampling.logit_bias);
         let mut counts = vec![0u32; n_vocab as usize];
         if run.sampling.looks_at_prompt() {
-            run.fed.iter().for_each(|id| counts[*id as usize] = IN_PROMPT);
+            run.fed().iter().for_each(|id| counts[*id as usize] = IN_PROMPT);
         }
-        run.ids.iter().for_each(|id| counts[*id as usize] += 1);
+        run.said().iter().for_each(|id| counts[*id as usize] += 1);
         self.write(Sampler::of_sequence(s.counts, run.sequence, n_vocab, 4), bytemuck::cast_slice(&counts));
         self.write_mask(run);
         // A pass that was broken off may have left what it missed.
         self.write(self.model.state.paging.first_miss(), bytemuck::bytes_of(&Paging::NO_MISS));
 
-        let n_reused = run.history.reusable(&run.fed, &self.model.layers);
+        let n_reused = run.history.reusable(run.fed(), &self.model.layers);
         if n_reused == 0 {
             run.history = History::default();
         }
@@ -373,14 +365,14 @@ impl Engine {
 
     /// After a token: asks the constraint, if there is one, what may follow.
     fn bind(&self, run: &mut Run<'_>) -> Result<(), Error> {
-        let (Some(has_halted), Some(&id)) = (run.latest.take(), run.ids.last()) else { return Ok(()) };
+        let (Some(has_halted), Some(id)) = (run.latest.take(), run.said().last().copied()) else { return Ok(()) };
         let Some(bound) = run.bound.as_mut().filter(|bound| bound.ends_at(id)) else { return Ok(()) };
         // Before anything can fail: what was said is known to the constraint, too.
         bound.ask(Some(id))?;
         self.write_mask(run);
         if has_halted {
             // A pause, which halted what was submitted behind it.
-            self.write_step(run.sequence, run.step(run.position(), id, self.model.options.context));
+            self.write_step(run.sequence, run.step(run.position()));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! One sequence of a batch, from the prompt to why it ended.
 
-use kernels::ops::Step;
+use kernels::ops::{Sampling, Step};
 use web_time::Instant;
 
 use crate::constraint::Bound;
@@ -12,21 +12,25 @@ pub(crate) struct Run<'a> {
     pub(crate) id: SequenceId,
     /// Which of the KV cache's sequences it is.
     pub(crate) sequence: u32,
-    pub(crate) prompt: Vec<u32>,
-    pub(crate) max_tokens: u32,
+    /// The prompt, and what was said so far.
+    tokens: Vec<u32>,
+    n_prompt: usize,
+    /// Of `tokens`, how many are fed before the next one is drawn: the prompt, and what was said before a device was lost.
+    n_fed: usize,
+    max_tokens: u32,
+    /// Positions that a sequence can have.
+    context: u32,
     pub(crate) sampling: SamplingOptions,
-    pub(crate) stops: Vec<u32>,
+    /// The same for the GPU.
+    pub(crate) layout: Sampling,
+    stops: Vec<u32>,
     pub(crate) bound: Option<Bound<'a>>,
     pub(crate) cancel: Cancel,
     /// What the cache has of it; if anything fails, nothing that can be relied on.
     pub(crate) history: History,
-    /// Tokens accepted so far.
-    pub(crate) ids: Vec<u32>,
-    /// What is fed before the next token is drawn: the prompt, and what was said before a device was lost.
-    pub(crate) fed: Vec<u32>,
     /// Whether the GPU knows how it samples.
     pub(crate) has_begun: bool,
-    /// Of `fed`, how much is in the cache.
+    /// Of what is fed, how much is in the cache.
     pub(crate) done: usize,
     pub(crate) n_reused: usize,
     /// Steps under way that may draw a token of it.
@@ -42,10 +46,13 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    #[allow(clippy::too_many_arguments, reason = "what it is made of")]
     pub(crate) fn new(
         id: SequenceId,
         sequence: u32,
         request: &Request<'_>,
+        context: u32,
+        layout: Sampling,
         bound: Option<Bound<'a>>,
         cancel: &Cancel,
         history: History,
@@ -53,15 +60,17 @@ impl<'a> Run<'a> {
         Self {
             id,
             sequence,
-            prompt: request.prompt.to_vec(),
+            tokens: request.prompt.to_vec(),
+            n_prompt: request.prompt.len(),
+            n_fed: request.prompt.len(),
             max_tokens: request.max_tokens,
+            context,
             sampling: request.sampling.clone(),
+            layout,
             stops: request.stops.to_vec(),
             bound,
             cancel: cancel.clone(),
             history,
-            ids: Vec::new(),
-            fed: request.prompt.to_vec(),
             has_begun: false,
             done: 0,
             n_reused: 0,
@@ -76,24 +85,29 @@ impl<'a> Run<'a> {
 
     /// Begins anew after what was said, on a device that has nothing of it.
     pub(crate) fn restart(&mut self) {
-        self.fed = [&self.prompt[..], &self.ids].concat();
+        self.n_fed = self.tokens.len();
         self.history = History::default();
         (self.has_begun, self.done, self.n_ahead) = (false, 0, 0);
         self.n_losses += 1;
     }
 
-    /// Tokens said before what is fed ended.
-    pub(crate) fn n_said(&self) -> u32 {
-        (self.fed.len() - self.prompt.len()) as u32
+    /// What is fed before the next token is drawn.
+    pub(crate) fn fed(&self) -> &[u32] {
+        &self.tokens[..self.n_fed]
     }
 
-    /// Tokens that it may say: a token is drawn at every position from the end of what is fed to the context's.
-    pub(crate) fn most(&self, context: u32) -> u32 {
-        self.max_tokens.min(self.n_said() + context - self.fed.len() as u32 + 1)
+    /// What was said so far.
+    pub(crate) fn said(&self) -> &[u32] {
+        &self.tokens[self.n_prompt..]
+    }
+
+    /// Tokens that it may say: one is drawn at every position from the prompt's end to the context's.
+    fn most(&self) -> u32 {
+        self.max_tokens.min(self.context + 1 - self.n_prompt as u32)
     }
 
     pub(crate) fn is_prefilled(&self) -> bool {
-        self.done == self.fed.len()
+        self.done == self.n_fed
     }
 
     /// Whether it has a row in the next step.
@@ -102,8 +116,8 @@ impl<'a> Run<'a> {
     }
 
     /// Whether it needs one more step than those under way.
-    pub(crate) fn wants_step(&self, context: u32) -> bool {
-        self.takes_part() && ((self.ids.len() + self.n_ahead) as u32) < self.most(context)
+    pub(crate) fn wants_step(&self) -> bool {
+        self.takes_part() && ((self.said().len() + self.n_ahead) as u32) < self.most()
     }
 
     /// Whether steps may be submitted before its last result is known.
@@ -111,37 +125,37 @@ impl<'a> Run<'a> {
         self.bound.as_ref().is_none_or(Bound::is_lasting)
     }
 
-    /// What the GPU is to know of it so that it goes on at `position` with `token`.
-    pub(crate) fn step(&self, position: u32, token: u32, context: u32) -> Step {
-        let (n_sampled, seed, most) = (self.ids.len() as u32, self.sampling.seed, self.most(context));
-        Step { position, n_sampled, halt: 0, seed, token, most, pad: [0; 2] }
+    /// What the GPU is to know of it so that it goes on with its token at `position`.
+    pub(crate) fn step(&self, position: usize) -> Step {
+        let (n_sampled, seed, most) = (self.said().len() as u32, self.sampling.seed, self.most());
+        Step { position: position as u32, n_sampled, halt: 0, seed, token: self.tokens[position], most, pad: [0; 2] }
     }
 
     /// Where its latest token is fed.
-    pub(crate) fn position(&self) -> u32 {
-        (self.prompt.len() + self.ids.len()) as u32 - 1
+    pub(crate) fn position(&self) -> usize {
+        self.tokens.len() - 1
     }
 
     /// Positions that it has at most once a step that draws its next token is done.
-    pub(crate) fn n_positions(&self, context: u32) -> u32 {
-        ((self.prompt.len() + self.ids.len() + self.n_ahead) as u32).min(context)
+    pub(crate) fn n_positions(&self) -> u32 {
+        ((self.tokens.len() + self.n_ahead) as u32).min(self.context)
     }
 
     /// A step that draws a token of it is submitted.
-    pub(crate) fn submitted(&mut self, context: u32) {
-        self.history.written = self.history.written.max(self.n_positions(context));
+    pub(crate) fn submitted(&mut self) {
+        self.history.written = self.history.written.max(self.n_positions());
         self.n_ahead += 1;
     }
 
     pub(crate) fn accept(&mut self, id: u32, has_halted: bool) {
         self.first.get_or_insert_with(Instant::now);
-        self.ids.push(id);
+        self.tokens.push(id);
         self.latest = Some(has_halted);
     }
 
     /// Why it ends here, if it does. After a token: what that one means comes before who has had enough.
-    pub(crate) fn finish(&self, context: u32) -> Option<Finish> {
-        let last = self.ids.last().filter(|_| self.latest.is_some());
+    pub(crate) fn finish(&self) -> Option<Finish> {
+        let last = self.said().last().filter(|_| self.latest.is_some());
         if let Some(id) = last.filter(|id| self.stops.contains(id)) {
             return Some(Finish::Stop(*id));
         }
@@ -151,23 +165,25 @@ impl<'a> Run<'a> {
         if self.cancel.is_cancelled() {
             return Some(Finish::Cancelled);
         }
-        let most = self.most(context);
-        let is_full = last.is_some() && self.ids.len() as u32 == most;
+        let most = self.most();
+        let is_full = last.is_some() && self.said().len() as u32 == most;
         is_full.then_some(if most < self.max_tokens { Finish::Context } else { Finish::Length })
     }
 
     /// The answer, and what the cache keeps of it.
     pub(crate) fn end(self, finish: Finish) -> (Generated, History) {
-        let Self { mut history, has_begun, done, fed, prompt, ids, .. } = self;
-        let kept = match done == fed.len() {
+        let Self { mut history, has_begun, done, mut tokens, n_prompt, n_fed, .. } = self;
+        let kept = match done == n_fed {
             // The last token's keys may be missing, or those of a step that missed experts.
-            true => (prompt.len() + ids.len()).saturating_sub(usize::from(ids.len() > fed.len() - prompt.len())),
+            true => tokens.len() - usize::from(tokens.len() > n_fed),
             false => done,
         };
+        let ids = tokens[n_prompt..].to_vec();
         // What never began leaves the cache as it was.
         if has_begun {
             let kept = kept.min(history.written as usize);
-            history.tokens = prompt.iter().chain(&ids).copied().take(kept).collect();
+            tokens.truncate(kept);
+            history.tokens = tokens;
         }
         let first = self.first.unwrap_or_else(Instant::now);
         let (prefill_seconds, decode_seconds) = ((first - self.began).as_secs_f64(), first.elapsed().as_secs_f64());

@@ -203,7 +203,7 @@ impl Engine {
                 let Some(asked) = seats.0.borrow_mut().asked.pop_front() else { break };
                 let Asked { prompt, max_tokens, sampling, stops, constraint, cancel, ear } = asked;
                 let request = Request { prompt: &prompt, max_tokens, sampling, stops: &stops };
-                match batch.join(&request, constraint.map(|constraint| constraint as Box<dyn Constraint>), &cancel) {
+                match batch.join(&request, constraint, &cancel) {
                     Ok(id) => drop(ears.insert(id, (ear, cancel))),
                     Err(error) => tell(&ear, Said::Failed(error)),
                 }

@@ -23,7 +23,7 @@ use js_sys::Function;
 use kept::{Opened, Wanted, Warnings};
 use kernels::ops::KvType;
 use model::Options;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use wasm_bindgen::prelude::*;
 
 /// Panics are bugs; the console shows them with their place.
@@ -49,7 +49,8 @@ pub struct Quire {
 struct JsLoadOptions {
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
-    kv: Option<Kv>,
+    #[serde(deserialize_with = "kv_type")]
+    kv: Option<KvType>,
     /// Of memory outside wasm's.
     max_ram_bytes: f64,
     cache: Wanted,
@@ -57,24 +58,6 @@ struct JsLoadOptions {
     /// For a gated repository.
     token: Option<String>,
     manifest: Option<store::Manifest>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kv {
-    F16,
-    F32,
-    Q8_0,
-}
-
-impl From<Kv> for KvType {
-    fn from(kv: Kv) -> Self {
-        match kv {
-            Kv::F16 => Self::F16,
-            Kv::F32 => Self::F32,
-            Kv::Q8_0 => Self::Q8_0,
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -250,7 +233,7 @@ impl Quire {
         let options = LoadOptions {
             model: Options {
                 context: wanted.context_length.unwrap_or(default.context.min(trained)),
-                kv: wanted.kv.map_or(default.kv, Into::into),
+                kv: wanted.kv.unwrap_or(default.kv),
                 ..default
             },
             max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
@@ -279,6 +262,10 @@ impl Quire {
         let desk = Desk::open(model, files.library.clone(), home, warnings);
         Ok(Self { files, desk, tokenizer, dialect, info })
     }
+}
+
+fn kv_type<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KvType>, D::Error> {
+    Option::<String>::deserialize(from)?.map(|name| name.parse().map_err(serde::de::Error::custom)).transpose()
 }
 
 fn json(value: &impl Serialize) -> String {

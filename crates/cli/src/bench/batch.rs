@@ -7,7 +7,7 @@ use engine::{Batch, Cancel, Engine, Request, Said, SamplingOptions, Urgency};
 use model::Options;
 use serde::Serialize;
 
-use crate::args::{self, Cache, Limits};
+use crate::args::{self, Limits};
 use crate::{load, output};
 
 /// Measure decode of several sequences in one step
@@ -15,9 +15,8 @@ use crate::{load, output};
 /// For each N the model is laid out as `quire serve --parallel N` does; then N sequences decode together, and one of them alone.
 #[derive(Debug, clap::Args)]
 pub(super) struct BatchArgs {
-    /// A path, a URL, or a name from `cargo xtask models`
-    #[arg(value_name = "MODEL")]
-    model: String,
+    #[command(flatten)]
+    model: args::Model,
     /// Sequences at a time
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8",
         value_parser = clap::value_parser!(u32).range(1..=args::MOST_PARALLEL))]
@@ -30,8 +29,6 @@ pub(super) struct BatchArgs {
     decode: u32,
     #[command(flatten)]
     limits: Limits,
-    #[command(flatten)]
-    cache: Cache,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -57,12 +54,12 @@ struct Row {
 }
 
 pub(super) async fn run(args: &BatchArgs) -> Result<()> {
-    let files = load::open_in(args.cache.home(), &args.model).await?;
+    let files = load::open(&args.model).await?;
     let mut report = None;
     for &parallel in &args.parallel {
-        let options = Options { sequences: parallel, ..load::options(&args.model, &files, &args.limits)? };
+        let options = Options { sequences: parallel, ..load::options(&args.model.location, &files, &args.limits)? };
         ensure!(args.prefill + args.decode <= options.context, "{} + {} tokens exceed the context", args.prefill, args.decode);
-        let mut loaded = load::load(&args.model, &files, &args.limits, options).await?;
+        let mut loaded = load::load(&args.model.location, &files, &args.limits, options).await?;
         let engine = &mut loaded.engine;
         engine.fill(Urgency::Demand, &Cancel::default()).await?;
         let mut row = Row { parallel, decode_tps: 0.0, alone_tps: 0.0, gpu_bytes: engine.gpu_bytes() };

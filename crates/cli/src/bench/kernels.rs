@@ -7,7 +7,7 @@ use engine::{Cancel, KernelTime, Timings, Urgency};
 use kernels::ops::Pass;
 use serde::Serialize;
 
-use crate::args::{self, Cache, Limits};
+use crate::args::{self, Limits};
 use crate::{load, output};
 
 /// Measure each kernel of a step of a model on its own
@@ -16,9 +16,8 @@ use crate::{load, output};
 /// it reads weights. That rate is held against a large copy on the same adapter.
 #[derive(Debug, clap::Args)]
 pub(super) struct KernelArgs {
-    /// A path, a URL, or a name from `cargo xtask models`
-    #[arg(value_name = "MODEL")]
-    model: String,
+    #[command(flatten)]
+    model: args::Model,
     /// Tokens of the step: 1 is decode
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=512))]
     tokens: u32,
@@ -30,8 +29,6 @@ pub(super) struct KernelArgs {
     ms: u64,
     #[command(flatten)]
     limits: Limits,
-    #[command(flatten)]
-    cache: Cache,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -63,11 +60,11 @@ struct Row {
 }
 
 pub(super) async fn run(args: &KernelArgs) -> Result<()> {
-    let files = load::open_in(args.cache.home(), &args.model).await?;
-    let mut options = load::options(&args.model, &files, &args.limits)?;
+    let files = load::open(&args.model).await?;
+    let mut options = load::options(&args.model.location, &files, &args.limits)?;
     options.chunk = options.chunk.max(args.tokens);
     options.sequences = args.parallel.unwrap_or(1);
-    let mut loaded = load::load(&args.model, &files, &args.limits, options).await?;
+    let mut loaded = load::load(&args.model.location, &files, &args.limits, options).await?;
     loaded.engine.fill(Urgency::Demand, &Cancel::default()).await?;
     let pass = match args.parallel {
         Some(most) => Pass::Batch { n: most.next_power_of_two(), most },

@@ -142,6 +142,15 @@ impl KvType {
     }
 }
 
+impl std::str::FromStr for KvType {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::F16, Self::F32, Self::Q8_0];
+        all.into_iter().find(|kv| kv.name() == name).ok_or_else(|| format!("{name:?} is none of f16, f32 and q8_0"))
+    }
+}
+
 /// Heads of attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
