@@ -14,7 +14,7 @@ export const chatty = (nano) => Buffer.from(nano.toString("latin1").replaceAll("
 export const openBlank = (tab, url) => tab.goto(`${url}?model=`);
 
 /** In the page: loads a URL, or bytes as a file, into `window.engine`. Resolves to how it failed, if it did. */
-export async function load({ url, bytes, cache, abortAfterBytes, maxGpuBytes }) {
+export async function load({ url, bytes, cache, abortAfterBytes, maxGpuBytes, kv }) {
   const { createEngine } = await import(new URL("index.js", document.baseURI).href);
   const model = url ?? new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], "file.gguf");
   const controller = new AbortController();
@@ -23,7 +23,7 @@ export async function load({ url, bytes, cache, abortAfterBytes, maxGpuBytes }) 
   };
   try {
     await window.engine?.unload();
-    window.engine = await createEngine({ model, cache, onProgress, maxGpuBytes, signal: controller.signal });
+    window.engine = await createEngine({ model, cache, onProgress, maxGpuBytes, kv, signal: controller.signal });
   } catch (error) {
     return { name: error.name, code: error.code, message: error.message };
   }
@@ -179,6 +179,18 @@ export const tests = {
     assert.equal(html?.code, "format", JSON.stringify(html));
   },
 
+  async "keys and values are kept as is said, and in less memory as q8_0"(tab) {
+    const bytes = (await read("nano/nano.gguf")).toString("base64");
+    const gpuBytes = async (kv) => {
+      assert.equal(await tab.evaluate(load, { bytes, kv }), undefined);
+      return tab.evaluate(() => window.engine.info.gpuBytes);
+    };
+    const [f16, q8_0] = [await gpuBytes("f16"), await gpuBytes("q8_0")];
+    assert.ok(q8_0 < f16, `${q8_0} bytes, ${f16} as f16`);
+    const refused = await tab.evaluate(load, { bytes, kv: "q4" });
+    assert.match(refused?.message ?? "", /"q4" is none of f16, f32 and q8_0/);
+  },
+
   async "loading is aborted with an AbortError, and the same model loads after it"(tab, { url }) {
     const model = `${url}models/smollm2-moe.gguf`;
     const failed = await tab.evaluate(load, { url: model, abortAfterBytes: 20e6 });
@@ -220,6 +232,7 @@ export const tests = {
 /** Where the software adapter has time for more. */
 export const longer = {
   async "with the fewest slots smollm2-moe says the same"(tab, { url }) {
+    await openBlank(tab, url);
     return checkSlots(tab, { url: `${url}models/smollm2-moe.gguf` }, { prompt: "Once upon a time", maxTokens: 6 }, 30, [3]);
   },
 };
