@@ -39,6 +39,9 @@ pub(super) enum Values {
 const Q8_0_LEVELS: f32 = 73.9;
 /// 2^(120 - 127) and half of it, times the E2M1 values' root mean square of 2.93: 0.023 and 0.011, around 1/sqrt(2880).
 const EXPERT_EXPONENT: u8 = 119;
+/// Router logits deviate by 1 from token to token; so much do an expert's own lie around 0. A quarter of the slots then hits as
+/// often as on recorded routes of real models, where the least recently used makes room: there 71 to 80 %.
+const FAVOUR: f32 = 3.0;
 
 impl Values {
     /// Fills whole blocks.
@@ -101,7 +104,7 @@ pub(super) fn plan(layers: u32) -> Vec<Tensor> {
         all.push(f32(&name("post_attention_norm.weight"), &norm, 1.0, 0.1));
         // Even values of spread sqrt(3) have a standard deviation of 1.
         all.push(f32(&name("ffn_gate_inp.weight"), &[N_EMBD, N_EXPERTS], 0.0, 3f32.sqrt() * narrow));
-        all.push(f32(&name("ffn_gate_inp.bias"), &[N_EXPERTS], 0.0, 0.1));
+        all.push(f32(&name("ffn_gate_inp.bias"), &[N_EXPERTS], 0.0, FAVOUR));
         for (which, n_cols, n_rows) in [("gate", N_EMBD, N_FFN), ("up", N_EMBD, N_FFN), ("down", N_FFN, N_EMBD)] {
             all.push(Tensor {
                 name: name(&format!("ffn_{which}_exps.weight")),
@@ -150,5 +153,32 @@ mod tests {
         assert!((mxfp4 / expected - 1.0).abs() < 0.2, "{mxfp4} {expected}");
         let norm = rms(Values::F32 { mean: 1.0, spread: 0.1 }, DType::F32);
         assert!((norm - 1.0).abs() < 0.01, "{norm}");
+    }
+
+    #[test]
+    fn routers_favour_experts_so_that_a_quarter_of_the_slots_hits_as_on_recorded_routes() {
+        const N_USED: usize = 4;
+        let (n, mut random) = (N_EXPERTS as usize, Random::new(7));
+        let (mut hits, mut asked) = (0, 0);
+        for _ in 0..20 {
+            let favours: Vec<f32> = (0..n).map(|_| FAVOUR * random.unit()).collect();
+            let mut recent: Vec<usize> = Vec::new();
+            for _ in 0..300 {
+                // Twelve even numbers of variance 1/3 have one of 4 together.
+                let mut normal = || (0..12).map(|_| random.unit()).sum::<f32>() / 2.0;
+                let logits: Vec<f32> = favours.iter().map(|favour| favour + normal()).collect();
+                let mut order: Vec<usize> = (0..n).collect();
+                order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]));
+                for expert in &order[..N_USED] {
+                    asked += 1;
+                    hits += usize::from(recent.contains(expert));
+                    recent.retain(|other| other != expert);
+                    recent.insert(0, *expert);
+                    recent.truncate(n / 4);
+                }
+            }
+        }
+        let rate = hits as f64 / asked as f64;
+        assert!((0.71..0.8).contains(&rate), "{rate}");
     }
 }
