@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
 use api::{Files, Fill, FillState, LiveEvent, LoadOptions, Model, Place};
-use engine::{Cancel, Finish, Gpu, PagingEvent, Request, SamplingOptions, Urgency};
+use engine::{Cancel, Finish, Gpu, PagingEvent, Request, SamplingOptions, Shape, Urgency};
 use model::Options;
 use sha2::{Digest, Sha256};
 use store::{Home, Library, LocalFuture, Memory, MemoryHome, Sink, Source, Sum, Traffic};
@@ -268,6 +268,17 @@ fn hostile_heat_is_passed_over() {
         let model = visit(&gpu, &remote, Some(&home), None);
         assert!(model.monitor().map().heat.iter().flatten().all(|heat| *heat == 0.0), "{} bytes", bytes.len());
     }
+}
+
+#[test]
+fn which_shapes_suited_the_adapter_is_known_at_the_next_visit() {
+    let (remote, home) = (Remote::new(), home());
+    let (first, second) = (gpu(), gpu());
+    let shapes = vec![Shape { kernel: "f32_q8_0_rms_matvec".into(), rows: 2880, is_wide: true }];
+    first.restore_shapes(shapes.clone());
+    drop(visit(&first, &remote, Some(&home), None));
+    drop(visit(&second, &remote, Some(&home), None));
+    assert_eq!(second.shapes(), shapes);
 }
 
 #[test]

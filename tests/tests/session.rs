@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use engine::{Cancel, Engine, Error, Event, Finish, Generated, Request, SamplingOptions, Token};
+use engine::{Cancel, Engine, Error, Event, Finish, Generated, Request, SamplingOptions, Shape, Token};
 use gguf::Writer;
 use kernels::ops::KvType;
 use model::{Model, Options};
@@ -107,6 +107,25 @@ fn kernels_of_another_shape_say_the_same() {
     pollster::block_on(engine.try_shapes()).unwrap();
     let chosen = greedy(&mut engine, &prompt(140), 24);
     assert_eq!((chosen.n_reused, &chosen.ids), (0, &narrow.ids));
+}
+
+#[test]
+fn shapes_that_were_chosen_at_an_earlier_visit_are_not_tried_again() {
+    let (first, next) = (gpu(), gpu());
+    pollster::block_on(nano(&first, OPTIONS).try_shapes()).unwrap();
+    let chosen = first.shapes();
+    assert!(!chosen.is_empty());
+    next.restore_shapes(chosen.clone());
+    let mut engine = nano(&next, OPTIONS);
+    let before = next.counters();
+    pollster::block_on(engine.try_shapes()).unwrap();
+    assert_eq!((next.counters() - before).dispatches, 0);
+    assert_eq!(next.shapes(), chosen);
+    // Of those that must agree, one is of another mind.
+    let experts = chosen.iter().find(|shape| shape.kernel.contains("moe_gate_up_swiglu_tile")).unwrap();
+    next.restore_shapes(vec![Shape { is_wide: !experts.is_wide, ..experts.clone() }]);
+    pollster::block_on(engine.try_shapes()).unwrap();
+    assert!((next.counters() - before).dispatches > 0);
 }
 
 #[test]

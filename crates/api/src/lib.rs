@@ -21,6 +21,7 @@ mod reader;
 mod reply;
 mod request;
 mod responses;
+mod shapes;
 mod speak;
 mod stats;
 mod stop;

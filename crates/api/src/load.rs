@@ -9,7 +9,7 @@ use model::Options;
 use text::{SpecialIds, Tokenizer};
 
 use crate::constrained::Forms;
-use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan};
+use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan, shapes};
 
 /// What a caller decides about loading.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,9 @@ impl Model {
         };
         let max_ram_bytes = options.max_ram_bytes;
         let unusable: Vec<u32> = tokenizer.unusable().collect();
+        let kept = shapes::restore(&files.library, &gpu).await;
         let mut engine = plan::place(files, gpu, options, &unusable).await?;
+        shapes::keep(&files.library, engine.gpu(), &kept).await;
         let total = engine.model().uploads.iter().map(|u| u.bytes).sum();
         let mut loaded = 0;
         on_progress(Progress { loaded, total });

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use web_time::Instant;
 
+use crate::tuning::ShapeKey;
 use crate::{Error, platform};
 
 /// A device and its queue. Clones share both.
@@ -17,6 +18,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
+    name: String,
     limits: wgpu::Limits,
     trouble: Arc<Mutex<Option<Error>>>,
     counters: Rc<Cell<Counters>>,
@@ -26,8 +28,6 @@ pub struct Gpu {
     room: Rc<Cell<u64>>,
 }
 
-/// A kernel's name and the rows of its matrix.
-pub(crate) type ShapeKey = (&'static str, u32);
 type Shapes = Rc<RefCell<HashMap<ShapeKey, bool>>>;
 
 /// Work given to the GPU since [`Gpu::open`].
@@ -70,7 +70,14 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::open`].
     pub async fn reopen(&self) -> Result<Self, Error> {
-        Self::open_with(self.counters.clone(), self.shapes.clone()).await
+        let opened = Self::open_with(self.counters.clone(), self.shapes.clone()).await?;
+        Ok(opened.named(self.name.clone()))
+    }
+
+    /// The same under a better name, where `wgpu` is not told one.
+    #[must_use]
+    pub fn named(self, name: String) -> Self {
+        Self { name, ..self }
     }
 
     async fn open_with(counters: Rc<Cell<Counters>>, shapes: Shapes) -> Result<Self, Error> {
@@ -111,7 +118,9 @@ impl Gpu {
                 note(&on_lost, Error::DeviceLost { why });
             }
         });
-        Ok(Self { device, queue, info: adapter.get_info(), limits, trouble, counters, shapes, room: Rc::new(Cell::new(u64::MAX)) })
+        let info = adapter.get_info();
+        let name = name(&info);
+        Ok(Self { device, queue, info, name, limits, trouble, counters, shapes, room: Rc::new(Cell::new(u64::MAX)) })
     }
 
     /// Loses the device, as a driver does that is reset: for tests.
@@ -129,9 +138,7 @@ impl Gpu {
 
     /// The adapter, as its driver names it.
     pub fn adapter(&self) -> String {
-        let wgpu::AdapterInfo { name, driver, backend, .. } = &self.info;
-        let name = if name.is_empty() { "unnamed adapter" } else { name };
-        if driver.is_empty() { format!("{name} ({backend})") } else { format!("{name} ({backend}, {driver})") }
+        self.name.clone()
     }
 
     /// Whether it is a program that stands in for a graphics processor.
@@ -255,4 +262,9 @@ impl Gpu {
             Err(_) => Ok(()),
         }
     }
+}
+
+fn name(wgpu::AdapterInfo { name, driver, backend, .. }: &wgpu::AdapterInfo) -> String {
+    let name = if name.is_empty() { "unnamed adapter" } else { name };
+    if driver.is_empty() { format!("{name} ({backend})") } else { format!("{name} ({backend}, {driver})") }
 }

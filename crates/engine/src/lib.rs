@@ -47,3 +47,4 @@ pub use routes::Routed;
 pub use sampling::SamplingOptions;
 pub use seats::{Seat, Seats, Voice};
 pub use timing::{KernelTime, Timings};
+pub use tuning::Shape;

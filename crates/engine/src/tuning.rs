@@ -1,15 +1,44 @@
 //! Which shape of each matrix kernel suits an adapter.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use kernels::ops::{Pass, Route};
 use kernels::{Command, Recording};
 use web_time::Instant;
 
-use crate::gpu::ShapeKey;
 use crate::history::History;
 use crate::timing::kinds;
-use crate::{Engine, Error};
+use crate::{Engine, Error, Gpu};
+
+/// A kernel's name and the rows of its matrix.
+pub(crate) type ShapeKey = (Cow<'static, str>, u32);
+
+/// What was found of a kernel on an adapter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Shape {
+    pub kernel: String,
+    /// Of the matrix.
+    pub rows: u32,
+    pub is_wide: bool,
+}
+
+impl Gpu {
+    /// What was chosen on this adapter so far, in order.
+    pub fn shapes(&self) -> Vec<Shape> {
+        let chosen = self.shapes.borrow();
+        let shape = |((kernel, rows), is_wide): (&ShapeKey, &bool)| Shape { kernel: kernel.to_string(), rows: *rows, is_wide: *is_wide };
+        let mut shapes: Vec<_> = chosen.iter().map(shape).collect();
+        shapes.sort();
+        shapes
+    }
+
+    /// Goes by what was chosen at an earlier visit.
+    pub fn restore_shapes(&self, shapes: Vec<Shape>) {
+        let chosen = shapes.into_iter().map(|Shape { kernel, rows, is_wide }| ((kernel.into(), rows), is_wide));
+        self.shapes.borrow_mut().extend(chosen);
+    }
+}
 
 /// For each kernel in each shape.
 const AT_LEAST: Duration = Duration::from_millis(20);
@@ -54,7 +83,7 @@ impl Engine {
         let began = Instant::now();
         for trial in trials {
             let shapes: Vec<_> = trial.commands.iter().map(shape_key).collect();
-            if shapes.iter().all(|shape| self.gpu.shapes.borrow().contains_key(shape)) {
+            if self.is_chosen(&shapes) {
                 continue;
             }
             let is_wide = if began.elapsed() > AT_MOST { Ok(true) } else { self.is_wide_better(&trial, &shapes).await };
@@ -83,10 +112,17 @@ impl Engine {
         self.histories.fill(History::default());
     }
 
+    /// Whether kernels that must agree do, by what was chosen before.
+    fn is_chosen(&self, shapes: &[ShapeKey]) -> bool {
+        let chosen = self.gpu.shapes.borrow();
+        let [first, others @ ..] = shapes else { return true };
+        chosen.contains_key(first) && others.iter().all(|shape| chosen.get(shape) == chosen.get(first))
+    }
+
     async fn is_wide_better(&mut self, trial: &Recording, shapes: &[ShapeKey]) -> Result<bool, Error> {
         let mut seconds = [0.0; 2];
         for (is_wide, took) in [false, true].into_iter().zip(&mut seconds) {
-            self.gpu.shapes.borrow_mut().extend(shapes.iter().map(|shape| (*shape, is_wide)));
+            self.gpu.shapes.borrow_mut().extend(shapes.iter().map(|shape| (shape.clone(), is_wide)));
             *took = self.time(trial, 1, AT_LEAST).await?;
         }
         let [narrow, wide] = seconds;
@@ -111,7 +147,7 @@ impl Engine {
 
 /// What decides about a command's shape.
 pub(crate) fn shape_key(command: &Command) -> ShapeKey {
-    (command.kernel.name, command.product.map_or(0, |product| product.n_rows))
+    (command.kernel.name.into(), command.product.map_or(0, |product| product.n_rows))
 }
 
 fn in_two_shapes(mut step: Recording) -> Recording {

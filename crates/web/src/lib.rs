@@ -191,7 +191,7 @@ impl Quire {
             Some(text) => serde_json::from_str(&text).map_err(|e| Failure::Request(format!("load options: {e}")))?,
             None => JsLoadOptions::default(),
         };
-        let gpu = Gpu::open().await?;
+        let gpu = Gpu::open().await?.named(adapter::words().await);
         progress(JsProgress { phase: "header", loaded: 0, total: 0, model: 0 });
         let url = match model.dyn_into::<web_sys::File>() {
             Ok(file) => {
@@ -249,7 +249,7 @@ impl Quire {
         let info = json(&Info {
             name: &config.name,
             architecture: files.directory.metadata.str("general.architecture").ok().flatten().unwrap_or_default().to_owned(),
-            adapter: adapter::words().await,
+            adapter: model.engine.gpu().adapter(),
             context_length: model.engine.model().options.context,
             bytes,
             gpu_bytes: model.engine.gpu_bytes(),
