@@ -1,7 +1,7 @@
 //! `llguidance` over a vocabulary: which tokens a JSON schema or a grammar allows. Natively `text` calls it; for the browser it is a wasm
 //! module of its own, which only those fetch who constrain an answer.
 
-mod numeral;
+mod digits;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
@@ -15,14 +15,12 @@ use llguidance::panic_utils::catch_unwind;
 use serde_json::{Value, json};
 use toktrie::{INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie, TokenizerEnv};
 
-use crate::numeral::{Numeral, may_go_on_with};
+use crate::digits::Digits;
 
 /// A vocabulary as grammars are matched against it. Of 201,088 tokens it takes about 25 MB and half a second.
 pub struct Grammars {
     factory: ParserFactory,
     env: TokEnv,
-    /// Bits, as [`Matcher::allowed`] gives them, of the tokens with which a number ends or no number goes on.
-    enders: Arc<[u32]>,
 }
 
 /// Follows one text, token by token. Errors are reasons in words.
@@ -30,9 +28,8 @@ pub struct Grammars {
 pub struct Matcher {
     inner: llguidance::Matcher,
     env: TokEnv,
-    enders: Arc<[u32]>,
-    /// Where the text is JSON.
-    numeral: Option<Numeral>,
+    /// Those of JSON.
+    digits: Option<Digits>,
 }
 
 /// The tokens of some bytes, as the model was taught to spell; none if it cannot.
@@ -60,16 +57,12 @@ impl Grammars {
         words.push(NO_CONTROL_TOKEN.to_vec());
         // What ends a text is not the grammar's concern.
         let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, INVALID_TOKEN), &words);
-        let mut enders = vec![0; words.len().div_ceil(32)];
-        for (id, _) in words.iter().enumerate().filter(|(_, word)| word.first().is_some_and(|byte| !may_go_on_with(*byte))) {
-            enders[id / 32] |= 1 << (id % 32);
-        }
         drop(words);
         let env: TokEnv = Arc::new(Env { spell, trie });
         let mut factory = ParserFactory::new_simple(&env).map_err(reason)?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Self { factory, env, enders: enders.into() })
+        Ok(Self { factory, env })
     }
 
     /// Begins JSON of `schema`.
@@ -77,7 +70,7 @@ impl Grammars {
     /// # Errors
     /// A schema that cannot be read.
     pub fn json(&self, schema: Value) -> Result<Matcher, String> {
-        self.matcher(TopLevelGrammar::from_json_schema(with_bounded_space(schema)), Some(Numeral::default()))
+        self.matcher(TopLevelGrammar::from_json_schema(with_bounded_space(schema)), Some(Digits::default()))
     }
 
     /// Begins a text of `grammar`, in the library's variant of Lark.
@@ -88,7 +81,7 @@ impl Grammars {
         self.matcher(TopLevelGrammar::from_lark(grammar), None)
     }
 
-    fn matcher(&self, grammar: TopLevelGrammar, numeral: Option<Numeral>) -> Result<Matcher, String> {
+    fn matcher(&self, grammar: TopLevelGrammar, digits: Option<Digits>) -> Result<Matcher, String> {
         let mut parser = catch_unwind(AssertUnwindSafe(|| self.factory.create_parser(grammar))).map_err(reason)?;
         // Their words may be the request's own.
         match parser.grammar_warnings().len() {
@@ -96,7 +89,7 @@ impl Grammars {
             n => log::debug!("{n} warnings of a grammar"),
         }
         let inner = llguidance::Matcher::new(Ok(parser));
-        Ok(Matcher { inner, env: self.env.clone(), enders: self.enders.clone(), numeral })
+        Ok(Matcher { inner, env: self.env.clone(), digits })
     }
 }
 
@@ -107,14 +100,14 @@ impl Matcher {
     /// One that was not allowed; a grammar that becomes too complex.
     pub fn push(&mut self, id: u32) -> Result<(), String> {
         self.inner.consume_token(id).map_err(reason)?;
-        if let Some(numeral) = &mut self.numeral {
-            numeral.push(self.env.tok_trie().token(id));
+        if let Some(digits) = &mut self.digits {
+            digits.push(self.env.tok_trie().token(id));
         }
         Ok(())
     }
 
     /// The tokens that may come next, bit `id % 32` of word `id / 32`; empty if the text cannot go on. Control tokens may be among them.
-    /// A number that is long goes on only where it may not end.
+    /// After many digits there are more only where they may not end.
     ///
     /// # Errors
     /// A grammar that becomes too complex.
@@ -123,14 +116,11 @@ impl Matcher {
         if self.inner.stop_reason().is_ok() && self.inner.is_stopped() {
             return Ok(Vec::new());
         }
-        let mask = self.inner.compute_mask().map(|mask| mask.as_slice().to_vec()).map_err(reason)?;
-        if self.numeral.as_ref().is_some_and(Numeral::is_long) {
-            let ending: Vec<u32> = mask.iter().zip(&*self.enders).map(|(allowed, ends)| allowed & ends).collect();
-            if ending.iter().any(|word| *word != 0) || self.is_whole()? {
-                return Ok(ending);
-            }
+        let allowed = self.inner.compute_mask().map_err(reason)?;
+        match self.digits.as_ref().and_then(|digits| digits.end(&allowed, self.env.tok_trie())) {
+            Some(others) if others.iter().any(|word| *word != 0) || self.is_whole()? => Ok(others),
+            _ => Ok(allowed.as_slice().to_vec()),
         }
-        Ok(mask)
     }
 
     /// Whether the text may end here.

@@ -42,21 +42,25 @@ fn allowed(mask: &Mask) -> Vec<String> {
 }
 
 #[test]
-fn a_number_of_more_digits_than_anybody_reads_goes_on_only_where_it_may_not_end() {
+fn after_a_hundred_digits_there_are_more_only_where_they_may_not_end() {
     let grammars = grammars();
     let after = |schema: Value, text: &str| {
         let mut matcher = grammars.matcher(&Form::Json(schema)).unwrap();
         tokenizer().encode(text).iter().for_each(|id| matcher.push(*id).unwrap());
         (allowed(&matcher.allowed().unwrap()), matcher.is_whole().unwrap())
     };
+    let digits = "5".repeat(100);
     let number = json!({ "type": "number", "minimum": 0, "maximum": 1 });
-    assert_eq!(after(number.clone(), &format!("0.{}", "5".repeat(37))).0.len(), 10);
-    assert_eq!(after(number, &format!("0.{}", "5".repeat(38))), (vec![], true));
+    assert_eq!(after(number.clone(), &format!("0.{}", &digits[..97])).0.len(), 10);
+    assert_eq!(after(number, &format!("0.{digits}")), (vec![], true));
     let list = json!({ "type": "array", "items": { "type": "number" }, "x-guidance": { "whitespace_flexible": false } });
-    assert_eq!(after(list.clone(), &format!("[{}", "5".repeat(40))), (vec![",".into(), "]".into()], false));
-    assert_eq!(after(list, &format!("[{}.", "5".repeat(40))).0.len(), 10);
-    let text = json!({ "type": "string" });
-    assert!(after(text, &format!("\"{}", "5".repeat(50))).0.contains(&"5".into()));
+    assert_eq!(after(list.clone(), &format!("[{digits}")), (vec![",".into(), "]".into()], false));
+    assert_eq!(after(list.clone(), &format!("[{digits}.")).0.len(), 10);
+    assert!(after(list, &format!("[{digits},")).0.len() > 10);
+    let time = json!({ "type": "string", "format": "time" });
+    let (ends, _) = after(time, &format!("\"20:34:24.{digits}"));
+    assert!(ends.contains(&"Z".into()) && !ends.contains(&"5".into()), "{ends:?}");
+    assert!(after(json!({ "type": "string" }), &format!("\"{digits}")).0.contains(&"5".into()));
 }
 
 #[test]
