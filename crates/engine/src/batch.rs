@@ -173,6 +173,7 @@ impl<'a> Batch<'a> {
 
     /// Computes the next part of a prompt; its last one also draws the first token.
     async fn prefill(&mut self, at: usize) -> Result<Vec<(SequenceId, Said)>, Error> {
+        let is_alone = !self.runs.iter().any(Run::wants_step);
         let (engine, run) = (&mut *self.engine, &mut self.runs[at]);
         self.last = None;
         engine.gpu.check()?;
@@ -180,7 +181,7 @@ impl<'a> Batch<'a> {
             engine.begin(run)?;
         }
         let total = run.fed().len();
-        let mut chunk = (engine.pace.chunk as usize).min(total - run.done);
+        let mut chunk = (engine.pace.chunk(is_alone) as usize).min(total - run.done);
         // The pace must not decide who is alone: a token alone has kernels of its own, which round otherwise.
         if chunk > 2 && run.done + chunk + 1 == total {
             chunk -= 1;
@@ -190,9 +191,7 @@ impl<'a> Batch<'a> {
         let step = run.step(run.done);
         engine.place(run.sequence, &run.fed()[run.done..run.done + chunk], step);
         run.history.written = run.history.written.max((run.done + chunk) as u32);
-        // Layer by layer, each layer is a submission of its own.
         let by_layer = engine.needs_routes();
-        let n_submissions = if by_layer { engine.experts.n_layers() } else { 1 };
         let tail = if is_last { Tail::Sample } else { Tail::Nothing };
         // Where nothing can be missed nobody stands in, and a chunk of one token is a decode step.
         let kind = StepKind { pass: Pass::of(chunk as u32), tail, stand_ins: !by_layer };
@@ -207,8 +206,8 @@ impl<'a> Batch<'a> {
         } else {
             engine.gpu.queue.submit([encoder.finish()]);
             engine.gpu.idle().await?;
-            let seconds = began.elapsed().as_secs_f64() / n_submissions as f64;
-            engine.pace.learn_chunk(chunk as u32, seconds, engine.model.options.chunk);
+            let layers = by_layer.then(|| engine.experts.n_layers());
+            engine.pace.learn_chunk(chunk as u32, began.elapsed().as_secs_f64(), layers, engine.model.options.chunk);
         }
         run.done += chunk;
         let said = vec![(run.id, Said::Prefill { done: run.done, total })];

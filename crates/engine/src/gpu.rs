@@ -239,19 +239,21 @@ impl Gpu {
         Ok(took)
     }
 
-    /// Once everything submitted so far is done.
+    /// Once everything submitted before this call is done.
     ///
     /// # Errors
     /// As [`Gpu::check`].
-    pub async fn idle(&self) -> Result<(), Error> {
+    pub fn idle(&self) -> impl Future<Output = Result<(), Error>> {
         let (sender, receiver) = oneshot::channel();
         let submission = self.queue.submit([]);
         self.queue.on_submitted_work_done(move || {
             let _ = sender.send(());
         });
-        let done = platform::wait(&self.device, &submission, receiver).await;
-        self.check()?;
-        done.ok_or_else(|| Error::DeviceLost { why: "it answers no more".into() })
+        async move {
+            let done = platform::wait(&self.device, &submission, receiver).await;
+            self.check()?;
+            done.ok_or_else(|| Error::DeviceLost { why: "it answers no more".into() })
+        }
     }
 
     /// # Errors

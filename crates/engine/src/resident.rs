@@ -197,7 +197,8 @@ impl Engine {
     }
 
     /// Encodes the step of `kind` for the tokens that were placed, the last at `n_positions - 1`, ready to be submitted. While experts are missing
-    /// or somebody watches it goes layer by layer, and all but its end is submitted here; `None` if `cancel` ended that.
+    /// or somebody watches it goes layer by layer, else in as many parts as suit the GPU, and all but its end is submitted here; `None` if
+    /// `cancel` ended that.
     pub(crate) async fn encode(
         &mut self,
         kind: StepKind,
@@ -208,8 +209,24 @@ impl Engine {
         if self.needs_routes() {
             return self.layer_by_layer(&step, kind.pass.n_tokens(), n_positions, 0, cancel).await;
         }
+        let parts = self.pace.parts(kind.pass.n_tokens());
+        let cut = |part| step.end * part / parts;
+        let mut before = None;
         let mut encoder = self.gpu.encoder();
-        step.prepared.encode_range(&mut encoder, &self.gpu, 0..step.end, n_positions);
+        for part in 0..parts {
+            step.prepared.encode_range(&mut encoder, &self.gpu, cut(part)..cut(part + 1), n_positions);
+            if part + 1 == parts {
+                break;
+            }
+            self.gpu.queue.submit([std::mem::replace(&mut encoder, self.gpu.encoder()).finish()]);
+            // The GPU has the next part when it is done with one.
+            if let Some(before) = before.replace(self.gpu.idle()) {
+                before.await?;
+            }
+            if cancel.is_cancelled() {
+                return Ok(None);
+            }
+        }
         Ok(Some(encoder))
     }
 

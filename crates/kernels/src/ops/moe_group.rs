@@ -47,13 +47,15 @@ impl Choices {
         product(self.experts, self.pass.n_tokens(), n_rows)
     }
 
-    /// Whether choices are grouped by expert: once there are so many that tiles have several. A batch decides it by its most.
+    /// Whether choices are grouped by expert: once there are so many that most tiles are full, or in a batch, which decides it by its
+    /// most, have several.
     fn in_tiles(&self) -> bool {
         let Experts { n, n_used } = self.experts;
         match self.pass {
             Pass::Alone => false,
             Pass::Chunk(_) if self.always_in_tiles => true,
-            Pass::Chunk(n_tokens) | Pass::Batch { most: n_tokens, .. } => n_tokens * n_used > 2 * n,
+            Pass::Chunk(n_tokens) => n_tokens * n_used > 4 * n,
+            Pass::Batch { most, .. } => most * n_used > 2 * n,
         }
     }
 
