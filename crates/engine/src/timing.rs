@@ -63,8 +63,8 @@ impl Ceiling {
 
 /// Bytes of the copy that is the ceiling: more than caches hold.
 const COPY_BYTES: u64 = 64 << 20;
-/// Rows, columns and terms of the product that is the other one; software adapters would take a minute. They pay for loads rather than
-/// for operations, so there a product with quantised weights may do more of these.
+/// Rows, columns and terms of the product that is the other ceiling. Software adapters would take a minute; they pay for loads more than for
+/// operations, so there a product with quantised weights, which are fewer loads, may do more.
 const GEMM_SIZE: u32 = 4096;
 const SOFTWARE_GEMM_SIZE: u32 = 512;
 /// Dispatches of one submission, so that no driver's watchdog is woken.

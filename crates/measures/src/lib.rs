@@ -4,7 +4,7 @@ mod compare;
 mod report;
 mod sheet;
 
-pub use compare::{Comparison, Pair, compare};
+pub use compare::{Comparison, Pair, Refusal, compare};
 pub use report::Report;
 pub use sheet::{Error, Sheet, read};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use measures::{Report, Sheet};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::models;
 use crate::serve::{Server, Site};
@@ -18,32 +18,40 @@ pub(crate) struct Args {
     #[arg(long)]
     browser: Option<Browser>,
     /// A path, a URL, or a name that `cargo xtask models` lists
-    #[arg(default_value = models::DEFAULT, conflicts_with = "compare")]
+    #[arg(default_value = models::DEFAULT)]
     model: String,
-    /// Prompt tokens
-    #[arg(long, value_name = "N", default_value = "128", conflicts_with = "compare", value_parser = clap::value_parser!(u32).range(1..))]
-    prefill: u32,
-    /// Tokens to generate
-    #[arg(long, value_name = "N", default_value = "32", conflicts_with = "compare", value_parser = clap::value_parser!(u32).range(2..))]
-    decode: u32,
-    /// Measurements, of which the median is taken
-    #[arg(long, value_name = "N", default_value = "3", conflicts_with = "compare", value_parser = clap::value_parser!(u32).range(1..=100))]
-    runs: u32,
+    #[command(flatten)]
+    size: Size,
     /// Print one JSON object
-    #[arg(long, conflicts_with = "compare")]
+    #[arg(long)]
     json: bool,
     /// Add each number as a row to a CSV file
-    #[arg(long, value_name = "FILE", conflicts_with = "compare")]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// What else to say of these rows: what the machine did besides, for example
-    #[arg(long, value_name = "WORDS", default_value = "", conflicts_with = "compare")]
+    #[arg(long, value_name = "WORDS", default_value = "")]
     conditions: String,
     /// Set the rows of two CSV files side by side that say the same of one model, adapter and platform
-    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    #[arg(long, num_args = 2, value_names = ["A", "B"],
+        conflicts_with_all = ["model", "prefill", "decode", "runs", "json", "out", "conditions"])]
     compare: Option<Vec<PathBuf>>,
     /// The same of one model on different adapters and platforms
     #[arg(long, requires = "compare")]
     across: bool,
+}
+
+/// As of `quire bench`.
+#[derive(Debug, Clone, Copy, Serialize, clap::Args)]
+struct Size {
+    /// Prompt tokens
+    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..))]
+    prefill: u32,
+    /// Tokens to generate
+    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(2..))]
+    decode: u32,
+    /// Measurements, of which the median is taken
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -61,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ensure!(!comparison.pairs.is_empty(), "the two have no row to compare");
     }
     if let Some(browser) = args.browser {
-        let report = measure(args, browser)?;
+        let report = measure(&args.model, browser, args.size)?;
         if let Some(path) = &args.out {
             let mut sheet = Sheet::open(path)?;
             report.rows(&args.conditions).iter().try_for_each(|row| sheet.add(row))?;
@@ -71,8 +79,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn measure(args: &Args, browser: Browser) -> Result<Report> {
-    let site = Site::new(bundle::build()?, &models::locate(&args.model)?)?;
+/// Measures a tiny model, for the tests.
+///
+/// # Errors
+/// If it cannot be measured, or its numbers cannot be.
+pub(crate) fn check() -> Result<()> {
+    let nano = root().join("tests/vectors/nano/nano.gguf");
+    let report = measure(&nano.to_string_lossy(), Browser::Firefox, Size { prefill: 9, decode: 3, runs: 1 })?;
+    let is_measured = report.prefill_tps > 0.0 && report.decode_tps > 0.0 && report.passes == 1.0 && report.dispatches > 0.0;
+    ensure!(is_measured && report.bind_groups == 0.0 && report.bytes_written == 0.0, "{report}");
+    Ok(())
+}
+
+fn measure(model: &str, browser: Browser, size: Size) -> Result<Report> {
+    let site = Site::new(bundle::build()?, &models::locate(model)?)?;
     let folder = root().join("tests/browser");
     npm::install(&folder)?;
     let browsers = setup::browsers()?;
@@ -82,9 +102,9 @@ fn measure(args: &Args, browser: Browser) -> Result<Report> {
         Browser::Firefox => "firefox",
     };
     say(&format!("measuring in {name}"));
-    let options = json!({ "prefill": args.prefill, "decode": args.decode, "runs": args.runs }).to_string();
+    let size = serde_json::to_string(&size)?;
     let mut node = test::with_vulkan("node")?;
-    node.args(["bench.mjs", name, &options])
+    node.args(["bench.mjs", name, &size])
         .current_dir(&folder)
         .env("QUIRE_URL", server.url())
         .env("CHROMIUM", browsers.chromium)
