@@ -154,7 +154,7 @@ pub(super) fn rows(timings: &Timings, like: &Row) -> Vec<Row> {
             None => format!("{}, {} groups", kernel.kernel, kernel.workgroups.iter().product::<u32>()),
         };
         seen.push(what.clone());
-        // Layers that slide keep other sizes than those that do not.
+        // Buffers may differ in size where nothing else does: layers that slide keep fewer keys.
         let nth = seen.iter().filter(|other| **other == what).count();
         let what = if nth > 1 { format!("{what}, kind {nth}") } else { what };
         let numbers = [
