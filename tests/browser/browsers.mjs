@@ -98,7 +98,7 @@ async function openChromium({ webgpu }) {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
   const context = await browser.newContext({ viewport, colorScheme: "light" });
   const page = await context.newPage();
-  return { tab: new ChromiumTab(page), close: () => browser.close() };
+  return { tab: new ChromiumTab(page), version: browser.version(), close: () => browser.close() };
 }
 
 async function openFirefox({ webgpu }) {
@@ -115,7 +115,8 @@ async function openFirefox({ webgpu }) {
       "gfx.webgpu.ignore-blocklist": webgpu,
     },
   });
-  return { tab: new FirefoxTab(await browser.newPage()), close: () => browser.close() };
+  const version = (await browser.version()).replace(/^firefox\//i, "");
+  return { tab: new FirefoxTab(await browser.newPage()), version, close: () => browser.close() };
 }
 
 /**

@@ -232,12 +232,31 @@ fn a_prompt_is_text_and_ends_where_the_context_does() {
 #[test]
 fn bench_counts_what_a_token_costs() {
     let report = json_of(&["bench", &nano(), "--prefill", "20", "--decode", "6", "--json"], "");
-    for field in ["prefill_tps", "decode_tps", "dispatches", "bytes_read", "gpu_bytes"] {
+    for field in ["prefill_tps", "decode_tps", "first_token_ms", "dispatches", "bytes_read", "readbacks", "gpu_bytes"] {
         assert!(report[field].as_f64().unwrap() > 0.0, "{field}: {report}");
     }
     // A decode step is recorded once: it makes no bind group and writes nothing.
-    assert_eq!([&report["bind_groups"], &report["bytes_written"]], [0.0, 0.0]);
+    assert_eq!(["bind_groups", "bytes_written", "passes"].map(|field| number(&report, field)), [0.0, 0.0, 1.0]);
     assert!(report["adapter"].as_str().is_some_and(|adapter| !adapter.is_empty()));
+}
+
+#[test]
+fn bench_adds_what_it_measured_to_a_file() {
+    let path = scratch("bench-out.csv");
+    std::fs::remove_file(&path).ok();
+    let out = ["--out", path.to_str().unwrap(), "--conditions", "nothing else ran"];
+    let nano = nano();
+    json_of(&[&["bench", &nano, "--prefill", "2", "--decode", "3", "--runs", "1", "--json"], &out[..]].concat(), "");
+    stdout(&[&["bench", "kernels", &nano, "--ms", "0"], &out[..]].concat(), "");
+    let rows = measures::read(&path).unwrap();
+    let units = |measure: &str| rows.iter().filter(|row| row.measure.starts_with(measure)).map(|row| row.unit.as_str()).collect::<Vec<_>>();
+    assert_eq!(units("decode"), ["tok/s"]);
+    assert_eq!(units("product"), ["GFLOP/s"]);
+    assert_eq!(units("f32_q8_0_matvec_bias_residual")[..3], ["us", "GB/s", "GFLOP/s"]);
+    assert!(
+        rows.iter().all(|row| row.conditions.ends_with("nothing else ran") && row.platform == "native" && row.slots == Some(8)),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -261,13 +280,19 @@ fn bench_kernels_times_every_kernel_of_a_step() {
     assert_eq!(kernels.iter().map(|row| number(row, "dispatches")).sum::<f64>(), number(&bench, "dispatches"));
     let shares: f64 = kernels.iter().map(|row| number(row, "share_of_step")).sum();
     assert!((shares - 1.0).abs() < 1e-9, "{report}");
-    let copy = number(&report, "copy_gb_per_second");
+    let [copy, product] = ["copy_gb_per_second", "product_gflop_per_second"].map(|ceiling| number(&report, ceiling));
     for row in kernels {
         assert!(number(row, "ms") > 0.0, "{row}");
         let name = row["kernel"].as_str().unwrap();
         let reads_weights = ["matvec", "moe_gate_up", "moe_down"].iter().any(|part| name.contains(part));
-        assert_eq!(row["gb_per_second"].is_number(), reads_weights, "{row}");
-        assert!(!reads_weights || (number(row, "gb_per_second") / number(row, "share_of_copy") / copy - 1.0).abs() < 1e-9, "{row}");
+        assert_eq!(row["bound"].is_string(), reads_weights, "{row}");
+        if reads_weights {
+            let shares = [number(row, "gb_per_second") / copy, number(row, "gflop_per_second") / product];
+            let (bound, share) = if shares[0] >= shares[1] { ("bytes", shares[0]) } else { ("operations", shares[1]) };
+            assert_eq!(row["bound"], bound, "{row}");
+            assert!((number(row, "share_of_bound") / share - 1.0).abs() < 1e-9, "{row}");
+            assert!(["narrow", "wide"].iter().any(|variant| row["variant"] == *variant), "{row}");
+        }
     }
     assert!(step("20")["kernels"].as_array().unwrap().iter().any(|row| row["kernel"].as_str().unwrap().ends_with("_tile")));
 }

@@ -46,5 +46,5 @@ pub use resident::{Bounds, Engine};
 pub use routes::Routed;
 pub use sampling::SamplingOptions;
 pub use seats::{Seat, Seats, Voice};
-pub use timing::{KernelTime, Timings};
+pub use timing::{Ceiling, KernelTime, Need, Timings};
 pub use tuning::Shape;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kernels::ops::{Pass, Step};
-use kernels::{Command, Recording};
+use kernels::ops::{GemmArgs, Pass, Step};
+use kernels::{BufferId, Command, Product, Recording, Slice, Work};
 use web_time::Instant;
 
 use crate::history::History;
@@ -13,14 +13,19 @@ use crate::{Error, Gpu};
 /// The dispatches of a step that run one kernel over one shape.
 #[derive(Clone, Debug)]
 pub struct KernelTime {
+    /// In its narrow shape, if it has two.
     pub kernel: &'static str,
+    /// Whether its wide shape ran, if it has two.
+    pub is_wide: Option<bool>,
     pub workgroups: [u32; 3],
+    /// Of matrix kernels.
+    pub product: Option<Product>,
     /// Of them in a step.
     pub dispatches: usize,
     /// Seconds of one dispatch.
     pub seconds: f64,
-    /// Bytes of weights that one dispatch reads, at most.
-    pub weight_bytes: u64,
+    /// Of one dispatch.
+    pub work: Work,
 }
 
 /// What [`Engine::time_kernels`] found.
@@ -28,12 +33,40 @@ pub struct KernelTime {
 pub struct Timings {
     /// In the order of their first dispatch.
     pub kernels: Vec<KernelTime>,
-    /// Bytes a second that a large copy reads, and writes as many.
-    pub copy_bytes_per_second: f64,
+    pub ceiling: Ceiling,
+}
+
+/// What an adapter does at best, a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Ceiling {
+    /// Of a large copy, which reads each byte and writes it.
+    pub bytes: f64,
+    /// Multiplications and additions of a large product of f32, which is what the engine computes in.
+    pub operations: f64,
+}
+
+/// What a kernel cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Bytes,
+    Operations,
+}
+
+impl Ceiling {
+    /// Seconds that `work` takes at least, and what takes them; `None` for no work.
+    pub fn least(&self, work: Work) -> Option<(f64, Need)> {
+        let (bytes, operations) = (work.weight_bytes as f64 / self.bytes, work.operations as f64 / self.operations);
+        let least = if bytes >= operations { (bytes, Need::Bytes) } else { (operations, Need::Operations) };
+        (work != Work::default()).then_some(least)
+    }
 }
 
 /// Bytes of the copy that is the ceiling: more than caches hold.
 const COPY_BYTES: u64 = 64 << 20;
+/// Rows, columns and terms of the product that is the other ceiling. Software adapters would take a minute; they pay for loads more than for
+/// operations, so there a product with quantised weights, which are fewer loads, may do more.
+const GEMM_SIZE: u32 = 4096;
+const SOFTWARE_GEMM_SIZE: u32 = 512;
 /// Dispatches of one submission, so that no driver's watchdog is woken.
 const MOST_AT_ONCE: usize = 256;
 
@@ -58,15 +91,40 @@ impl Engine {
             self.place_any(pass);
             let took = self.time(&kind, n_positions, at_least).await?;
             kernels.push(KernelTime {
-                kernel: first.kernel.name,
+                kernel: kind.commands[0].kernel.name,
+                is_wide: kind.commands[0].kernel.wide.map(|wide| wide.name == first.kernel.name),
                 workgroups: first.workgroups,
+                product: first.product,
                 dispatches: kind.commands.len(),
                 seconds: took / kind.commands.len() as f64,
-                weight_bytes: first.weight_bytes,
+                work: first.work,
             });
         }
         self.histories.fill(History::default());
-        Ok(Timings { kernels, copy_bytes_per_second: self.gpu.time_copy(at_least).await? })
+        let ceiling = Ceiling { bytes: self.gpu.time_copy(at_least).await?, operations: self.time_gemm(at_least).await? };
+        Ok(Timings { kernels, ceiling })
+    }
+
+    /// Operations a second of a large product.
+    async fn time_gemm(&mut self, at_least: Duration) -> Result<f64, Error> {
+        let n = if self.gpu.is_software() { SOFTWARE_GEMM_SIZE } else { GEMM_SIZE };
+        let bytes = u64::from(n) * u64::from(n) * 4;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let mut matrices = Vec::new();
+        for label in ["gemm a", "gemm b", "gemm y"] {
+            matrices.push(self.gpu.buffer(label, bytes, usage).await?);
+        }
+        // A processor that multiplies zeros may run faster.
+        let values: Vec<f32> = (0..n * n).map(|i| (i % 251) as f32 - 125.0).collect();
+        matrices[..2].iter().for_each(|matrix| self.gpu.write(matrix, 0, bytemuck::cast_slice(&values)));
+        let mut recording = Recording::default();
+        let [a, b, y] = [0, 1, 2].map(|buffer| Slice { buffer: BufferId(buffer), offset: 0, bytes });
+        recording.gemm(GemmArgs { n_rows: n, n_cols: n, depth: n }, a, b, y);
+        let prepared = self.executor.prepare(&recording, &matrices)?;
+        let gpu = self.gpu.clone();
+        let took = gpu.time(at_least, 1, |encoder| prepared.encode(encoder, &gpu)).await;
+        matrices.iter().for_each(|matrix| gpu.free(matrix));
+        took.map(|took| 2.0 * f64::from(n).powi(3) / took)
     }
 
     /// Puts tokens where a step of `pass` reads them, each at the beginning of its sequence.
@@ -91,14 +149,15 @@ impl Engine {
 }
 
 impl Gpu {
+    /// Bytes a second that a large copy reads and writes.
     async fn time_copy(&self, at_least: Duration) -> Result<f64, Error> {
         let bytes = COPY_BYTES.min(self.max_binding());
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let (from, to) = (self.buffer("copied", bytes, usage).await?, self.buffer("copy", bytes, usage).await?);
         let took = self.time(at_least, 1, |encoder| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes)).await;
-        from.destroy();
-        to.destroy();
-        took.map(|took| bytes as f64 / took)
+        self.free(&from);
+        self.free(&to);
+        took.map(|took| 2.0 * bytes as f64 / took)
     }
 
     /// Seconds of one `encode`, from submissions of `n` of them that take `at_least` so long in all.
@@ -149,4 +208,18 @@ pub(crate) fn kinds(step: Recording) -> Vec<Recording> {
 fn is_alike(a: &Command, b: &Command) -> bool {
     let sizes = |c: &Command| c.bindings.iter().map(|slice| slice.bytes).collect::<Vec<_>>();
     (a.kernel.name, a.workgroups) == (b.kernel.name, b.workgroups) && sizes(a) == sizes(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_bound_by_whatever_takes_it_longer() {
+        let ceiling = Ceiling { bytes: 100.0, operations: 1000.0 };
+        let least = |weight_bytes, operations| ceiling.least(Work { weight_bytes, operations });
+        assert_eq!(least(50, 100), Some((0.5, Need::Bytes)));
+        assert_eq!(least(50, 2000), Some((2.0, Need::Operations)));
+        assert_eq!(least(0, 0), None);
+    }
 }

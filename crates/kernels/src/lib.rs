@@ -14,7 +14,7 @@ mod table;
 
 pub use format::{Format, Plane};
 pub use planes::Planes;
-pub use recording::{ARGS_ALIGNMENT, BufferId, Command, Product, Recording, Slice};
+pub use recording::{ARGS_ALIGNMENT, BufferId, Command, Product, Recording, Slice, Work};
 pub use table::{Access, Binding, Kernel};
 
 /// Every checked kernel, one static a permutation.

@@ -25,10 +25,18 @@ pub struct Command {
     pub workgroups: [u32; 3],
     /// Positions of a sequence that one of `workgroups[0]` looks at, where those past the last have nothing to do.
     pub part: Option<u32>,
-    /// Bytes of weights that it must read, at most; 0 for kernels that read none.
-    pub weight_bytes: u64,
+    pub work: Work,
     /// What the workgroups of a matrix kernel share among them.
     pub product: Option<Product>,
+}
+
+/// What a matrix kernel has to do at most, as choices of experts may coincide; nothing for other kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Bytes of weights to read, each once.
+    pub weight_bytes: u64,
+    /// Multiplications and additions with weights.
+    pub operations: u64,
 }
 
 /// A matrix times columns of x, which lie in groups that share no workgroup.
@@ -94,15 +102,15 @@ impl Recording {
             bindings: bindings.to_vec(),
             workgroups,
             part: None,
-            weight_bytes: 0,
+            work: Work::default(),
             product: None,
         });
     }
 
-    /// The same for a matrix kernel, which reads `weight_bytes` of weights for `product`.
+    /// The same for a matrix kernel.
     pub(crate) fn dispatch_over(
         &mut self,
-        weight_bytes: u64,
+        work: Work,
         kernel: &'static Kernel,
         args: &impl bytemuck::NoUninit,
         bindings: &[Slice],
@@ -111,7 +119,7 @@ impl Recording {
         let before = self.commands.len();
         self.dispatch(kernel, args, bindings, product.workgroups(kernel));
         for command in &mut self.commands[before..] {
-            command.weight_bytes = weight_bytes;
+            command.work = work;
             command.product = Some(product);
         }
     }

@@ -1,5 +1,6 @@
-//! `cargo xtask serve | test | models | package`: each sets up what it needs by itself, and says so.
+//! `cargo xtask serve | test | bench | models | package`: each sets up what it needs by itself, and says so.
 
+mod bench;
 mod bundle;
 mod cdn;
 mod clients;
@@ -40,6 +41,8 @@ enum Command {
         #[arg(long, value_name = "TEST")]
         long: Option<long::Long>,
     },
+    /// Measure a model in a browser, or set two files of measurements side by side
+    Bench(bench::Args),
     /// List the models by name, or make those that are named
     Models { names: Vec<String> },
     /// Make what is published: the static site and the npm package, in target/package
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Serve { model, port } => serve::run(&model, port).map(|()| true),
         Command::Test { long: None } => test::run(),
         Command::Test { long: Some(long) } => long::run(long),
+        Command::Bench(args) => bench::run(&args).map(|()| true),
         Command::Models { names } => models::run(&names).map(|()| true),
         Command::Package => package::build().map(|_| true),
     };

@@ -15,7 +15,7 @@ use crate::cdn::Cdn;
 use crate::models::{self, Location};
 use crate::serve::{Server, Site};
 use crate::shell::{has, root, say, target};
-use crate::{bundle, clients, npm, package, setup, wasm};
+use crate::{bench, bundle, clients, npm, package, setup, wasm};
 
 /// How many tests ended how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -85,11 +85,12 @@ pub(crate) fn run() -> Result<bool> {
     Ok(tally.failed == 0)
 }
 
-/// Every suite in both browsers.
+/// A measurement, then every suite in both browsers.
 fn browsing() -> Tally {
     timed("browsers", || {
+        let measured = Tally::of("a browser is measured with the fields of `quire bench`", bench::check());
         let browsers = models::locate(models::DEFAULT).and_then(|model| browsers(&model, "", &[]));
-        browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
+        measured + browsers.unwrap_or_else(|error| Tally::of("the browser tests can be run", Err(error)))
     })
 }
 

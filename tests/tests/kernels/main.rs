@@ -7,6 +7,7 @@
 mod attention;
 mod batch;
 mod bench;
+mod gemm;
 mod get_rows;
 mod matmul;
 mod moe;

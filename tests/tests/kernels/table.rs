@@ -6,8 +6,8 @@ use std::process::Command;
 
 use kernels::kernels::{FAMILIES, FORMATS};
 use kernels::ops::{
-    AttentionArgs, FlashDecodeArgs, FlashMergeArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs, MoeSumArgs,
-    PenalizeArgs, RmsNormArgs, RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs, SampleBinsArgs, SampleScanArgs,
+    AttentionArgs, FlashDecodeArgs, FlashMergeArgs, GemmArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs,
+    MoeSumArgs, PenalizeArgs, RmsNormArgs, RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs, SampleBinsArgs, SampleScanArgs,
 };
 use kernels::{Format, Kernel};
 
@@ -33,6 +33,7 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
                 FlashDecodeArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity n_sequences window n_parts first_row concentration scale
             ),
             "flash_merge" => layout!(FlashMergeArgs: n_heads head_dim window n_parts first_row),
+            "gemm" => layout!(GemmArgs: n_rows n_cols depth),
             "get_rows" => layout!(GetRowsArgs: n_cols n_tokens part_row n_rows n_blocks first_row),
             "matmul" => layout!(MatmulArgs: n_cols n_rows n_tokens first_token n_blocks first_row y_stride y_first eps),
             "moe_down" => layout!(MoeDownArgs: n_cols n_rows n_blocks first_slot n_slots),

@@ -1,8 +1,6 @@
 //! `quire bench gpu`: all that there is to measure of a GPU, with a model that needs no file and no network.
 
-use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,16 +8,19 @@ use anyhow::{Context, Result, ensure};
 use api::{Files, Twins};
 use engine::{Cancel, Engine, Event, Gpu, Request, SamplingOptions, Urgency};
 use kernels::ops::Pass;
+use measures::{Row, Sheet, median};
 use model::{Config, Model, Options};
 
+use super::Out;
+use super::kernels::rows;
 use crate::output;
 use crate::synth::SynthSource;
 
 /// Measure a GPU with random weights at the widths of gpt-oss-20b, which need no file and no network
 ///
-/// Holds logits of two layers against CPU twins; then decode and prefill far into a context, each kernel against a large
-/// copy, and decode with fewer slots for experts. Results are CSV, a line as soon as it is known; random weights
-/// route evenly, which is the worst case for fewer slots.
+/// Holds logits of two layers against CPU twins; then decode and prefill far into a context, each kernel against its
+/// bound, and decode with fewer slots for experts. Results are CSV, to stdout unless --out says where, a row as soon as it is
+/// known; random weights route evenly, which is the worst case for fewer slots.
 #[derive(Debug, clap::Args)]
 pub(super) struct GpuArgs {
     /// Layers; the real model has 24
@@ -43,9 +44,8 @@ pub(super) struct GpuArgs {
     /// Begin nothing after so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "420")]
     limit: u64,
-    /// Where the CSV goes, instead of stdout
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    out: Out,
 }
 
 /// Milliseconds for each kernel alone.
@@ -59,13 +59,10 @@ const TWIN_BOUND: f64 = 2e-3;
 
 pub(super) async fn run(args: &GpuArgs) -> Result<()> {
     let gpu = Gpu::open().await?;
-    let out: Box<dyn Write> = match &args.out {
-        Some(path) => Box::new(std::fs::File::create(path).with_context(|| path.display().to_string())?),
-        None => Box::new(io::stdout()),
-    };
     let end = Instant::now() + Duration::from_secs(args.limit);
-    let mut bench = Bench { args, end, adapter: gpu.adapter(), out: csv::Writer::from_writer(out) };
-    bench.out.write_record(["adapter", "layers", "measure", "slots", "context", "tokens", "value", "unit"])?;
+    let like = Row { adapter: gpu.adapter(), model: format!("synth gpt-oss-20b {} layers", args.layers), ..args.out.row() };
+    let sheet = args.out.out.as_deref().map_or_else(|| Ok(Sheet::stdout()), Sheet::open)?;
+    let mut bench = Bench { args, end, like, sheet };
 
     let files = files(args.layers).await?;
     let most = |of: &[u32]| of.iter().max().copied().unwrap_or_default();
@@ -76,16 +73,17 @@ pub(super) async fn run(args: &GpuArgs) -> Result<()> {
     bench.twins(&gpu).await?;
     let began = Instant::now();
     let mut engine = load(&gpu, &files, options.clone()).await?;
-    bench.note(Row { measure: "load", slots: engine.model().n_slots, ..Row::default() }, began.elapsed().as_secs_f64(), "s")?;
-    bench.note(Row { measure: "GPU memory", slots: engine.model().n_slots, ..Row::default() }, engine.gpu_bytes() as f64, "B")?;
+    let slots = Some(engine.model().n_slots);
+    bench.note("load", bench.row(slots, None, None), began.elapsed().as_secs_f64(), "s")?;
+    bench.note("GPU memory", bench.row(slots, None, None), engine.gpu_bytes() as f64, "B")?;
 
     let ceiling = bench.kernels(&mut engine).await?;
     for &context in &args.contexts {
         let decode = bench.decode(&mut engine, context).await?;
         if let (Some(tps), Some(ceiling)) = (decode, ceiling) {
             let measure = "decode, share of what a copy's bandwidth gives";
-            let row = Row { measure, slots: engine.model().n_slots, context, tokens: args.decode };
-            bench.note(row, tps / ceiling, "")?;
+            let row = bench.row(Some(engine.model().n_slots), Some(context), Some(args.decode));
+            bench.note(measure, row, tps / ceiling, "")?;
         }
         for &tokens in &args.prompts {
             bench.prefill(&mut engine, context, tokens).await?;
@@ -102,7 +100,6 @@ pub(super) async fn run(args: &GpuArgs) -> Result<()> {
         engine = load(&gpu, &files, Options { slots: Some(slots), context: 4096, ..options.clone() }).await?;
         bench.paging(&mut engine).await?;
     }
-    bench.out.flush()?;
     Ok(())
 }
 
@@ -121,32 +118,21 @@ async fn load(gpu: &Gpu, files: &Files, options: Options) -> Result<Engine> {
     Ok(engine)
 }
 
-/// What was measured; zeros where that does not matter.
-#[derive(Clone, Copy, Default)]
-struct Row<'a> {
-    measure: &'a str,
-    slots: u32,
-    context: u32,
-    tokens: u32,
-}
-
 struct Bench<'a> {
     args: &'a GpuArgs,
     end: Instant,
-    adapter: String,
-    out: csv::Writer<Box<dyn Write>>,
+    /// What all rows have alike.
+    like: Row,
+    sheet: Sheet,
 }
 
 impl Bench<'_> {
-    fn note(&mut self, row: Row<'_>, value: f64, unit: &str) -> Result<()> {
-        let Row { measure, slots, context, tokens } = row;
-        let value = match value.abs() {
-            size if size > 0.0 && size < 1e-2 => format!("{value:.3e}"),
-            size if value == value.trunc() && size < 1e15 => format!("{value:.0}"),
-            _ => format!("{value:.4}"),
-        };
-        self.out.serialize((&self.adapter, self.args.layers, measure, slots, context, tokens, value, unit))?;
-        Ok(self.out.flush()?)
+    fn row(&self, slots: Option<u32>, context: Option<u32>, tokens: Option<u32>) -> Row {
+        Row { slots, context, tokens, ..self.like.clone() }
+    }
+
+    fn note(&mut self, measure: &str, like: Row, value: f64, unit: &str) -> Result<()> {
+        Ok(self.sheet.add(&Row { measure: measure.to_owned(), value, unit: unit.to_owned(), ..like })?)
     }
 
     fn is_over(&self, what: &str) -> bool {
@@ -169,7 +155,7 @@ impl Bench<'_> {
         let error: f64 = got.iter().zip(&expected).map(|(g, e)| square(g - e)).sum();
         let error = (error / expected.iter().map(|e| square(*e)).sum::<f64>()).sqrt();
         let measure = "logits of 2 layers beside the CPU twins, relative RMS";
-        self.note(Row { measure, tokens: TWIN_TOKENS.len() as u32, ..Row::default() }, error, "")?;
+        self.note(measure, self.row(None, Some(0), Some(TWIN_TOKENS.len() as u32)), error, "")?;
         ensure!(
             error < TWIN_BOUND,
             "the GPU's logits differ from the CPU twins' by {error:.1e} of their size; at most {TWIN_BOUND:.0e} is rounding"
@@ -180,7 +166,7 @@ impl Bench<'_> {
     /// Each kernel alone, of decode and of a chunk of prefill. Gives the tokens a second at which decode would read its weights
     /// as fast as a copy moves bytes; `None` if the time is over.
     async fn kernels(&mut self, engine: &mut Engine) -> Result<Option<f64>> {
-        let slots = engine.model().n_slots;
+        let slots = Some(engine.model().n_slots);
         let mut ceiling = None;
         let chunk = self.args.prompts.iter().copied().max().unwrap_or_default().min(engine.model().options.chunk);
         for tokens in [1, chunk.max(2)] {
@@ -188,22 +174,13 @@ impl Bench<'_> {
                 break;
             }
             let timings = engine.time_kernels(Pass::of(tokens), KERNEL_TIME).await?;
-            // A copy reads each byte and writes it.
-            let bandwidth = 2.0 * timings.copy_bytes_per_second;
-            let row = |measure| Row { measure, slots, context: 0, tokens };
-            self.note(row("copy"), bandwidth / 1e9, "GB/s")?;
-            for kernel in &timings.kernels {
-                self.note(row(kernel.kernel), kernel.seconds * 1e6, "us")?;
-                if tokens == 1 && kernel.weight_bytes > 0 {
-                    let rate = kernel.weight_bytes as f64 / kernel.seconds;
-                    self.note(row(kernel.kernel), rate / bandwidth, "of the copy")?;
-                }
-            }
+            let row = self.row(slots, Some(0), Some(tokens));
+            rows(&timings, &row).iter().try_for_each(|row| self.sheet.add(row))?;
             if tokens == 1 {
-                let bytes: u64 = timings.kernels.iter().map(|k| k.weight_bytes * k.dispatches as u64).sum();
-                self.note(row("weights read"), bytes as f64, "B a token")?;
-                self.note(row("dispatches"), timings.kernels.iter().map(|k| k.dispatches).sum::<usize>() as f64, "a token")?;
-                ceiling = Some(bandwidth / bytes as f64);
+                let bytes: u64 = timings.kernels.iter().map(|k| k.work.weight_bytes * k.dispatches as u64).sum();
+                self.note("weights read", row.clone(), bytes as f64, "B a token")?;
+                self.note("dispatches", row, timings.kernels.iter().map(|k| k.dispatches).sum::<usize>() as f64, "a token")?;
+                ceiling = Some(timings.ceiling.bytes / bytes as f64);
             }
         }
         Ok(ceiling)
@@ -223,8 +200,7 @@ impl Bench<'_> {
             }
         }
         let tps = median(rates);
-        let row = Row { measure: "decode", slots: engine.model().n_slots, context, tokens: self.args.decode };
-        self.note(row, tps, "tok/s")?;
+        self.note("decode", self.row(Some(engine.model().n_slots), Some(context), Some(self.args.decode)), tps, "tok/s")?;
         Ok(Some(tps))
     }
 
@@ -240,9 +216,9 @@ impl Bench<'_> {
             }
         }
         let seconds = median(times);
-        let row = |measure| Row { measure, slots: engine.model().n_slots, context, tokens };
-        self.note(row("prefill"), f64::from(tokens) / seconds, "tok/s")?;
-        self.note(row("first token"), seconds * 1e3, "ms")
+        let row = self.row(Some(engine.model().n_slots), Some(context), Some(tokens));
+        self.note("prefill", row.clone(), f64::from(tokens) / seconds, "tok/s")?;
+        self.note("first token", row, seconds * 1e3, "ms")
     }
 
     /// Decode while experts come and go.
@@ -262,10 +238,10 @@ impl Bench<'_> {
         let decode = engine.generate(&request, &Cancel::default(), &mut on_event).await?.decode_seconds;
         let (before, after) = (before.context("nothing was decoded")?, engine.paging());
         let n = f64::from(self.args.decode - 1);
-        let row = |measure| Row { measure, slots: engine.model().n_slots, context: 0, tokens: self.args.decode };
-        self.note(row("decode"), n / decode, "tok/s")?;
-        self.note(row("misses"), (after.misses - before.misses) as f64 / n, "a token")?;
-        self.note(row("passes"), (after.passes - before.passes) as f64 / n, "a token")
+        let row = self.row(Some(engine.model().n_slots), Some(0), Some(self.args.decode));
+        self.note("decode", row.clone(), n / decode, "tok/s")?;
+        self.note("misses", row.clone(), (after.misses - before.misses) as f64 / n, "a token")?;
+        self.note("passes", row, (after.passes - before.passes) as f64 / n, "a token")
     }
 }
 
@@ -281,9 +257,4 @@ async fn generate(engine: &mut Engine, context: u32, n_prompt: u32, n: u32, roun
     let generated = engine.generate(&request, &Cancel::default(), &mut |_| ControlFlow::Continue(())).await?;
     ensure!(generated.n_reused == context as usize, "{} of {context} positions were kept", generated.n_reused);
     Ok((generated.prefill_seconds, generated.decode_seconds))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use api::Files;
 use engine::{Cancel, Engine, Feed, FeedError, Gpu, Reading, Run, Sink, Urgency};
+use measures::median;
 use model::{Model, Options};
 use serde::Serialize;
 
@@ -230,16 +231,10 @@ impl Times {
         let miss_ms = median(samples.iter().map(|s| s.miss)) * 1e3;
         let upload_ceiling_ms = median(samples.iter().map(|s| s.upload)) * 1e3;
         let reads: Vec<f64> = samples.iter().filter_map(|s| s.read).collect();
-        let read_ceiling_ms = (!reads.is_empty()).then(|| median(reads.into_iter()) * 1e3);
+        let read_ceiling_ms = (!reads.is_empty()).then(|| median(reads) * 1e3);
         let ratio = miss_ms / upload_ceiling_ms.max(read_ceiling_ms.unwrap_or(0.0));
         Self { tier, miss_ms, read_ceiling_ms, upload_ceiling_ms, ratio }
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// For people.

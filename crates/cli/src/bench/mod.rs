@@ -10,7 +10,10 @@ mod plain;
 mod replay;
 mod serve;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
+use measures::{Row, Sheet};
 
 /// Measure prefill and decode, and what a token costs
 ///
@@ -35,6 +38,30 @@ enum Command {
     Gpu(gpu::GpuArgs),
     Kernels(kernels::KernelArgs),
     Misses(misses::MissArgs),
+}
+
+/// Where measurements are kept.
+#[derive(Debug, clap::Args)]
+struct Out {
+    /// Add each number as a row to a CSV file, which `cargo xtask bench --compare` reads
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What else to say of these rows: what the machine did besides, for example
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    conditions: String,
+}
+
+impl Out {
+    /// What all rows have alike.
+    fn row(&self) -> Row {
+        Row { date: measures::today(), platform: "native".to_owned(), conditions: self.conditions.clone(), ..Row::default() }
+    }
+
+    fn add(&self, rows: &[Row]) -> Result<()> {
+        let Some(path) = &self.out else { return Ok(()) };
+        let mut sheet = Sheet::open(path)?;
+        Ok(rows.iter().try_for_each(|row| sheet.add(row))?)
+    }
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
-use engine::{Cancel, Counters, Engine, Event, Generated, Request, SamplingOptions, Urgency};
-use serde::Serialize;
+use anyhow::{Result, bail, ensure};
+use engine::{Cancel, Counters, Engine, Generated, Request, SamplingOptions, Urgency};
+use measures::{Report, median};
 
+use super::Out;
 use crate::args::{Cache, Limits};
 use crate::{load, output};
 
@@ -17,6 +18,9 @@ pub(super) struct Options {
     /// Tokens to generate
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(2..))]
     decode: u32,
+    /// Measurements, of which the median is taken
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -24,37 +28,16 @@ pub(super) struct Options {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    out: Out,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    model: String,
-    adapter: String,
-    prefill_tokens: u32,
-    decode_tokens: u32,
-    prefill_tps: Option<f64>,
-    decode_tps: Option<f64>,
-    #[serde(flatten)]
-    per_token: PerToken,
-    /// Experts that were not on the GPU when they were wanted, of prompt and answer together; fetching them is in the rates.
-    misses: u64,
-    gpu_bytes: u64,
-}
+/// Tokens of the warm-up's answer, which makes the bind groups of a decode step and shows its pace.
+const WARM_UP: u32 = 4;
+/// Tokens by which two answers differ that say what one token costs.
+const COUNTED: u32 = 8;
 
-/// Work of one decoded token.
-#[derive(Debug, Serialize)]
-struct PerToken {
-    dispatches: f64,
-    bind_groups: f64,
-    /// By the host, to the GPU.
-    bytes_written: f64,
-    /// By the host, from the GPU.
-    bytes_read: f64,
-}
-
-/// Tokens of the warm-up's answer: enough to make the decode step's bind groups and to learn its pace.
-const WARM_UP_DECODE: u32 = 4;
-
+// `tests/browser/bench.mjs` does the same in a page.
 pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
     let files = load::open_in(args.cache.home(), model).await?;
     let options = load::options(model, &files, &args.limits)?;
@@ -65,65 +48,59 @@ pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let engine = &mut loaded.engine;
     engine.fill(Urgency::Demand, &Cancel::default()).await?;
-    // Prompts that differ from their first token on: nothing is kept from one to the next.
-    let n_vocab = engine.model().config.n_vocab;
-    let prompt = |first: u32| (0..args.prefill).map(|i| (first + i * 31) % n_vocab).collect::<Vec<u32>>();
-    measure(engine, &prompt(1), WARM_UP_DECODE.min(args.decode)).await?;
-    let misses = engine.paging().misses;
-    let (generated, decode) = measure(engine, &prompt(2), args.decode).await?;
-    let misses = engine.paging().misses - misses;
+    generate(engine, 0, args.prefill, WARM_UP.min(args.decode)).await?;
+    // What a short prompt and a miss need is made once, too.
+    cost(engine, 199, 1 + COUNTED).await?;
+    let [one, more] = [cost(engine, 200, 1).await?, cost(engine, 201, 1 + COUNTED).await?];
+    let a_token = |count: fn(&Counters) -> u64| (count(&more) as f64 - count(&one) as f64) / f64::from(COUNTED);
 
-    let steps = f64::from(args.decode - 1);
+    let before = engine.paging();
+    let (mut prefill, mut decode) = (Vec::new(), Vec::new());
+    for nth in 1..=args.runs {
+        let Generated { prefill_seconds, decode_seconds, .. } = generate(engine, nth, args.prefill, args.decode).await?;
+        prefill.push(prefill_seconds);
+        decode.push(decode_seconds);
+    }
+    let after = engine.paging();
+    let (prefill, decode) = (median(prefill), median(decode));
     let report = Report {
-        model: loaded.name().to_owned(),
+        date: measures::today(),
+        platform: "native".to_owned(),
         adapter: loaded.engine.gpu().adapter(),
+        model: loaded.name().to_owned(),
+        runs: args.runs,
         prefill_tokens: args.prefill,
         decode_tokens: args.decode,
-        prefill_tps: output::per_second(args.prefill as usize - generated.n_reused, generated.prefill_seconds),
-        decode_tps: output::per_second(generated.ids.len() - 1, generated.decode_seconds),
-        per_token: PerToken {
-            dispatches: decode.dispatches as f64 / steps,
-            bind_groups: decode.bind_groups as f64 / steps,
-            bytes_written: decode.bytes_written as f64 / steps,
-            // The prompt's own token is read back too.
-            bytes_read: decode.bytes_read as f64 / f64::from(args.decode),
-        },
-        misses,
+        prefill_tps: f64::from(args.prefill) / prefill,
+        decode_tps: f64::from(args.decode - 1) / decode,
+        first_token_ms: prefill * 1e3,
+        passes: (after.passes - before.passes) as f64 / (after.tokens - before.tokens) as f64,
+        dispatches: a_token(|c| c.dispatches),
+        bind_groups: a_token(|c| c.bind_groups),
+        bytes_written: a_token(|c| c.bytes_written),
+        bytes_read: a_token(|c| c.bytes_read),
+        readbacks: a_token(|c| c.readbacks),
+        misses: (after.misses - before.misses) as f64 / f64::from(args.runs),
+        slots: loaded.engine.model().n_slots,
         gpu_bytes: loaded.engine.gpu_bytes(),
     };
-    if args.json { output::json(&report) } else { output::bytes(text(&report).as_bytes()) }
+    args.out.add(&report.rows(&args.out.conditions))?;
+    if args.json { output::json(&report) } else { output::bytes(report.to_string().as_bytes()) }
 }
 
-/// Generates exactly `n` tokens. The counters are of what came after the prompt was submitted: `n - 1` steps and the
-/// readbacks of `n` tokens.
-async fn measure(engine: &mut Engine, prompt: &[u32], n: u32) -> Result<(Generated, Counters)> {
-    let request = Request { prompt, max_tokens: n, sampling: SamplingOptions::greedy(), stops: &[] };
-    let gpu = engine.gpu().clone();
-    let mut before = gpu.counters();
-    let mut on_event = |event: Event<'_>| {
-        if let Event::Prefill { .. } = event {
-            before = gpu.counters();
-        }
-        ControlFlow::Continue(())
-    };
-    let generated = engine.generate(&request, &Cancel::default(), &mut on_event).await?;
-    Ok((generated, gpu.counters() - before))
+/// Generates exactly `n` tokens after the `nth` of prompts that differ from their first token on: nothing is kept from one to the next.
+async fn generate(engine: &mut Engine, nth: u32, n_prompt: u32, n: u32) -> Result<Generated> {
+    // Any vocabulary has these.
+    let prompt: Vec<u32> = (0..n_prompt).map(|i| (nth + i * 31) % 251).collect();
+    let request = Request { prompt: &prompt, max_tokens: n, sampling: SamplingOptions::greedy(), stops: &[] };
+    let generated = engine.generate(&request, &Cancel::default(), &mut |_| ControlFlow::Continue(())).await?;
+    ensure!(generated.n_reused == 0 && generated.ids.len() == n as usize, "{} of {n} tokens were generated", generated.ids.len());
+    Ok(generated)
 }
 
-/// For people.
-fn text(report: &Report) -> String {
-    let rate = |tps: Option<f64>| tps.map_or("not measured".to_owned(), |tps| format!("{tps:.2} tok/s"));
-    let PerToken { dispatches, bind_groups, bytes_written, bytes_read } = &report.per_token;
-    format!(
-        "{} on {}\n  prefill  {} over {} tokens\n  decode   {} over {} tokens\n  a token  {dispatches:.0} dispatches, {bind_groups:.0} bind groups, \
-         {bytes_written:.0} B written, {bytes_read:.0} B read\n  experts  {} missed\n  memory   {} on the GPU\n",
-        report.model,
-        report.adapter,
-        rate(report.prefill_tps),
-        report.prefill_tokens,
-        rate(report.decode_tps),
-        report.decode_tokens,
-        report.misses,
-        output::size(report.gpu_bytes),
-    )
+/// What the GPU was given for `n` tokens after a prompt of one.
+async fn cost(engine: &mut Engine, nth: u32, n: u32) -> Result<Counters> {
+    let before = engine.gpu().counters();
+    generate(engine, nth, 1, n).await?;
+    Ok(engine.gpu().counters() - before)
 }

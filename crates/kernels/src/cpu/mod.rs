@@ -6,6 +6,7 @@
 mod attention;
 mod flash_decode;
 mod flash_merge;
+mod gemm;
 mod get_rows;
 mod kv;
 mod matmul;
@@ -159,6 +160,7 @@ fn twin(shader: &str) -> Option<Twin> {
         "attention" => attention::run,
         "flash_decode" => flash_decode::run,
         "flash_merge" => flash_merge::run,
+        "gemm" => gemm::run,
         "get_rows" => get_rows::run,
         "matmul" => matmul::run,
         "moe_down" => moe_down::run,

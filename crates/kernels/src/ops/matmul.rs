@@ -1,5 +1,5 @@
 use super::{Pass, Weight};
-use crate::{Kernel, Product, Recording, Slice, kernels};
+use crate::{Kernel, Product, Recording, Slice, Work, kernels};
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -78,9 +78,12 @@ impl Recording {
                 eps,
             };
             let bindings: Vec<Slice> = [x, part.quants, part.scales, y.y].into_iter().chain(rest.iter().copied()).collect();
-            let bytes = part.quants.bytes + part.scales.bytes;
+            let work = Work {
+                weight_bytes: part.quants.bytes + part.scales.bytes,
+                operations: 2 * u64::from(w.n_cols) * u64::from(part.n_rows) * u64::from(n_tokens),
+            };
             let product = Product { n_rows: part.n_rows, n_columns: n_tokens, n_groups: 1 };
-            self.dispatch_over(bytes, kernel, &args, &bindings, product);
+            self.dispatch_over(work, kernel, &args, &bindings, product);
         }
     }
 }

@@ -4,6 +4,7 @@
 mod attention;
 mod flash_decode;
 mod flash_merge;
+mod gemm;
 mod get_rows;
 mod matmul;
 mod moe_down;
@@ -25,6 +26,7 @@ pub use attention::AttentionArgs;
 pub(crate) use flash_decode::part_keys;
 pub use flash_decode::{FlashDecodeArgs, MAX_PARTS, PART};
 pub use flash_merge::FlashMergeArgs;
+pub use gemm::GemmArgs;
 pub use get_rows::GetRowsArgs;
 pub use matmul::{MatmulArgs, Rows};
 pub use moe_down::MoeDownArgs;
@@ -43,7 +45,7 @@ pub use sample_scan::SampleScanArgs;
 pub(crate) use sample_scan::{N_BINS, PARTIAL};
 pub use step::{MAX_SEQUENCES, Pass, Step, Steps};
 
-use crate::{Format, Slice};
+use crate::{Format, Product, Slice, Work};
 
 /// A matrix `[n_cols, n_rows]` in planes, cut by rows into parts that each fit a binding.
 #[derive(Clone, Debug)]
@@ -94,10 +96,15 @@ impl ExpertWeight {
         self.format.blocks(u64::from(self.n_cols) * u64::from(self.n_rows)) as u32
     }
 
-    /// Of this matrix in `n` choices.
-    fn chosen_bytes(&self, n: u32) -> u64 {
+    /// Of `product` with this matrix alone, whose choices are all of different experts if there are as many.
+    fn work(&self, product: Product) -> Work {
         let n_blocks = self.blocks().into();
-        u64::from(n) * (self.format.quants_bytes(n_blocks) + self.format.scales_bytes(n_blocks))
+        let expert_bytes = self.format.quants_bytes(n_blocks) + self.format.scales_bytes(n_blocks);
+        let n_weights = u64::from(self.n_cols) * u64::from(self.n_rows);
+        Work {
+            weight_bytes: u64::from(product.n_columns.min(product.n_groups)) * expert_bytes,
+            operations: 2 * n_weights * u64::from(product.n_columns),
+        }
     }
 }
 

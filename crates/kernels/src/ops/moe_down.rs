@@ -18,7 +18,7 @@ impl Recording {
         let product = choices.product(down.n_rows);
         let (chosen, family) = choices.chosen([&kernels::F32_W_MOE_DOWN, &kernels::F32_W_MOE_DOWN_TILE, &kernels::F32_W_MOE_DOWN_FEW]);
         let kernel = &family[down.format.index()];
-        let bytes = down.chosen_bytes(product.workgroups(kernel)[1]);
+        let work = down.work(product);
         for part in &down.parts {
             let args = MoeDownArgs {
                 n_cols: down.n_cols,
@@ -28,7 +28,7 @@ impl Recording {
                 n_slots: part.n_slots,
             };
             let bindings = [chosen, act, part.quants, part.scales, bias, y];
-            self.dispatch_over(bytes, kernel, &args, &bindings, product);
+            self.dispatch_over(work, kernel, &args, &bindings, product);
         }
     }
 }

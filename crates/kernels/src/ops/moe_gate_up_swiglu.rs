@@ -1,5 +1,5 @@
 use super::{Choices, ExpertWeight};
-use crate::{Recording, Slice, kernels};
+use crate::{Recording, Slice, Work, kernels};
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -59,7 +59,8 @@ impl Recording {
             &kernels::F32_W_MOE_GATE_UP_SWIGLU_FEW,
         ]);
         let kernel = &family[gate.format.index()];
-        let bytes = 2 * gate.chosen_bytes(product.workgroups(kernel)[1]);
+        let Work { weight_bytes, operations } = gate.work(product);
+        let work = Work { weight_bytes: 2 * weight_bytes, operations: 2 * operations };
         for (gate_part, up_part) in gate.parts.iter().zip(&up.parts) {
             let args = MoeGateUpArgs {
                 n_cols: gate.n_cols,
@@ -74,7 +75,7 @@ impl Recording {
                 shift: swiglu.shift,
             };
             let bindings = [chosen, h, gate_part.quants, gate_part.scales, up_part.quants, up_part.scales, bias, act];
-            self.dispatch_over(bytes, kernel, &args, &bindings, product);
+            self.dispatch_over(work, kernel, &args, &bindings, product);
         }
     }
 }
