@@ -12,7 +12,7 @@ use engine::{
     Cancel, Engine, Error, Event, Feed, FeedError, Finish, Generated, Gpu, Reading, Request, Run, SamplingOptions, Sink, Urgency,
 };
 use kernels::ops::KvType;
-use model::{Model, Options};
+use model::{Budget, Model, Options};
 use tests::{Twins, engine_of, gpu, lazy_engine_of, made_model, open, read_ids, vector};
 
 /// 4 layers of 16 experts, of which a token uses 4.
@@ -97,7 +97,7 @@ fn fewer_slots_than_a_token_uses_and_one_more_are_refused_in_words() {
 fn a_budget_becomes_as_many_slots_as_fit() {
     let files = nano_moe16();
     let whole = Model::new(&files.directory, options(None)).unwrap();
-    let within = |budget| Model::within(&files.directory, options(None), budget);
+    let within = |budget| Model::within(&files.directory, options(None), Budget::Most(budget));
     assert_eq!(within(whole.gpu_bytes()).unwrap().n_slots, 16);
     for slots in 5..16 {
         let bytes = Model::new(&files.directory, options(Some(slots))).unwrap().gpu_bytes();
@@ -105,6 +105,8 @@ fn a_budget_becomes_as_many_slots_as_fit() {
         assert_eq!(within(bytes + whole.slot_bytes() - 1).unwrap().n_slots, slots);
     }
     let least = Model::new(&files.directory, options(Some(5))).unwrap().gpu_bytes();
+    let about = |bytes, slots| Model::within(&files.directory, options(slots), Budget::About(bytes)).unwrap().n_slots;
+    assert_eq!([about(least, None), about(least - 1, None), about(0, None), about(0, Some(9)), about(u64::MAX, None)], [5, 5, 5, 9, 16]);
     let refused = within(least - 1).unwrap_err();
     assert_eq!(refused.to_string(), format!("the model needs {least} B of GPU memory, the budget is {} B", least - 1));
 }

@@ -11,7 +11,7 @@ import { absolute, askToPersist } from "./cache.ts";
 import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
 import { Events } from "./events.ts";
-import { defaultRamBytes, type Device } from "./memory.ts";
+import { defaultRamBytes, usualGpuBytes, type Device } from "./memory.ts";
 import type { Path } from "./relay.ts";
 import { outputText, type Response, type ResponseRequest, type ResponseStreamEvent } from "./responses.ts";
 import { serve, type Server, type Work } from "./serve.ts";
@@ -50,7 +50,11 @@ export interface EngineOptions {
   signal?: AbortSignal;
   /** Tokens of context to make room for. */
   contextLength?: number;
-  /** GPU memory that may be used, in bytes. */
+  /**
+   * GPU memory that may be used, in bytes; with less than all of a model its experts come and go, and too little is refused. By default
+   * half of what the device says it has, a quarter on phones, as of 8 GiB where it does not say (Firefox, Safari), or as much more as the
+   * model cannot do without.
+   */
   maxGpuBytes?: number;
   /** How keys and values are kept; by default as `f16`. `q8_0` takes 9/16 of that and costs a little accuracy, `f32` takes twice as much. */
   kv?: KvType;
@@ -190,6 +194,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         options: {
           fill,
           maxRamBytes,
+          usualGpuBytes: usualGpuBytes(navigator as Device),
           ...(contextLength !== undefined && { contextLength }),
           ...(maxGpuBytes !== undefined && { maxGpuBytes }),
           ...(kv !== undefined && { kv }),

@@ -1,4 +1,4 @@
-/** How much of a device's memory experts get where nobody says. */
+/** How much of a device's memory a model gets where nobody says. */
 
 /** What a browser tells of its device, if it does. */
 export interface Device {
@@ -14,4 +14,12 @@ const RESERVED = 4;
 export function defaultRamBytes({ deviceMemory = 0, userAgentData }: Device): number {
   if (userAgentData?.mobile) return 0;
   return (Math.max(0, deviceMemory - RESERVED) / 4) * 2 ** 30;
+}
+
+/** Of a device that does not tell: what many laptops have. */
+const USUAL = 8;
+
+/** Bytes, as `EngineOptions.maxGpuBytes` promises. */
+export function usualGpuBytes({ deviceMemory = USUAL, userAgentData }: Device): number {
+  return (deviceMemory / (userAgentData?.mobile ? 4 : 2)) * 2 ** 30;
 }

@@ -68,7 +68,7 @@ test("a model's address is resolved against the page and progress is passed on",
   await new Promise((resolve) => setImmediate(resolve));
   const worker = PlayedWorker.last;
   const call = await worker.next();
-  const options = { fill: true, contextLength: 9, kv: "q8_0", maxRamBytes: 0 };
+  const options = { fill: true, contextLength: 9, kv: "q8_0", maxRamBytes: 0, usualGpuBytes: 4 * 2 ** 30 };
   assert.deepEqual(call, { id: call.id, op: "load", model: "https://page.example/app/m.gguf", options });
   worker.say({ id: call.id, kind: "part", json: '{"phase":"weights","loaded":5,"total":10}' });
   worker.say({ id: call.id, kind: "done", result: '{"name":"m"}' });
@@ -361,17 +361,17 @@ test("the fill is paused and resumed, and begins paused where the browser saves 
   }
 });
 
-test("experts get a part of the device's memory, and none on phones, on small devices, or where it is not told", async () => {
+test("a model gets half of the device's memory, its experts a part beside, but on phones, small devices, or where it is not told", async () => {
   const GiB = 2 ** 30;
   const devices = [
-    [{ deviceMemory: 8 }, GiB],
-    [{ deviceMemory: 32, userAgentData: { mobile: false } }, 7 * GiB],
-    [{ deviceMemory: 8, userAgentData: { mobile: true } }, 0],
-    [{ deviceMemory: 4 }, 0],
-    [{ deviceMemory: 0.5 }, 0],
-    [{}, 0],
+    [{ deviceMemory: 8 }, GiB, 4 * GiB],
+    [{ deviceMemory: 32, userAgentData: { mobile: false } }, 7 * GiB, 16 * GiB],
+    [{ deviceMemory: 8, userAgentData: { mobile: true } }, 0, 2 * GiB],
+    [{ deviceMemory: 4 }, 0, 2 * GiB],
+    [{ deviceMemory: 0.5 }, 0, GiB / 4],
+    [{}, 0, 4 * GiB],
   ] as const;
-  for (const [device, expected] of devices) {
+  for (const [device, expected, usual] of devices) {
     const gpu = { requestAdapter: async () => ({}) };
     Object.defineProperty(globalThis, "navigator", { value: { gpu, ...device }, configurable: true });
     for (const [options, bytes] of [[{}, expected], [{ maxRamBytes: 5 }, 5], [{ maxRamBytes: 0 }, 0]] as const) {
@@ -379,6 +379,7 @@ test("experts get a part of the device's memory, and none on phones, on small de
       await new Promise((resolve) => setImmediate(resolve));
       const call = await PlayedWorker.last.next();
       assert.equal(call.op === "load" && call.options.maxRamBytes, bytes, JSON.stringify(device));
+      assert.equal(call.op === "load" && call.options.usualGpuBytes, usual, JSON.stringify(device));
     }
   }
 });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::{Bounds, Cancel, Engine, Gpu, Seat, Seats};
 use futures_util::future::join;
 use gguf::Directory;
-use model::Options;
+use model::{Budget, Options};
 use text::{SpecialIds, Tokenizer};
 
 use crate::constrained::Forms;
@@ -15,8 +15,8 @@ use crate::{Dialect, Error, Files, Fill, Monitor, Stats, heat, plan, shapes};
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     pub model: Options,
-    /// Bytes that all buffers together may have; experts that do not fit are paged. `None` takes all that the GPU gives.
-    pub max_gpu_bytes: Option<u64>,
+    /// For all buffers together; experts that do not fit are paged.
+    pub gpu_memory: Budget,
     /// Bytes of host memory for experts that the GPU has no room for. Less than one expert is none.
     pub max_ram_bytes: u64,
 }

@@ -12,10 +12,7 @@ use crate::{Error, Files, LoadOptions};
 pub(crate) async fn place(files: &Files, gpu: Gpu, options: LoadOptions, unusable: &[u32]) -> Result<Engine, Error> {
     let mut wanted = options.model;
     wanted.max_binding = wanted.max_binding.min(gpu.max_binding());
-    let mut model = match options.max_gpu_bytes {
-        Some(budget) => Model::within(&files.directory, wanted.clone(), budget)?,
-        None => Model::new(&files.directory, wanted.clone())?,
-    };
+    let mut model = Model::within(&files.directory, wanted.clone(), options.gpu_memory)?;
     loop {
         let (n_slots, needed) = (model.n_slots, model.gpu_bytes());
         // A quarter less, down to the fewest.

@@ -56,7 +56,8 @@ pub(crate) struct Limits {
     /// Positions to keep keys and values for [default: 4096, or the model's own if that is less]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) context: Option<u32>,
-    /// Take no more GPU memory than this, and page experts that do not fit: 4G, 512M, or plain bytes
+    /// Take no more GPU memory than this, and page experts that do not fit: 4G, 512M, or plain bytes [default: all that a GPU has, half of what
+    /// it shares with this machine]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) gpu_memory: Option<u64>,
     /// Hold so much of what is read of experts in this machine's memory, where the GPU does not have room: 4G, 512M, or plain bytes

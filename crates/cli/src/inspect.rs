@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use api::Files;
+use engine::Gpu;
 use gguf::DType;
-use model::{Architecture, Model, Options, Usage};
+use model::{Architecture, Budget, Model, Options, Usage};
 use serde::Serialize;
 
 use crate::args::{self, Limits};
@@ -33,7 +34,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let model = &args.model.location;
     let files = load::open(&args.model).await?;
     let options = Options { sequences: args.parallel, ..load::options(model, &files, &args.limits)? };
-    let report = Report::new(&files, options, args.limits.gpu_memory).with_context(|| model.clone())?;
+    let report =
+        Report::new(&files, options, load::budget(&args.limits, Gpu::open().await.ok().as_ref())).with_context(|| model.clone())?;
     if args.json { output::json(&report) } else { output::bytes(report.text()?.as_bytes()) }
 }
 
@@ -138,12 +140,9 @@ impl Slots {
 }
 
 impl Report {
-    /// Of the model with as many slots as `budget` bytes of GPU memory allow, or as the options ask for.
-    fn new(files: &Files, options: Options, budget: Option<u64>) -> Result<Self, model::Error> {
-        let model = match budget {
-            Some(budget) => Model::within(&files.directory, options, budget)?,
-            None => Model::new(&files.directory, options)?,
-        };
+    /// Of the model with as many slots as `budget` allows, or as the options ask for.
+    fn new(files: &Files, options: Options, budget: Budget) -> Result<Self, model::Error> {
+        let model = Model::within(&files.directory, options, budget)?;
         let config = &model.config;
         let n_experts = match config.architecture {
             Architecture::GptOss => config.experts.n,

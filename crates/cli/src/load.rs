@@ -6,8 +6,9 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use api::{Files, LoadOptions};
 use engine::{Cancel, Gpu};
-use model::{Config, Options};
+use model::{Budget, Config, Options};
 use store::{Directory, Home, Library, Manifest, OpenOptions};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::args::{self, Limits};
 use crate::locate::locate;
@@ -63,6 +64,21 @@ pub(crate) fn options(model: &str, files: &Files, limits: &Limits) -> Result<Opt
     Ok(Options { context, slots: limits.slots, kv: limits.kv.unwrap_or(default.kv), ..default })
 }
 
+/// What `limits` say, or about half of this machine's memory if the GPU shares it. A GPU with memory of its own says itself what it has.
+pub(crate) fn budget(limits: &Limits, gpu: Option<&Gpu>) -> Budget {
+    let shared = || gpu.filter(|gpu| gpu.shares_memory()).and_then(|_| all_memory());
+    match limits.gpu_memory {
+        Some(bytes) => Budget::Most(bytes),
+        None => shared().map_or(Budget::All, |bytes| Budget::About(bytes / 2)),
+    }
+}
+
+/// Bytes, where the system tells.
+fn all_memory() -> Option<u64> {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    System::new_with_specifics(memory).ok().map(|system| system.total_memory()).filter(|bytes| *bytes > 0)
+}
+
 /// Reads all weights onto the GPU.
 pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: Options) -> Result<api::Model> {
     let gpu = Gpu::open().await?;
@@ -72,7 +88,8 @@ pub(crate) async fn load(model: &str, files: &Files, limits: &Limits, options: O
         bar.set_length(progress.total);
         bar.set_position(progress.loaded);
     };
-    let options = LoadOptions { model: options, max_gpu_bytes: limits.gpu_memory, max_ram_bytes: limits.ram.unwrap_or(0) };
+    let gpu_memory = budget(limits, Some(&gpu));
+    let options = LoadOptions { model: options, gpu_memory, max_ram_bytes: limits.ram.unwrap_or(0) };
     let loaded = api::Model::load(files, gpu, options, &Cancel::default(), &mut on_progress).await;
     bar.finish_and_clear();
     note_problem(&files.library);

@@ -28,6 +28,9 @@ pub struct Gpu {
     room: Rc<Cell<u64>>,
 }
 
+/// Percent of the memory that a driver says there is for us, where it says so.
+const MOST_OF_BUDGET: u8 = 90;
+
 type Shapes = Rc<RefCell<HashMap<ShapeKey, bool>>>;
 
 /// Work given to the GPU since [`Gpu::open`].
@@ -83,6 +86,8 @@ impl Gpu {
     async fn open_with(counters: Rc<Cell<Counters>>, shapes: Shapes) -> Result<Self, Error> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = platform::BACKENDS;
+        // Else some drivers give more than there is, and move it to and fro.
+        descriptor.memory_budget_thresholds.for_resource_creation = Some(MOST_OF_BUDGET);
         let instance = wgpu::Instance::new(descriptor);
         let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
         let adapter = instance.request_adapter(&options).await.map_err(|e| Error::NoAdapter { why: e.to_string() })?;
@@ -144,6 +149,11 @@ impl Gpu {
     /// Whether it is a program that stands in for a graphics processor.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Whether its memory is the machine's.
+    pub fn shares_memory(&self) -> bool {
+        matches!(self.info.device_type, wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu)
     }
 
     /// Bytes that one binding may have.

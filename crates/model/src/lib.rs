@@ -15,4 +15,5 @@ pub use buffers::{Buffer, Buffers, Usage};
 pub use config::{Architecture, Config, RopeConfig, Yarn};
 pub use error::Error;
 pub use placement::{ExpertTensor, Place, Upload};
+pub use plan::Budget;
 pub use weights::{Bytes, Layer, Model, Options, State};

@@ -4,21 +4,39 @@ use gguf::Directory;
 
 use crate::{Error, Model, Options};
 
+/// GPU memory that a model may take, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Budget {
+    /// Whatever there is.
+    #[default]
+    All,
+    /// No more than that.
+    Most(u64),
+    /// No more than that if fewer slots can do it, else as little as it can do with.
+    About(u64),
+}
+
 impl Model {
-    /// Lays the model out with as many slots a layer as `budget` bytes of GPU memory allow.
+    /// Lays the model out with as many slots a layer as `budget` allows, or as the options ask for.
     ///
     /// # Errors
-    /// [`Error::Budget`] if not even the fewest fit, or not as many as the options ask for; else as [`Model::new`].
-    pub fn within(directory: &Directory, options: Options, budget: u64) -> Result<Self, Error> {
+    /// [`Error::Budget`] if not even the fewest are within [`Budget::Most`], or not as many as the options ask for; else as [`Model::new`].
+    pub fn within(directory: &Directory, options: Options, budget: Budget) -> Result<Self, Error> {
         let whole = Self::new(directory, options.clone())?;
-        if whole.gpu_bytes() <= budget {
+        let (Budget::Most(bytes) | Budget::About(bytes)) = budget else { return Ok(whole) };
+        if whole.gpu_bytes() <= bytes {
             return Ok(whole);
         }
+        let is_strict = matches!(budget, Budget::Most(_));
         if options.slots.is_some() || !whole.is_sparse() {
-            return Err(Error::Budget { needed: whole.gpu_bytes(), budget });
+            return if is_strict { Err(Error::Budget { needed: whole.gpu_bytes(), budget: bytes }) } else { Ok(whole) };
         }
         let least = Self::new(directory, Options { slots: Some(whole.least_slots()), ..options.clone() })?;
-        let spare = budget.checked_sub(least.gpu_bytes()).ok_or(Error::Budget { needed: least.gpu_bytes(), budget })?;
+        let spare = match bytes.checked_sub(least.gpu_bytes()) {
+            Some(spare) => spare,
+            None if is_strict => return Err(Error::Budget { needed: least.gpu_bytes(), budget: bytes }),
+            None => 0,
+        };
         let more = u32::try_from(spare / least.slot_bytes().max(1)).unwrap_or(u32::MAX);
         Self::new(directory, Options { slots: Some(least.n_slots.saturating_add(more)), ..options })
     }

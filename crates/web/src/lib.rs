@@ -22,7 +22,7 @@ use futures_util::future::{Either, select};
 use js_sys::Function;
 use kept::{Opened, Wanted, Warnings};
 use kernels::ops::KvType;
-use model::Options;
+use model::{Budget, Options};
 use serde::{Deserialize, Deserializer, Serialize};
 use wasm_bindgen::prelude::*;
 
@@ -49,6 +49,8 @@ pub struct Quire {
 struct JsLoadOptions {
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
+    /// What to do with where nobody says.
+    usual_gpu_bytes: Option<f64>,
     #[serde(deserialize_with = "kv_type")]
     kv: Option<KvType>,
     /// Of memory outside wasm's.
@@ -236,7 +238,11 @@ impl Quire {
                 kv: wanted.kv.unwrap_or(default.kv),
                 ..default
             },
-            max_gpu_bytes: wanted.max_gpu_bytes.map(|b| b as u64),
+            gpu_memory: match (wanted.max_gpu_bytes, wanted.usual_gpu_bytes) {
+                (Some(bytes), _) => Budget::Most(bytes as u64),
+                (None, Some(bytes)) => Budget::About(bytes as u64),
+                (None, None) => Budget::All,
+            },
             max_ram_bytes: wanted.max_ram_bytes as u64,
         };
         let bytes = files.directory.tensors.iter().map(|t| t.bytes).sum();

@@ -7,6 +7,8 @@ export interface LoadOptions {
   contextLength?: number;
   /** GPU memory that may be used, in bytes. */
   maxGpuBytes?: number;
+  /** To do with where that says nothing, unless the model cannot. */
+  usualGpuBytes?: number;
   kv?: KvType;
   /** Memory for experts that the GPU has no room for, in bytes; none if nothing is said. */
   maxRamBytes?: number;
