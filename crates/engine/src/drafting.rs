@@ -28,7 +28,7 @@ impl Engine {
         Pass::Drafts { most: self.model.options.sequences }
     }
 
-    /// Puts a sequence and drafts where the next step has its rows; of those, `steps` are not for nothing.
+    /// Gives the next step's rows to a sequence and its drafts, of which there are as many as `steps`; the others have halted.
     fn place_drafts(&mut self, sequence: u32, steps: &[Step]) {
         self.write_rows(|rows| (0..).zip(rows).take(1 + MAX_DRAFTS).for_each(|(i, row)| *row = sequence + i * Steps::DRAFT));
         let mut all = [Step { halt: 1, ..Step::default() }; MAX_DRAFTS];
