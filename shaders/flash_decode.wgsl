@@ -1,4 +1,4 @@
-// Attention of one token of each row's sequence: turns its queries and its key, appends key and value to the cache,
+// Attention of the one token of each row: turns its queries and its key, appends key and value to the cache,
 // and looks back. A workgroup works for up to eight query heads of one KV head over one part of the keys; parts past
 // the position have nothing to do. The sum starts from the sink, which takes part in it and has no value.
 
@@ -16,6 +16,7 @@ struct Args {
     window: u32,        // keys that a query sees, itself included
     n_parts: u32,       // 1: out is the whole, and no merge follows
     first_row: u32,     // of the step
+    row: u32,           // of the step's, that the first workgroups work for
     concentration: f32, // YaRN's factor on cosine and sine
     scale: f32,
 }
@@ -118,12 +119,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let kv_head = group.y;
     let heads_each = args.n_heads / args.n_kv_heads;
     let n_eights_of_heads = (heads_each + 7u) / 8u;
-    let step_row = group.z / n_eights_of_heads;
+    let step_row = args.row + group.z / n_eights_of_heads;
     let sequence = sequence_of(step_row);
-    let position = steps.each[sequence].position;
+    let step = steps.each[step_of(step_row)];
+    let position = step.position;
     let n_seen = n_seen_at(position);
     let begin = part * part_keys(n_seen);
-    if (steps.each[sequence].halt != 0u || begin >= n_seen) {
+    if (step.halt != 0u || begin >= n_seen) {
         return;
     }
     let n_keys = min(part_keys(n_seen), n_seen - begin);

@@ -25,7 +25,7 @@ var<workgroup> weights: array<f32, MAX_PARTS>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let head = group.x;
     let row = group.y;
-    let step = steps.each[sequence_of(row)];
+    let step = steps.each[step_of(row)];
     if (step.halt != 0u) {
         return;
     }

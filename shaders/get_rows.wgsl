@@ -1,4 +1,4 @@
-// y[t] = W[tokens[t]]: the embedding; with NEXT, of the next token of each row's sequence. One thread dequantises one group of one token's row. A table
+// y[t] = W[tokens[t]]: the embedding; with NEXT, of the token that each row's step says. One thread dequantises one group of one token's row. A table
 // over the binding limit comes in parts by rows; each part serves the tokens it holds.
 
 struct Args {
@@ -27,7 +27,7 @@ struct Args {
 #import step
 
 fn token_of(row: u32) -> u32 {
-    return steps.each[sequence_of(row)].token;
+    return steps.each[step_of(row)].token;
 }
 #else
 fn token_of(row: u32) -> u32 {

@@ -24,7 +24,7 @@ struct Args {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let sequence = sequence_of(id.y);
-    if (id.x >= args.n_vocab || steps.each[sequence].halt != 0u) {
+    if (id.x >= args.n_vocab || steps.each[step_of(id.y)].halt != 0u) {
         return;
     }
     let sampling = samplings[sequence];

@@ -41,7 +41,7 @@ var<workgroup> logits: array<f32, MAX_EXPERTS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    if (steps.each[sequence_of(group.x)].halt != 0u) {
+    if (steps.each[step_of(group.x)].halt != 0u) {
         if (thread < args.n_used) {
             routes[group.x * args.n_used + thread] = Route(0u, DONE, 0.0, 0u);
         }

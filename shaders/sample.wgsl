@@ -56,7 +56,8 @@ struct Report {
 
 #import filters
 
-// Whose row it is, and what becomes of it.
+// Whose row it is, where its step is, and what becomes of it.
+var<workgroup> speaker: u32;
 var<workgroup> drawing: u32;
 var<workgroup> outcome: u32;
 
@@ -68,23 +69,25 @@ const DRAWN: u32 = 2u;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     row = group.x;
     if (thread == 0u) {
-        let sequence = sequence_of(row);
+        let at = step_of(row);
         let first_miss = atomicLoad(&paging.first_miss);
-        report.sampled[row].n_sampled = steps.each[sequence].n_sampled;
-        report.sampled[row].halt = steps.each[sequence].halt;
+        report.sampled[row].n_sampled = steps.each[at].n_sampled;
+        report.sampled[row].halt = steps.each[at].halt;
         report.sampled[row].first_miss = first_miss;
-        drawing = sequence;
-        outcome = select(select(DRAWN, MISSED, first_miss != NO_MISS), HALTED, steps.each[sequence].halt != 0u);
+        speaker = sequence_of(row);
+        drawing = at;
+        outcome = select(select(DRAWN, MISSED, first_miss != NO_MISS), HALTED, steps.each[at].halt != 0u);
     }
-    let sequence = workgroupUniformLoad(&drawing);
+    let sequence = workgroupUniformLoad(&speaker);
+    let at = workgroupUniformLoad(&drawing);
     let what = workgroupUniformLoad(&outcome);
     if (what == HALTED) {
         return;
     }
-    step = steps.each[sequence];
+    step = steps.each[at];
     let sampling = samplings[sequence];
     if (what == DRAWN) {
-        take(thread, sequence, sampling);
+        take(thread, at, sequence, sampling);
     }
     if (filters(sampling)) {
         for (var bin = thread; bin < N_BINS; bin += THREADS) {
@@ -95,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 
 // Draws a token, says so, and advances the step.
-fn take(thread: u32, sequence: u32, sampling: Sampling) {
+fn take(thread: u32, at: u32, sequence: u32, sampling: Sampling) {
     var score = Best(LEAST, NONE);
     var noisy = Best(LEAST, NONE);
     var logit = Best(LEAST, NONE);
@@ -144,8 +147,11 @@ fn take(thread: u32, sequence: u32, sampling: Sampling) {
                 step.halt = 1u;
             }
         }
-        steps.each[sequence] = step;
-        counts[sequence * args.n_vocab + token] += 1u;
+        steps.each[at] = step;
+        // Drafts are not counted: where counts matter there are none.
+        if (at == sequence) {
+            counts[sequence * args.n_vocab + token] += 1u;
+        }
         report.sampled[row].token = token;
         report.sampled[row].n_sampled = step.n_sampled;
         report.sampled[row].halt = step.halt;

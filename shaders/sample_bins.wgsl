@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     row = group.y;
     let sequence = sequence_of(group.y);
     let sampling = samplings[sequence];
-    if (steps.each[sequence].halt != 0u || !filters(sampling)) {
+    if (steps.each[step_of(group.y)].halt != 0u || !filters(sampling)) {
         return;
     }
     var best = Best(LEAST, NONE);

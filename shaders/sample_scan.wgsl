@@ -23,13 +23,13 @@ struct Args {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let sequence = sequence_of(group.y);
-    if (steps.each[sequence].halt != 0u) {
+    let whose = step_of(group.y);
+    if (steps.each[whose].halt != 0u) {
         return;
     }
     row = group.y;
-    step = steps.each[sequence];
-    let sampling = samplings[sequence];
+    step = steps.each[whose];
+    let sampling = samplings[sequence_of(group.y)];
     let ids = group.y * args.n_vocab;
     let first = group.x * args.slice;
     let end = min(first + args.slice, args.n_vocab);

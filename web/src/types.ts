@@ -284,6 +284,9 @@ export interface Stats extends ExpertMap {
   passes: number;
   /** Of these, those after a miss. */
   replays: number;
+  /** Tokens that were guessed from those before, and of these, those that were said. */
+  drafted: number;
+  draft_hits: number;
   /** Seconds that answers waited for experts. */
   stall_seconds: number;
   /** Places for experts on the GPU, a layer. */

@@ -38,6 +38,9 @@ pub struct Stats {
     pub passes: u64,
     /// Of these, those after a miss.
     pub replays: u64,
+    /// Tokens that were guessed from those before, and of these, those that were said.
+    pub drafted: u64,
+    pub draft_hits: u64,
     /// Seconds that answers waited for experts.
     pub stall_seconds: f64,
     /// Slots for experts, a layer.
@@ -71,6 +74,8 @@ impl Stats {
             tokens: paging.tokens,
             passes: paging.passes,
             replays: paging.replays,
+            drafted: paging.drafted,
+            draft_hits: paging.draft_hits,
             stall_seconds: paging.stall_seconds,
             slots: fixed.n_slots,
             dispatches: gpu.dispatches,

@@ -271,6 +271,13 @@ fn bench_batch_measures_sequences_together_and_alone() {
 }
 
 #[test]
+fn bench_drafts_measures_decode_with_and_without() {
+    let report = json_of(&["bench", "drafts", &nano(), "--text", "a b c", "--rounds", "1", "--decode", "8", "--json"], "");
+    assert!(["without_tps", "with_tps"].iter().all(|rate| number(&report, rate) > 0.0), "{report}");
+    assert!(number(&report, "draft_hits") <= number(&report, "drafted"), "{report}");
+}
+
+#[test]
 fn bench_kernels_times_every_kernel_of_a_step() {
     let step = |tokens: &str| json_of(&["bench", "kernels", &nano(), "--ms", "0", "--tokens", tokens, "--json"], "");
     let report = step("1");

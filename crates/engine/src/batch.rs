@@ -40,14 +40,14 @@ const MOST_LOSSES: usize = 4;
 
 /// The sequences that an engine is at.
 pub struct Batch<'a> {
-    engine: &'a mut Engine,
+    pub(crate) engine: &'a mut Engine,
     /// In the order in which they came.
-    runs: Vec<Run<'a>>,
+    pub(crate) runs: Vec<Run<'a>>,
     /// Steps under way.
-    flights: VecDeque<Flight>,
+    pub(crate) flights: VecDeque<Flight>,
     n_joined: u64,
     /// When the last step's report came, if nothing but steps was done since.
-    last: Option<Instant>,
+    pub(crate) last: Option<Instant>,
 }
 
 impl<'a> Batch<'a> {
@@ -163,10 +163,14 @@ impl<'a> Batch<'a> {
     }
 
     async fn go_on(&mut self) -> Result<Vec<(SequenceId, Said)>, Error> {
+        if let Some(said) = self.runs.iter_mut().find_map(Run::tell) {
+            self.engine.experts.count(|p| p.tokens += 1);
+            return Ok(vec![said]);
+        }
         match self.runs.iter().position(|run| !run.is_prefilled()) {
             Some(at) if self.flights.is_empty() => return self.prefill(at).await,
             Some(_) => {}
-            None => self.run_ahead()?,
+            None => self.run_ahead().await?,
         }
         self.take().await
     }
@@ -199,10 +203,11 @@ impl<'a> Batch<'a> {
         let Some(encoder) = engine.encode(kind, n_positions, &run.cancel).await? else { return Ok(Vec::new()) };
         if is_last {
             let has_alternatives = run.sampling.n_logprobs > 0;
-            let flight = Flight { kind, rows: vec![run.id], n_positions, has_alternatives, is_prompt: true, has_routes: false };
+            let flight =
+                Flight { kind, rows: vec![run.id], n_positions, has_alternatives, is_prompt: true, has_routes: false, drafts: Vec::new() };
             engine.submit_report(encoder, &flight);
             self.flights.push_back(flight);
-            run.submitted();
+            run.submitted(0);
         } else {
             engine.gpu.queue.submit([encoder.finish()]);
             engine.gpu.idle().await?;
@@ -219,7 +224,11 @@ impl<'a> Batch<'a> {
     }
 
     /// Keeps steps under way, as many as suit the GPU and all sequences.
-    fn run_ahead(&mut self) -> Result<(), Error> {
+    async fn run_ahead(&mut self) -> Result<(), Error> {
+        if let Some(drafts) = self.drafts() {
+            // These are known once all before them is.
+            return if self.flights.is_empty() { self.submit_drafts(drafts).await } else { Ok(()) };
+        }
         let ahead = if self.runs.iter().all(Run::runs_ahead) { self.engine.pace.ahead() } else { 1 };
         while self.flights.len() < ahead && self.runs.iter().any(Run::wants_step) {
             self.submit()?;
@@ -228,15 +237,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Submits a step of all who take part.
-    fn submit(&mut self) -> Result<(), Error> {
+    pub(crate) fn submit(&mut self) -> Result<(), Error> {
         let engine = &mut *self.engine;
         let runs = || self.runs.iter().filter(|run| run.takes_part());
         let rows: Vec<SequenceId> = runs().map(|run| run.id).collect();
         let most = engine.model.options.sequences;
-        let pass = match most {
-            1 => Pass::Alone,
-            _ => Pass::Batch { n: rows.len().next_power_of_two() as u32, most },
-        };
+        let pass = engine.pass_of(rows.len());
         engine.write_rows(|table| {
             if most > 1 {
                 table[..Steps::LONE].fill(Steps::NOBODY);
@@ -247,12 +253,13 @@ impl<'a> Batch<'a> {
         let step = engine.step(kind)?;
         let has_alternatives = runs().any(|run| run.sampling.n_logprobs > 0);
         let n_positions = runs().map(Run::n_positions).max().unwrap_or(u32::MAX);
-        let flight = Flight { kind, rows, n_positions, has_alternatives, is_prompt: false, has_routes: engine.needs_routes() };
+        let flight =
+            Flight { kind, rows, n_positions, has_alternatives, is_prompt: false, has_routes: engine.needs_routes(), drafts: Vec::new() };
         let mut encoder = engine.gpu.encoder();
         step.prepared.encode_range(&mut encoder, &engine.gpu, 0..step.end, n_positions);
         engine.submit_report(encoder, &flight);
         self.flights.push_back(flight);
-        self.runs.iter_mut().filter(|run| run.takes_part()).for_each(Run::submitted);
+        self.runs.iter_mut().filter(|run| run.takes_part()).for_each(|run| run.submitted(0));
         Ok(())
     }
 
@@ -288,10 +295,14 @@ impl<'a> Batch<'a> {
             self.engine.pace.hit();
         }
         let now = Instant::now();
-        if let Some(last) = self.last.filter(|_| !flight.is_prompt) {
-            self.engine.pace.learn_step((now - last).as_secs_f64());
+        let seconds = self.last.replace(now).filter(|_| !flight.is_prompt).map(|last| (now - last).as_secs_f64());
+        if !flight.drafts.is_empty() {
+            return Ok(self.take_drafts(&flight, &report, seconds));
         }
-        self.last = Some(now);
+        if let Some(seconds) = seconds {
+            self.engine.pace.learn_step(seconds);
+            self.engine.drafts.learn_plain(seconds);
+        }
 
         let mut said = Vec::new();
         let mut counted = Vec::new();

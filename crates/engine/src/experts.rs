@@ -25,6 +25,9 @@ pub struct Paging {
     pub passes: u64,
     /// Of these, those that went back to a layer that had missed.
     pub replays: u64,
+    /// Tokens that were guessed, and of these, those that were said.
+    pub drafted: u64,
+    pub draft_hits: u64,
     /// Seconds that answers waited for experts.
     pub stall_seconds: f64,
     /// Bytes of dense weights that were read.

@@ -3,6 +3,8 @@
 
 mod batch;
 mod constraint;
+mod drafting;
+mod drafts;
 mod error;
 mod events;
 mod executor;
@@ -35,6 +37,7 @@ mod platform;
 
 pub use batch::{Batch, Said, SequenceId};
 pub use constraint::{Allowed, Constraint};
+pub use drafts::Drafting;
 pub use error::Error;
 pub use events::{Listener, PagingEvent};
 pub use executor::{Executor, Prepared};

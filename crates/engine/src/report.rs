@@ -11,8 +11,10 @@ use crate::{Error, SequenceId};
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
     pub(crate) kind: StepKind,
-    /// Whose rows it reports.
+    /// Whose rows it reports, before those of drafts.
     pub(crate) rows: Vec<SequenceId>,
+    /// What was guessed of its one sequence's tokens after the next.
+    pub(crate) drafts: Vec<u32>,
     /// That its sequences have at most.
     pub(crate) n_positions: u32,
     /// Whether somebody wants logprobs.
@@ -21,6 +23,12 @@ pub(crate) struct Flight {
     pub(crate) is_prompt: bool,
     /// Whether what routers chose comes along.
     pub(crate) has_routes: bool,
+}
+
+impl Flight {
+    pub(crate) fn n_rows(&self) -> usize {
+        self.rows.len() + self.drafts.len()
+    }
 }
 
 /// What a step that draws tokens left behind, by rows.
@@ -56,7 +64,7 @@ impl Report {
 impl Engine {
     /// Submits a step that draws tokens.
     pub(crate) fn submit_report(&mut self, encoder: wgpu::CommandEncoder, flight: &Flight) {
-        let n_rows = flight.rows.len() as u32;
+        let n_rows = flight.n_rows() as u32;
         let source = |slice: Slice| (self.buffer(slice).clone(), slice.offset, slice.bytes);
         let [sampled, alternatives] = self.model.state.sampler.reported(n_rows);
         let mut sources = vec![source(sampled)];
@@ -74,7 +82,7 @@ impl Engine {
     /// The report of the oldest step under way, which is `flight`.
     pub(crate) async fn next_report(&mut self, flight: &Flight) -> Result<Report, Error> {
         let bytes = self.ring.next(&self.gpu).await?.ok_or_else(|| Error::Gpu { why: "a step left no report".into() })?;
-        let n_rows = flight.rows.len();
+        let n_rows = flight.n_rows();
         let (sampled, rest) = bytes.split_at((n_rows * size_of::<Sampled>()).min(bytes.len()));
         let n_found = if flight.has_alternatives { n_rows * size_of::<Alternatives>() } else { 0 };
         let (found, routes) = rest.split_at(n_found.min(rest.len()));

@@ -8,11 +8,12 @@ use kernels::ops::{Pass, Sampler, Step as StepState, Steps};
 use kernels::{Recording, Slice};
 use model::{Model, Usage};
 
+use crate::drafts::Drafts;
 use crate::executor::Prepared;
 use crate::history::History;
 use crate::pace::Pace;
 use crate::readback::{self, Ring};
-use crate::{Cancel, Error, Executor, Experts, Feed, Gpu, Routed, Urgency};
+use crate::{Cancel, Drafting, Error, Executor, Experts, Feed, Gpu, Routed, Urgency};
 
 /// A model whose buffers are on a GPU, and the sequences it has in its KV cache.
 #[derive(Debug)]
@@ -40,6 +41,9 @@ pub struct Engine {
     /// Ids that are never sampled: padding rows of the vocabulary.
     pub(crate) unusable: Vec<u32>,
     pub(crate) pace: Pace,
+    pub(crate) drafts: Drafts,
+    /// Whether rows of a step with drafts are, to the last bit, what they are in one without, once somebody has looked.
+    pub(crate) rows_agree: Option<bool>,
 }
 
 /// A recording is fixed by these.
@@ -73,6 +77,8 @@ impl Engine {
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
             pace: Pace::new(model.options.chunk),
+            drafts: Drafts::new(Drafting::default()),
+            rows_agree: None,
             histories: vec![History::default(); model.options.sequences as usize],
             n_answers: 0,
             rows: Steps::new().rows,
@@ -121,6 +127,7 @@ impl Engine {
             return Ok(false);
         }
         fresh.watched = self.watched.take();
+        fresh.drafts = Drafts::new(self.drafts.when);
         *self = fresh;
         Ok(true)
     }

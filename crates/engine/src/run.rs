@@ -1,11 +1,14 @@
 //! One sequence of a batch, from the prompt to why it ended.
 
-use kernels::ops::{Sampling, Step};
+use std::collections::VecDeque;
+
+use kernels::ops::{MAX_DRAFTS, Sampling, Step};
 use web_time::Instant;
 
 use crate::constraint::Bound;
+use crate::drafts::look_up;
 use crate::history::History;
-use crate::{Cancel, Finish, Generated, Request, SamplingOptions, SequenceId};
+use crate::{Cancel, Finish, Generated, Request, Said, SamplingOptions, SequenceId, Token};
 
 /// An answer under way.
 pub(crate) struct Run<'a> {
@@ -33,6 +36,8 @@ pub(crate) struct Run<'a> {
     /// Of what is fed, how much is in the cache.
     pub(crate) done: usize,
     pub(crate) n_reused: usize,
+    /// What a step with drafts drew at once and nobody was told yet, each with whether it halted the sequence.
+    pub(crate) drawn: VecDeque<(Token, bool)>,
     /// Steps under way that may draw a token of it.
     pub(crate) n_ahead: usize,
     /// The latest token is not followed up yet; whether it halted the sequence.
@@ -74,6 +79,7 @@ impl<'a> Run<'a> {
             has_begun: false,
             done: 0,
             n_reused: 0,
+            drawn: VecDeque::new(),
             n_ahead: 0,
             latest: None,
             ending: None,
@@ -120,6 +126,12 @@ impl<'a> Run<'a> {
         self.takes_part() && ((self.said().len() + self.n_ahead) as u32) < self.most()
     }
 
+    /// Guesses of what it says after its next token, as many as it may say yet; none where these depend on more than its tokens.
+    pub(crate) fn drafts(&self) -> Vec<u32> {
+        let n = self.most().saturating_sub(self.said().len() as u32 + 1).min(MAX_DRAFTS as u32);
+        if self.bound.is_some() || self.sampling.looks_back() { Vec::new() } else { look_up(&self.tokens, n as usize) }
+    }
+
     /// Whether steps may be submitted before its last result is known.
     pub(crate) fn runs_ahead(&self) -> bool {
         self.bound.as_ref().is_none_or(Bound::is_lasting)
@@ -141,9 +153,9 @@ impl<'a> Run<'a> {
         ((self.tokens.len() + self.n_ahead) as u32).min(self.context)
     }
 
-    /// A step that draws a token of it is submitted.
-    pub(crate) fn submitted(&mut self) {
-        self.history.written = self.history.written.max(self.n_positions());
+    /// A step that draws a token of it and `n_drafts` after that is submitted.
+    pub(crate) fn submitted(&mut self, n_drafts: usize) {
+        self.history.written = self.history.written.max(self.n_positions() + n_drafts as u32);
         self.n_ahead += 1;
     }
 
@@ -151,6 +163,13 @@ impl<'a> Run<'a> {
         self.first.get_or_insert_with(Instant::now);
         self.tokens.push(id);
         self.latest = Some(has_halted);
+    }
+
+    /// Says the next of what is drawn already.
+    pub(crate) fn tell(&mut self) -> Option<(SequenceId, Said)> {
+        let (token, has_halted) = self.drawn.pop_front()?;
+        self.accept(token.id, has_halted);
+        Some((self.id, Said::Token(token)))
     }
 
     /// Why it ends here, if it does. After a token: what that one means comes before who has had enough.

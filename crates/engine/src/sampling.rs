@@ -100,6 +100,11 @@ impl SamplingOptions {
         Ok(sampling)
     }
 
+    /// Whether what was said changes the scores of what comes.
+    pub(crate) fn looks_back(&self) -> bool {
+        self.looks_at_prompt() || self.frequency_penalty != 0.0 || self.presence_penalty != 0.0
+    }
+
     /// Whether the kernel must know which tokens were in the prompt.
     pub(crate) fn looks_at_prompt(&self) -> bool {
         self.repetition_penalty != 1.0

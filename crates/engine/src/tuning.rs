@@ -108,6 +108,7 @@ impl Engine {
         self.gpu.shapes.borrow_mut().clear();
         self.executor.set_wide(are_wide);
         self.model.always_in_tiles = are_wide;
+        self.rows_agree = None;
         self.steps.clear();
         self.histories.fill(History::default());
     }

@@ -6,7 +6,7 @@ use kernels::ops::{Choices, MoeSumArgs, Pass, RouterArgs, Rows};
 use crate::weights::Model;
 
 impl Model {
-    /// One prefill chunk, from `state.tokens`, or decode step, of each row's next token: the residual stream of all tokens
+    /// One prefill chunk, from `state.tokens`, or decode step, of each row's token: the residual stream of all tokens
     /// through all layers, at the positions that `state.steps` say. Where experts were missing, it can
     /// be taken up again from `state.saved` at the router of the first layer that missed one.
     pub fn forward(&self, pass: Pass) -> Recording {
@@ -41,7 +41,7 @@ impl Model {
                 rec.rope_append(heads, &self.rope, s.steps, s.qkv, s.q, &layer.kv, n);
                 rec.attention(heads, layer.window, s.steps, s.q, &layer.kv, layer.sinks, s.attn, n);
             }
-            Pass::Alone | Pass::Batch { .. } => {
+            Pass::Alone | Pass::Batch { .. } | Pass::Drafts { .. } => {
                 rec.flash_decode(heads, &self.rope, layer.window, pass, s.steps, s.qkv, &layer.kv, layer.sinks, s.parts, s.attn);
             }
         }
@@ -107,7 +107,7 @@ impl Model {
     pub fn sample(&self, rec: &mut Recording, pass: Pass) {
         match pass {
             Pass::Chunk(n) => self.head(rec, n - 1, Pass::Alone),
-            Pass::Alone | Pass::Batch { .. } => self.head(rec, 0, pass),
+            Pass::Alone | Pass::Batch { .. } | Pass::Drafts { .. } => self.head(rec, 0, pass),
         }
         let s = &self.state.sampler;
         rec.penalize(s, self.config.n_vocab, pass);

@@ -3,7 +3,8 @@
 use gguf::Directory;
 use kernels::Slice;
 use kernels::ops::{
-    Choices, ExpertWeight, KvCache, KvType, MAX_SEQUENCES, Paging, ROPE_BASE, Rope, Route, Router, Sampler, Sampling, Steps, Weight,
+    Choices, ExpertWeight, KvCache, KvType, MAX_DRAFTS, MAX_SEQUENCES, Paging, ROPE_BASE, Rope, Route, Router, Sampler, Sampling, Steps,
+    Weight,
 };
 
 use crate::buffers::{Buffers, Usage};
@@ -109,7 +110,7 @@ pub struct Projection {
     pub first: u32,
 }
 
-/// What a step reads and writes, for up to `chunk` tokens, or one of each sequence.
+/// What a step reads and writes, for up to `chunk` tokens, or one of each sequence, or of one with its drafts.
 #[derive(Clone, Debug)]
 pub struct State {
     pub tokens: Slice, // (chunk) u32
@@ -345,7 +346,12 @@ fn kv_capacity(window: u32, options: &Options) -> u32 {
 
 /// Tokens that a step may have.
 fn n_rows(options: &Options) -> u32 {
-    options.chunk.max(options.sequences.next_power_of_two())
+    options.chunk.max(n_drawn(options))
+}
+
+/// Rows of a step that a token can be drawn for.
+fn n_drawn(options: &Options) -> u32 {
+    options.sequences.next_power_of_two().max(1 + MAX_DRAFTS as u32)
 }
 
 impl Projection {
@@ -378,7 +384,7 @@ impl Projection {
 
 impl State {
     fn new(buffers: &mut Buffers, config: &Config, options: &Options, shared: &Shared, n_parts: u32) -> Self {
-        let (chunk, sequences) = (u64::from(n_rows(options)), options.sequences.next_power_of_two());
+        let (chunk, n_drawn, sequences) = (u64::from(n_rows(options)), n_drawn(options), u64::from(options.sequences));
         let heads = config.heads;
         let sampling = buffers.zeros("sampling", (MAX_SEQUENCES * size_of::<Sampling>()) as u64, Usage::Uniform);
         let steps = buffers.holding("steps", Steps::new().words().iter().copied(), Usage::State);
@@ -397,18 +403,17 @@ impl State {
             Architecture::Llama => vec![shared.dense_routes; n_layers as usize],
         };
         let tokens = words("tokens", chunk);
-        let of_all = u64::from(sequences);
-        let logits = words("logits", u64::from(options.logit_rows.max(sequences)) * n_vocab);
+        let logits = words("logits", u64::from(options.logit_rows.max(n_drawn)) * n_vocab);
         let sampler = Sampler {
             logits,
-            bias: words("logit bias", of_all * n_vocab),
-            mask: words("mask", of_all * n_vocab.div_ceil(32)),
-            scores: words("scores", of_all * n_vocab),
-            counts: words("counts", of_all * n_vocab),
+            bias: words("logit bias", sequences * n_vocab),
+            mask: words("mask", sequences * n_vocab.div_ceil(32)),
+            scores: words("scores", u64::from(n_drawn) * n_vocab),
+            counts: words("counts", sequences * n_vocab),
             steps,
             report: words("report", Sampler::REPORT_BYTES / 4),
-            scan: words("scan of the scores", Sampler::scan_bytes(config.n_vocab, sequences) / 4),
-            bins: words("bins of the scores", Sampler::bins_bytes(sequences) / 4),
+            scan: words("scan of the scores", Sampler::scan_bytes(config.n_vocab, n_drawn) / 4),
+            bins: words("bins of the scores", Sampler::bins_bytes(n_drawn) / 4),
             sampling,
             paging,
         };
@@ -419,7 +424,7 @@ impl State {
             qkv: words("qkv", chunk * all_heads),
             q: words("q", chunk * q_heads),
             attn: words("attn", chunk * q_heads),
-            parts: words("parts of attention", of_all * heads.parts_bytes(n_parts) / 4),
+            parts: words("parts of attention", u64::from(n_drawn) * heads.parts_bytes(n_parts) / 4),
             h: words("h", chunk * u64::from(config.n_embd)),
             paging,
             routes,

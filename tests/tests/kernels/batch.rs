@@ -3,7 +3,9 @@
 
 use bytemuck::{Zeroable, cast_slice};
 use kernels::Slice;
-use kernels::ops::{Alternatives, Heads, KvCache, KvType, MAX_SEQUENCES, Paging, Pass, Rope, Sampled, Sampler, Sampling, Step, Steps};
+use kernels::ops::{
+    Alternatives, Heads, KvCache, KvType, MAX_DRAFTS, MAX_SEQUENCES, Paging, Pass, Rope, Sampled, Sampler, Sampling, Step, Steps,
+};
 
 use crate::bench::{Bench, SENTINEL};
 use crate::random::Random;
@@ -81,6 +83,66 @@ fn a_sequence_attends_to_its_own_keys_wherever_its_row_is_and_whoever_is_beside_
                 }
             }
             assert!(k == keys && v == values, "{dtype:?}, window {window}: appended to others' keys or values");
+        }
+    }
+}
+
+/// What `n` tokens of sequence 3 from position 1233 on find, then keys and values: as rows of one step, or one step after the other.
+fn attend_in_turn(dtype: KvType, window: u32, n: usize, as_drafts: bool) -> [Vec<u32>; 3] {
+    const SEQUENCE: usize = 3;
+    let mut random = Random(73);
+    let row = ((HEADS.n + 2 * HEADS.n_kv) * HEADS.dim) as usize;
+    let (qkv, sinks) = (random.floats(row * (1 + MAX_DRAFTS), 1.0), random.floats(HEADS.n as usize, 1.0));
+    let words = dtype.bytes(HEADS, CAPACITY * N_SEQUENCES) as usize / 4;
+    let mut b = Bench::default();
+    let cells = vec![0x3C00_3C00; words];
+    let kv = KvCache { k: b.in_out(&cells), v: b.in_out(&cells), capacity: CAPACITY, n_sequences: N_SEQUENCES, dtype };
+    let tables = |b: &mut Bench, n: usize| b.floats(&(0..n * 32).flat_map(|i| [(i as f32).cos(), (i as f32).sin()]).collect::<Vec<_>>());
+    let rope = Rope { n_rot: 64, interleaved: false, concentration: 1.0, low: tables(&mut b, 512), high: tables(&mut b, 3) };
+    let sinks = b.floats(&sinks);
+    let (parts, each) = (HEADS.parts_bytes(kv.n_parts(window)) as usize / 4, (HEADS.n * HEADS.dim) as usize);
+    let step = |i: usize| Step { position: 1233 + i as u32, ..Step::default() };
+    let mut outs = Vec::new();
+    let mut steps = Steps::new();
+    if as_drafts {
+        steps.each[SEQUENCE] = step(0);
+        for i in 0..=MAX_DRAFTS {
+            steps.rows[i] = SEQUENCE as u32 + i as u32 * Steps::DRAFT;
+            if i > 0 {
+                steps.each[MAX_SEQUENCES + i] = Step { halt: u32::from(i >= n), ..step(i) };
+            }
+        }
+        let (steps, qkv) = (b.words(steps.words()), b.floats(&qkv));
+        let (parts, out) = (b.output(parts * (1 + MAX_DRAFTS)), b.output(each * (1 + MAX_DRAFTS)));
+        b.recording.flash_decode(HEADS, &rope, window, Pass::Drafts { most: N_SEQUENCES }, steps, qkv, &kv, sinks, parts, out);
+        outs.push(out);
+    } else {
+        for (i, qkv) in qkv.chunks(row).take(n).enumerate() {
+            (steps.rows[0], steps.each[SEQUENCE]) = (SEQUENCE as u32, step(i));
+            let (steps, qkv, parts, out) = (b.words(steps.words()), b.floats(qkv), b.output(parts), b.output(each));
+            let pass = Pass::Batch { n: 1, most: N_SEQUENCES };
+            b.recording.flash_decode(HEADS, &rope, window, pass, steps, qkv, &kv, sinks, parts, out);
+            outs.push(out);
+        }
+    }
+    let results = b.run();
+    let mut found: Vec<u32> = Vec::new();
+    for out in outs {
+        let [(_, cpu), (_, gpu)] = results.floats(out);
+        assert!(cpu.iter().zip(&gpu).all(|(a, b)| a.to_bits() == b.to_bits() || (a - b).abs() < 1e-4 * a.abs().max(1.0)), "{dtype:?}");
+        found.extend(results.words(out)[1].1.iter());
+    }
+    let untouched = found.split_off(n * each);
+    assert!(untouched.iter().all(|word| *word == SENTINEL), "a row that has halted finds nothing");
+    [found, results.words(kv.k)[1].1.to_vec(), results.words(kv.v)[1].1.to_vec()]
+}
+
+#[test]
+fn drafts_see_the_keys_of_those_before_them_as_if_each_had_had_a_step() {
+    for dtype in [KvType::F16, KvType::F32, KvType::Q8_0] {
+        for (window, n) in [(64, 4), (128, 4), (128, 2), (290, 4)] {
+            let [drafts, steps] = [true, false].map(|as_drafts| attend_in_turn(dtype, window, n, as_drafts));
+            assert!(drafts == steps, "{dtype:?}, window {window}, {n} tokens");
         }
     }
 }

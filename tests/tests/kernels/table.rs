@@ -30,7 +30,7 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
                 layout!(AttentionArgs: n_tokens n_heads n_kv_heads head_dim capacity n_sequences first_row window n_groups scale)
             }
             "flash_decode" => layout!(
-                FlashDecodeArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity n_sequences window n_parts first_row concentration scale
+                FlashDecodeArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity n_sequences window n_parts first_row row concentration scale
             ),
             "flash_merge" => layout!(FlashMergeArgs: n_heads head_dim window n_parts first_row),
             "gemm" => layout!(GemmArgs: n_rows n_cols depth),

@@ -2,6 +2,7 @@
 
 mod batch;
 mod cache;
+mod drafts;
 mod gpu;
 mod kernels;
 mod misses;
@@ -35,6 +36,7 @@ pub(crate) struct Args {
 enum Command {
     Batch(batch::BatchArgs),
     Cache(cache::CacheArgs),
+    Drafts(drafts::DraftArgs),
     Gpu(gpu::GpuArgs),
     Kernels(kernels::KernelArgs),
     Misses(misses::MissArgs),
@@ -68,6 +70,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     match (args.command, args.model) {
         (Some(Command::Batch(args)), _) => batch::run(&args).await,
         (Some(Command::Cache(args)), _) => cache::run(&args),
+        (Some(Command::Drafts(args)), _) => drafts::run(&args).await,
         (Some(Command::Gpu(args)), _) => gpu::run(&args).await,
         (Some(Command::Kernels(args)), _) => kernels::run(&args).await,
         (Some(Command::Misses(args)), _) => misses::run(&args).await,

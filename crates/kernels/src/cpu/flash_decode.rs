@@ -13,7 +13,7 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let n_rows = args.n_sequences * args.capacity * args.n_kv_heads;
     let [k_cache, v_cache] = [k_cache, v_cache].map(|words| Cache::of(call, words, n_rows, dim));
     let is_whole = args.n_parts == 1;
-    for step_row in 0..call.workgroups[2] / (args.n_heads / args.n_kv_heads).div_ceil(8) {
+    for step_row in (args.row..).take((call.workgroups[2] / (args.n_heads / args.n_kv_heads).div_ceil(8)) as usize) {
         let (sequence, step) = (steps.sequence(step_row), steps.step(step_row));
         let position = step.position;
         if step.halt != 0 {

@@ -50,7 +50,9 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
         let halt = u32::from(n_sampled == step.most || sampling.stops[..sampling.n_stops as usize].contains(&token));
         steps.set(row, Step { position: step.position + args.n_tokens, n_sampled, halt, token, ..step });
         let counts = counts.from(sequence * args.n_vocab);
-        counts.set_u(token, counts.u(token) + 1);
+        if !steps.is_draft(row) {
+            counts.set_u(token, counts.u(token) + 1);
+        }
         sampled.set_u(0, token);
         sampled.set_u(1, n_sampled);
         sampled.set_u(2, halt);

@@ -15,21 +15,29 @@ impl<'a> StepRows<'a> {
         Self { words, first_row }
     }
 
-    pub(crate) fn sequence(self, row: u32) -> u32 {
+    fn entry(self, row: u32) -> u32 {
         self.words.u((self.first_row + row).min(Steps::LONE as u32))
     }
 
-    fn of_sequence(self, sequence: u32) -> Words<'a> {
-        self.words.from((std::mem::offset_of!(Steps, each) + sequence as usize * size_of::<Step>()) as u32 / 4)
+    pub(crate) fn sequence(self, row: u32) -> u32 {
+        self.entry(row) % Steps::DRAFT
     }
 
-    /// Of a row's sequence.
+    pub(crate) fn is_draft(self, row: u32) -> bool {
+        self.entry(row) >= Steps::DRAFT
+    }
+
+    fn of_row(self, row: u32) -> Words<'a> {
+        let at = if self.is_draft(row) { Steps::NOBODY + self.entry(row) / Steps::DRAFT } else { self.entry(row) };
+        self.words.from((std::mem::offset_of!(Steps, each) + at as usize * size_of::<Step>()) as u32 / 4)
+    }
+
     pub(crate) fn step(self, row: u32) -> Step {
-        self.of_sequence(self.sequence(row)).read()
+        self.of_row(row).read()
     }
 
     pub(crate) fn set(self, row: u32, step: Step) {
         let words: [u32; size_of::<Step>() / 4] = bytemuck::cast(step);
-        (0..).zip(words).for_each(|(i, word)| self.of_sequence(self.sequence(row)).set_u(i, word));
+        (0..).zip(words).for_each(|(i, word)| self.of_row(row).set_u(i, word));
     }
 }

@@ -14,6 +14,7 @@ pub struct FlashDecodeArgs {
     pub window: u32,
     pub n_parts: u32,
     pub first_row: u32,
+    pub row: u32,
     pub concentration: f32,
     pub scale: f32,
 }
@@ -45,7 +46,8 @@ impl Heads {
 impl Recording {
     /// Turns q and k of each row's one token in `qkv` `[rows, n + 2 n_kv, dim]`, appends k and v to the cache of its sequence, and
     /// `out = softmax(q K / sqrt(dim)) V` over the `window` keys up to its own, with a sink logit a head; out is `[rows, n, dim]`,
-    /// sinks `[n]`, parts of [`Heads::parts_bytes`] a row. After a halt nothing changes.
+    /// sinks `[n]`, parts of [`Heads::parts_bytes`] a row. After a halt
+    /// nothing changes. Drafts see each other's keys, so each has a dispatch of its own.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
     pub fn flash_decode(
         &mut self,
@@ -72,6 +74,7 @@ impl Recording {
             window,
             n_parts,
             first_row: pass.first_row(),
+            row: 0,
             concentration: rope.concentration,
             scale: 1.0 / (heads.dim as f32).sqrt(),
         };
@@ -81,10 +84,14 @@ impl Recording {
             KvType::Q8_0 => &kernels::F32_FLASH_DECODE_Q8_0,
         };
         let found = if n_parts == 1 { out } else { parts };
-        let workgroups = [n_parts, heads.n_kv, (heads.n / heads.n_kv).div_ceil(8) * pass.n_tokens()];
-        self.dispatch(kernel, &args, &[steps, qkv, rope.low, rope.high, kv.k, kv.v, sinks, found], workgroups);
-        if let Some(command) = self.commands.last_mut() {
-            command.part = Some(PART);
+        let (n_dispatches, rows_each) = if let Pass::Drafts { .. } = pass { (pass.n_tokens(), 1) } else { (1, pass.n_tokens()) };
+        let workgroups = [n_parts, heads.n_kv, (heads.n / heads.n_kv).div_ceil(8) * rows_each];
+        for row in 0..n_dispatches {
+            let args = FlashDecodeArgs { row, ..args };
+            self.dispatch(kernel, &args, &[steps, qkv, rope.low, rope.high, kv.k, kv.v, sinks, found], workgroups);
+            if let Some(command) = self.commands.last_mut() {
+                command.part = Some(PART);
+            }
         }
         if n_parts > 1 {
             self.flash_merge(heads, window, n_parts, pass, steps, parts, out);

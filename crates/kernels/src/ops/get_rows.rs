@@ -13,13 +13,13 @@ pub struct GetRowsArgs {
 }
 
 impl Recording {
-    /// `y[t] = W[tokens[t]]` for a chunk's `tokens`, else for the next token of each row's sequence; y is `[n_tokens, n_cols]`. Ids
+    /// `y[t] = W[tokens[t]]` for a chunk's `tokens`, else for the token that each row's step says; y is `[n_tokens, n_cols]`. Ids
     /// past the last row leave y as it is.
     pub fn get_rows(&mut self, w: &Weight, tokens: Slice, steps: Slice, y: Slice, pass: Pass) {
         let n_tokens = pass.n_tokens();
         let (family, ids) = match pass {
             Pass::Chunk(_) => (&kernels::F32_W_GET_ROWS, tokens),
-            Pass::Alone | Pass::Batch { .. } => (&kernels::F32_W_GET_ROWS_NEXT, steps),
+            Pass::Alone | Pass::Batch { .. } | Pass::Drafts { .. } => (&kernels::F32_W_GET_ROWS_NEXT, steps),
         };
         for part in &w.parts {
             let args = GetRowsArgs {

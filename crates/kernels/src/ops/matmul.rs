@@ -62,7 +62,7 @@ impl Recording {
         let family = match pass {
             Pass::Alone => alone,
             Pass::Chunk(_) => chunk,
-            Pass::Batch { .. } => batch,
+            Pass::Batch { .. } | Pass::Drafts { .. } => batch,
         };
         let (kernel, n_tokens) = (&family[w.format.index()], pass.n_tokens());
         for part in &w.parts {

@@ -43,7 +43,7 @@ pub use sample::{Alternatives, IN_PROMPT, MAX_LOGPROBS, MAX_STOPS, SampleArgs, S
 pub use sample_bins::SampleBinsArgs;
 pub use sample_scan::SampleScanArgs;
 pub(crate) use sample_scan::{N_BINS, PARTIAL};
-pub use step::{MAX_SEQUENCES, Pass, Step, Steps};
+pub use step::{MAX_DRAFTS, MAX_SEQUENCES, Pass, Step, Steps};
 
 use crate::{Format, Product, Slice, Work};
 

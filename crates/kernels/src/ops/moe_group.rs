@@ -54,8 +54,9 @@ impl Choices {
         match self.pass {
             Pass::Alone => false,
             Pass::Chunk(_) if self.always_in_tiles => true,
+            Pass::Drafts { most: 1 } => self.pass.n_tokens() * n_used > 2 * n,
             Pass::Chunk(n_tokens) => n_tokens * n_used > 4 * n,
-            Pass::Batch { most, .. } => most * n_used > 2 * n,
+            Pass::Batch { most, .. } | Pass::Drafts { most } => most * n_used > 2 * n,
         }
     }
 
@@ -63,7 +64,7 @@ impl Choices {
     pub(super) fn chosen(&self, [one, chunk, batch]: [&'static [Kernel; 16]; 3]) -> (Slice, &'static [Kernel; 16]) {
         match self.pass {
             _ if !self.in_tiles() => (self.routes, one),
-            Pass::Batch { .. } => (self.tiles, batch),
+            Pass::Batch { .. } | Pass::Drafts { .. } => (self.tiles, batch),
             Pass::Alone | Pass::Chunk(_) => (self.tiles, chunk),
         }
     }
@@ -81,7 +82,7 @@ impl Recording {
         }
         let Choices { experts, pass, routes, tiles, .. } = *choices;
         let args = MoeGroupArgs { n_choices: pass.n_tokens() * experts.n_used, n_experts: experts.n };
-        let kernel = if matches!(pass, Pass::Batch { .. }) { &kernels::U32_MOE_GROUP_FEW } else { &kernels::U32_MOE_GROUP };
+        let kernel = if matches!(pass, Pass::Chunk(_)) { &kernels::U32_MOE_GROUP } else { &kernels::U32_MOE_GROUP_FEW };
         self.dispatch(kernel, &args, &[routes, tiles], [1, 1, 1]);
     }
 }

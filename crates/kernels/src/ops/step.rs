@@ -4,8 +4,10 @@ use crate::Slice;
 
 /// Sequences that can share a step.
 pub const MAX_SEQUENCES: usize = 16;
+/// Guesses of a sequence's next tokens that can be in a step: the matrix kernels of a batch work for four rows at a time.
+pub const MAX_DRAFTS: usize = 3;
 
-/// Of one sequence; WGSL's `Step`.
+/// Of one sequence, or of a draft; WGSL's `Step`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Step {
@@ -29,8 +31,8 @@ pub struct Step {
 pub struct Steps {
     /// The sequence of each row of a batch; then, at [`Steps::LONE`], that of a step of one sequence.
     pub rows: [u32; 20],
-    /// The last is nobody's, and halted.
-    pub each: [Step; MAX_SEQUENCES + 1],
+    /// Of each sequence; then nobody's, which has halted; then of the drafts.
+    pub each: [Step; MAX_SEQUENCES + 1 + MAX_DRAFTS],
 }
 
 impl Steps {
@@ -39,9 +41,12 @@ impl Steps {
     /// The sequence of a row that a batch does not fill.
     pub const NOBODY: u32 = MAX_SEQUENCES as u32;
 
+    /// The row of a sequence's `n`-th draft, from 1, is so much above the sequence.
+    pub const DRAFT: u32 = 32;
+
     /// Nobody in any row; a step of one sequence is of the first.
     pub fn new() -> Self {
-        let mut steps = Self { rows: [Self::NOBODY; 20], each: [Step::default(); MAX_SEQUENCES + 1] };
+        let mut steps = Self { rows: [Self::NOBODY; 20], each: [Step::default(); MAX_SEQUENCES + 1 + MAX_DRAFTS] };
         steps.rows[Self::LONE] = 0;
         steps.each[MAX_SEQUENCES].halt = 1;
         steps
@@ -68,6 +73,12 @@ impl Steps {
         let bytes = size_of::<Step>() as u64;
         Slice { offset: whole.offset + 4 * 20 + u64::from(sequence) * bytes, bytes, ..whole }
     }
+
+    /// Those of all drafts; to write, not to bind.
+    pub fn drafts_of(whole: Slice) -> Slice {
+        let first = Self::step_of(whole, Self::NOBODY + 1);
+        Slice { bytes: first.bytes * MAX_DRAFTS as u64, ..first }
+    }
 }
 
 impl Default for Steps {
@@ -86,6 +97,8 @@ pub enum Pass {
     /// The next token of `n` sequences. How a row is computed depends on `most`, never on `n`: so no bit of it depends on who
     /// is beside it.
     Batch { n: u32, most: u32 },
+    /// The next token of one sequence and [`MAX_DRAFTS`] guesses of those after it, each a row, as a batch of `most` sequences has them.
+    Drafts { most: u32 },
 }
 
 impl Pass {
@@ -94,11 +107,12 @@ impl Pass {
         if n == 1 { Self::Alone } else { Self::Chunk(n) }
     }
 
-    /// Of all sequences.
+    /// Of all rows.
     pub fn n_tokens(self) -> u32 {
         match self {
             Self::Alone => 1,
             Self::Chunk(n) | Self::Batch { n, .. } => n,
+            Self::Drafts { .. } => 1 + MAX_DRAFTS as u32,
         }
     }
 
@@ -106,15 +120,15 @@ impl Pass {
     pub(super) fn first_row(self) -> u32 {
         match self {
             Self::Alone | Self::Chunk(_) => Steps::LONE as u32,
-            Self::Batch { .. } => 0,
+            Self::Batch { .. } | Self::Drafts { .. } => 0,
         }
     }
 
-    /// Tokens of each sequence.
+    /// Tokens of each step that it advances.
     pub(super) fn tokens_each(self) -> u32 {
         match self {
             Self::Chunk(n) => n,
-            Self::Alone | Self::Batch { .. } => 1,
+            Self::Alone | Self::Batch { .. } | Self::Drafts { .. } => 1,
         }
     }
 
@@ -122,7 +136,7 @@ impl Pass {
     pub fn n_drawn(self) -> u32 {
         match self {
             Self::Alone | Self::Chunk(_) => 1,
-            Self::Batch { n, .. } => n,
+            Self::Batch { .. } | Self::Drafts { .. } => self.n_tokens(),
         }
     }
 }
