@@ -69,7 +69,8 @@ impl Batch<'_> {
     pub(crate) fn drafts(&self) -> Option<Vec<u32>> {
         let [run] = self.runs.as_slice() else { return None };
         let engine = &self.engine;
-        let can_draft = engine.drafts.are_wanted() && engine.rows_agree != Some(false) && !engine.needs_routes() && run.takes_part();
+        let has_rows = engine.model.state.n_drawn > MAX_DRAFTS as u32 && engine.rows_agree != Some(false);
+        let can_draft = has_rows && engine.drafts.are_wanted() && !engine.needs_routes() && run.takes_part();
         can_draft.then(|| run.drafts()).filter(|drafts| !drafts.is_empty())
     }
 

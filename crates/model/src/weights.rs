@@ -114,13 +114,15 @@ pub struct Projection {
 #[derive(Clone, Debug)]
 pub struct State {
     pub tokens: Slice, // (chunk) u32
-    pub steps: Slice,  // Steps
-    pub x: Slice,      // (chunk, n_embd), the residual stream
-    pub qkv: Slice,    // (chunk, n_heads + 2 n_kv_heads, head_dim)
-    pub q: Slice,      // (chunk, n_heads, head_dim)
-    pub attn: Slice,   // (chunk, n_heads, head_dim)
-    pub parts: Slice,  // what the query heads of a token of each sequence find in the parts of its keys
-    pub h: Slice,      // (chunk, n_embd)
+    /// Rows that a token can be drawn for.
+    pub n_drawn: u32,
+    pub steps: Slice, // Steps
+    pub x: Slice,     // (chunk, n_embd), the residual stream
+    pub qkv: Slice,   // (chunk, n_heads + 2 n_kv_heads, head_dim)
+    pub q: Slice,     // (chunk, n_heads, head_dim)
+    pub attn: Slice,  // (chunk, n_heads, head_dim)
+    pub parts: Slice, // what the query heads of a token of each sequence find in the parts of its keys
+    pub h: Slice,     // (chunk, n_embd)
     pub paging: Paging,
     pub routes: Vec<Slice>, // (chunk, n_used) Route, of each layer; one buffer
     pub saved: Slice,       // (chunk, n_embd), x before the experts of the first layer that missed one
@@ -349,9 +351,10 @@ fn n_rows(options: &Options) -> u32 {
     options.chunk.max(n_drawn(options))
 }
 
-/// Rows of a step that a token can be drawn for.
+/// Rows of a step that a token can be drawn for, those of drafts among them unless bindings are too small for these.
 fn n_drawn(options: &Options) -> u32 {
-    options.sequences.next_power_of_two().max(1 + MAX_DRAFTS as u32)
+    let (sequences, drafts) = (options.sequences.next_power_of_two(), 1 + MAX_DRAFTS as u32);
+    if Sampler::bins_bytes(drafts) > options.max_binding { sequences } else { sequences.max(drafts) }
 }
 
 impl Projection {
@@ -419,6 +422,7 @@ impl State {
         };
         Self {
             tokens,
+            n_drawn,
             steps,
             x: words("x", chunk * u64::from(config.n_embd)),
             qkv: words("qkv", chunk * all_heads),
