@@ -60,9 +60,8 @@ fn main() {
     writeln!(table, "\n/// Every permutation, family by family.\npub static FAMILIES: &[&[Kernel]] = &[{}];", families.join(", ")).unwrap();
     writeln!(table, "\n/// Weight formats by `Format::index`.\npub const FORMATS: [&str; {}] = {FORMATS:?};", FORMATS.len()).unwrap();
     writeln!(table, "\nstatic FILES: &[(&str, &str)] = &[").unwrap();
-    for stem in files.keys() {
-        let path = root.join(format!("{stem}.wgsl"));
-        writeln!(table, "    ({stem:?}, include_str!({:?})),", path.display().to_string()).unwrap();
+    for (stem, text) in &files {
+        writeln!(table, "    ({stem:?}, {text:?}),").unwrap();
     }
     writeln!(table, "];").unwrap();
     let out = PathBuf::from(std::env::var("OUT_DIR").unwrap()).join("table.rs");
@@ -76,9 +75,14 @@ fn read_shaders(dir: &Path, prefix: &str, files: &mut Files) {
         if path.is_dir() {
             read_shaders(&path, &format!("{prefix}{stem}/"), files);
         } else if path.extension().is_some_and(|e| e == "wgsl") {
-            files.insert(format!("{prefix}{stem}"), std::fs::read_to_string(&path).expect("a shader"));
+            files.insert(format!("{prefix}{stem}"), lean(&std::fs::read_to_string(&path).expect("a shader")));
         }
     }
+}
+
+/// Without comments and margins, which a third of all text is and a browser would have to fetch; a line keeps its number.
+fn lean(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or("").trim().to_owned() + "\n").collect()
 }
 
 /// Checks one permutation and returns it as a `Kernel` literal; `wide` is one, too.

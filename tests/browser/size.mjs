@@ -48,6 +48,7 @@ export const tests = (native) => ({
     assert.ok(peak.wasm + peak.heap < HOST_BYTES, memory);
     const [loading, answering] = said.seconds.map((s) => `${s.toFixed(0)} s`);
     const passes = (said.passes / ids.length).toFixed(2);
+    assert.ok(said.passes / ids.length <= 3, `${passes} passes a token`);
     const paging = `${said.slots} slots, ${said.misses} misses, ${passes} passes a token, ${said.touched} experts touched`;
     return `${memory}; ${megabytes(said.info.gpuBytes)} on the GPU; ${paging}; ${said.fetched} B fetched; loaded in ${loading}, ${ids.length} tokens in ${answering}`;
   },

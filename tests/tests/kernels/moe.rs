@@ -344,13 +344,13 @@ fn choices_are_grouped_by_expert_in_their_order() {
         (0..n).map(|_| random.below(n_experts)).collect()
     };
     for (n, n_used, experts) in [
-        (1, 1, vec![0; 3]),
+        (1, 1, vec![0; 7]),
         (1, 1, vec![0; 19]),
         (16, 4, worst_of_4),
         (16, 4, worst_of_32),
         (256, 8, random(256, 65 * 8)),
         (8, 2, random(8, 512 * 2)),
-        (6, 3, random(6, 15)),
+        (6, 3, random(6, 27)),
     ] {
         let slot = |expert| [Route::MISS, Route::DONE, 7, expert, 0, 255][expert as usize * 7 % 11 % 6];
         for all_are_here in [true, false] {

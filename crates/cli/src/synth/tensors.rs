@@ -39,8 +39,8 @@ pub(super) enum Values {
 const Q8_0_LEVELS: f32 = 73.9;
 /// 2^(120 - 127) and half of it, times the E2M1 values' root mean square of 2.93: 0.023 and 0.011, around 1/sqrt(2880).
 const EXPERT_EXPONENT: u8 = 119;
-/// Router logits deviate by 1 from token to token; so much do an expert's own lie around 0. A quarter of the slots then hits as
-/// often as on recorded routes of real models, where the least recently used makes room: there 71 to 80 %.
+/// Router logits deviate by 1 from token to token; so much do an expert's own lie around 0. Where the least recently used makes room,
+/// a quarter of the slots then hits in 74 %, a little less often than on recorded routes of real models: there 79 to 81 %.
 const FAVOUR: f32 = 3.0;
 
 impl Values {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn routers_favour_experts_so_that_a_quarter_of_the_slots_hits_as_on_recorded_routes() {
+    fn routers_favour_experts_so_that_a_quarter_of_the_slots_hits_nearly_as_on_recorded_routes() {
         const N_USED: usize = 4;
         let (n, mut random) = (N_EXPERTS as usize, Random::new(7));
         let (mut hits, mut asked) = (0, 0);
@@ -179,6 +179,6 @@ mod tests {
             }
         }
         let rate = hits as f64 / asked as f64;
-        assert!((0.71..0.8).contains(&rate), "{rate}");
+        assert!((0.71..0.79).contains(&rate), "{rate}");
     }
 }
