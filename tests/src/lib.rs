@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use api::Files;
 use engine::{Cancel, Engine, Gpu, Urgency};
+use kernels::ops::KvType;
 use model::{Model, Options};
 
 pub use twins::Twins;
@@ -64,6 +65,18 @@ pub fn open(path: &Path) -> Files {
 pub fn open_bytes(bytes: Vec<u8>) -> Result<Files, api::Error> {
     pollster::block_on(Files::from_sources(vec![Rc::new(store::Memory::new("test", bytes))]))
 }
+
+/// Of small models: a sliding layer's ring holds a window of 128 and 512 positions to append to and to go back by, less than the context.
+pub const OPTIONS: Options = Options {
+    context: 1024,
+    sequences: 1,
+    kv: KvType::F16,
+    chunk: 64,
+    logit_rows: 1,
+    yarn_rounded: false,
+    max_binding: 128 << 20,
+    slots: None,
+};
 
 /// The adapter that the tests run on.
 pub fn gpu() -> Gpu {

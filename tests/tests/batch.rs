@@ -12,22 +12,11 @@ use engine::{
     Allowed, Batch, Cancel, Constraint, Engine, Error, Event, Finish, Generated, Gpu, Request, Said, SamplingOptions, Seat, Seats,
     SequenceId, Token, Voice,
 };
-use kernels::ops::KvType;
 use model::{Model, Options};
 use tests::{engine_of, gpu, lazy_engine_of, nano, open, open_bytes, parrot, read_ids, vector};
 
 const N: u32 = 8;
-/// A sliding layer's ring holds a window of 128 and 512 more: less than the longest sequences here.
-const OPTIONS: Options = Options {
-    context: 1024,
-    sequences: N,
-    kv: KvType::F16,
-    chunk: 64,
-    logit_rows: 1,
-    yarn_rounded: false,
-    max_binding: 128 << 20,
-    slots: None,
-};
+const OPTIONS: Options = Options { sequences: N, ..tests::OPTIONS };
 
 /// 16 experts a layer, of which a token uses 4, as many on the GPU as `slots`.
 fn nano_moe16(gpu: &Gpu, slots: Option<u32>) -> Engine {

@@ -6,19 +6,7 @@ use std::ops::ControlFlow;
 use engine::{Allowed, Batch, Cancel, Constraint, Drafting, Engine, Event, Finish, Generated, Request, Said, SamplingOptions, Token};
 use kernels::ops::KvType;
 use model::{Model, Options};
-use tests::{engine, engine_of, gpu, lazy_engine_of, made_model, nano, open, read_ids, vector};
-
-/// A sliding layer's ring holds a window of 128 and 512 more.
-const OPTIONS: Options = Options {
-    context: 1024,
-    sequences: 1,
-    kv: KvType::F16,
-    chunk: 64,
-    logit_rows: 1,
-    yarn_rounded: false,
-    max_binding: 128 << 20,
-    slots: None,
-};
+use tests::{OPTIONS, engine, engine_of, gpu, lazy_engine_of, made_model, nano, open, read_ids, vector};
 
 /// All that is told of an answer, which ends after `leaves` tokens if that is less; nothing is kept of the one before.
 fn answer(engine: &mut Engine, request: &Request<'_>, leaves: usize) -> (Generated, Vec<Token>) {

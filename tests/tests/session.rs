@@ -12,17 +12,7 @@ use model::{Model, Options};
 use tests::{engine_of, gpu, nano, open, read_ids, relative_rms, vector};
 
 const N_VOCAB: usize = 300;
-/// More than a ring of the sliding layers holds: a window of 128 and 512 to append to and to go back by.
-const OPTIONS: Options = Options {
-    context: 1024,
-    sequences: 1,
-    kv: KvType::F32,
-    chunk: 64,
-    logit_rows: 64,
-    yarn_rounded: false,
-    max_binding: 128 << 20,
-    slots: None,
-};
+const OPTIONS: Options = Options { kv: KvType::F32, logit_rows: 64, ..tests::OPTIONS };
 
 fn prompt(n: usize) -> Vec<u32> {
     read_ids("nano/tokens-900.txt")[..n].to_vec()

@@ -30,6 +30,7 @@ pub struct Gpu {
 
 /// Percent of the memory that a driver says there is for us, where it says so.
 const MOST_OF_BUDGET: u8 = 90;
+const SPARE_BYTES: u64 = 128 << 20;
 
 type Shapes = Rc<RefCell<HashMap<ShapeKey, bool>>>;
 
@@ -191,22 +192,33 @@ impl Gpu {
     /// # Errors
     /// [`Error::OutOfMemory`] with its label and size.
     pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
-        let out_of_memory = |why| Error::OutOfMemory { label: label.into(), bytes, why };
         let room = self.room.get();
         if bytes > room {
-            return Err(out_of_memory(format!("{room} B are left")));
+            return Err(Error::OutOfMemory { label: label.into(), bytes, why: format!("{room} B are left") });
         }
+        let buffer = self.try_buffer(label, bytes, usage).await?;
+        self.room.set(room.saturating_sub(bytes));
+        Ok(buffer)
+    }
+
+    /// Whether there is room for what comes and goes while an engine works, which has no other way to fail than the work's.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) async fn check_spare(&self) -> Result<(), Error> {
+        self.try_buffer("arguments and staging", SPARE_BYTES, wgpu::BufferUsages::COPY_DST).await?.destroy();
+        Ok(())
+    }
+
+    async fn try_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let valid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let buffer =
             self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
         let (invalid, out) = (valid.pop(), memory.pop());
         match invalid.await.or(out.await) {
-            None => {
-                self.room.set(self.room.get().saturating_sub(bytes));
-                Ok(buffer)
-            }
-            Some(error) => Err(out_of_memory(error.to_string())),
+            None => Ok(buffer),
+            Some(error) => Err(Error::OutOfMemory { label: label.into(), bytes, why: error.to_string() }),
         }
     }
 

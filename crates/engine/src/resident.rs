@@ -105,6 +105,7 @@ impl Engine {
             engine.gpu.write(&buffer, 0, &wanted.contents);
             engine.buffers.push(buffer);
         }
+        engine.gpu.check_spare().await?;
         engine.tune().await?;
         (0..engine.model.options.sequences).for_each(|sequence| engine.write_logit_bias(sequence, &[]));
         Ok(engine)

@@ -5,7 +5,7 @@ mod report;
 mod sheet;
 
 pub use compare::{Comparison, Pair, Refusal, compare};
-pub use report::Report;
+pub use report::{Report, Size};
 pub use sheet::{Error, Sheet, read};
 
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::Row;
 
+/// What is measured of a model.
+#[derive(Clone, Copy, Debug, Serialize, clap::Args)]
+pub struct Size {
+    /// Prompt tokens
+    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..))]
+    pub prefill: u32,
+    /// Tokens to generate
+    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(2..))]
+    pub decode: u32,
+    /// Measurements, of which the median is taken
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+}
+
 /// How fast a model is, and what a token costs. `tests/browser/bench.mjs` gives the same fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

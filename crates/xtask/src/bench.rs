@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use measures::{Report, Sheet};
-use serde::Serialize;
+use measures::{Report, Sheet, Size};
 
 use crate::models;
 use crate::serve::{Server, Site};
@@ -38,20 +37,6 @@ pub(crate) struct Args {
     /// The same of one model on different adapters and platforms
     #[arg(long, requires = "compare")]
     across: bool,
-}
-
-/// As of `quire bench`.
-#[derive(Debug, Clone, Copy, Serialize, clap::Args)]
-struct Size {
-    /// Prompt tokens
-    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..))]
-    prefill: u32,
-    /// Tokens to generate
-    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(2..))]
-    decode: u32,
-    /// Measurements, of which the median is taken
-    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
-    runs: u32,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

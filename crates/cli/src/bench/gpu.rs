@@ -20,7 +20,7 @@ use crate::synth::SynthSource;
 ///
 /// Holds logits of two layers against CPU twins; then decode and prefill far into a context, each kernel against its
 /// bound, and decode with fewer slots for experts. Results are CSV, to stdout unless --out says where, a row as soon as it is
-/// known; random weights route evenly, which is the worst case for fewer slots.
+/// known; the random weights' routers have favourites, as those of real models do.
 #[derive(Debug, clap::Args)]
 pub(super) struct GpuArgs {
     /// Layers; the real model has 24

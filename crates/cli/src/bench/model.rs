@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Result, bail, ensure};
 use engine::{Cancel, Counters, Engine, Generated, Request, SamplingOptions, Urgency};
-use measures::{Report, median};
+use measures::{Report, Size, median};
 
 use super::Out;
 use crate::args::{Cache, Limits};
@@ -12,15 +12,8 @@ use crate::{load, output};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Prompt tokens
-    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..))]
-    prefill: u32,
-    /// Tokens to generate
-    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(2..))]
-    decode: u32,
-    /// Measurements, of which the median is taken
-    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
-    runs: u32,
+    #[command(flatten)]
+    size: Size,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -39,16 +32,17 @@ const COUNTED: u32 = 8;
 
 // `tests/browser/bench.mjs` does the same in a page.
 pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
+    let Size { prefill: n_prompt, decode: n, runs } = args.size;
     let files = load::open_in(args.cache.home(), model).await?;
     let options = load::options(model, &files, &args.limits)?;
-    let (needed, context) = (u64::from(args.prefill) + u64::from(args.decode), options.context);
+    let (needed, context) = (u64::from(n_prompt) + u64::from(n), options.context);
     if needed > u64::from(context) {
-        bail!("{} + {} tokens need a context of {needed}, it is {context}", args.prefill, args.decode);
+        bail!("{n_prompt} + {n} tokens need a context of {needed}, it is {context}");
     }
     let mut loaded = load::load(model, &files, &args.limits, options).await?;
     let engine = &mut loaded.engine;
     engine.fill(Urgency::Demand, &Cancel::default()).await?;
-    generate(engine, 0, args.prefill, WARM_UP.min(args.decode)).await?;
+    generate(engine, 0, n_prompt, WARM_UP.min(n)).await?;
     // What a short prompt and a miss need is made once, too.
     cost(engine, 199, 1 + COUNTED).await?;
     let [one, more] = [cost(engine, 200, 1).await?, cost(engine, 201, 1 + COUNTED).await?];
@@ -56,8 +50,8 @@ pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
 
     let before = engine.paging();
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
-    for nth in 1..=args.runs {
-        let Generated { prefill_seconds, decode_seconds, .. } = generate(engine, nth, args.prefill, args.decode).await?;
+    for nth in 1..=runs {
+        let Generated { prefill_seconds, decode_seconds, .. } = generate(engine, nth, n_prompt, n).await?;
         prefill.push(prefill_seconds);
         decode.push(decode_seconds);
     }
@@ -68,11 +62,11 @@ pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
         platform: "native".to_owned(),
         adapter: loaded.engine.gpu().adapter(),
         model: loaded.name().to_owned(),
-        runs: args.runs,
-        prefill_tokens: args.prefill,
-        decode_tokens: args.decode,
-        prefill_tps: f64::from(args.prefill) / prefill,
-        decode_tps: f64::from(args.decode - 1) / decode,
+        runs,
+        prefill_tokens: n_prompt,
+        decode_tokens: n,
+        prefill_tps: f64::from(n_prompt) / prefill,
+        decode_tps: f64::from(n - 1) / decode,
         first_token_ms: prefill * 1e3,
         passes: (after.passes - before.passes) as f64 / (after.tokens - before.tokens) as f64,
         dispatches: a_token(|c| c.dispatches),
@@ -80,7 +74,7 @@ pub(super) async fn run(model: &str, args: &Options) -> Result<()> {
         bytes_written: a_token(|c| c.bytes_written),
         bytes_read: a_token(|c| c.bytes_read),
         readbacks: a_token(|c| c.readbacks),
-        misses: (after.misses - before.misses) as f64 / f64::from(args.runs),
+        misses: (after.misses - before.misses) as f64 / f64::from(runs),
         slots: loaded.engine.model().n_slots,
         gpu_bytes: loaded.engine.gpu_bytes(),
     };

@@ -46,8 +46,8 @@ impl Heads {
 impl Recording {
     /// Turns q and k of each row's one token in `qkv` `[rows, n + 2 n_kv, dim]`, appends k and v to the cache of its sequence, and
     /// `out = softmax(q K / sqrt(dim)) V` over the `window` keys up to its own, with a sink logit a head; out is `[rows, n, dim]`,
-    /// sinks `[n]`, parts of [`Heads::parts_bytes`] a row. After a halt
-    /// nothing changes. Drafts see each other's keys, so each has a dispatch of its own.
+    /// sinks `[n]`, parts of [`Heads::parts_bytes`] a row. After a halt nothing changes. Drafts see each other's keys, so each has a
+    /// dispatch of its own.
     #[allow(clippy::too_many_arguments, reason = "the operands of the formula")]
     pub fn flash_decode(
         &mut self,
