@@ -21,13 +21,13 @@ pub(crate) fn look_up(tokens: &[u32], n: usize) -> Vec<u32> {
 }
 
 /// When to draft.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drafting {
+    /// As on software adapters, unless somebody says otherwise.
     Never,
     /// As long as a token takes less time with drafts than without; now and then that is tried again.
-    #[default]
     WherePays,
-    /// For tests.
+    /// For tests and measurements.
     Always,
 }
 

@@ -12,7 +12,8 @@ use crate::{load, output};
 
 /// Measure decode with and without drafts, where the answer copies the prompt
 ///
-/// Rounds with and without take turns; both say the same, to the last token.
+/// Rounds with and without take turns; both say the same, to the last token. Drafts are made wherever there are any, though they may not
+/// pay; software adapters make none unasked.
 #[derive(Debug, clap::Args)]
 pub(super) struct DraftArgs {
     #[command(flatten)]
@@ -64,7 +65,7 @@ pub(super) async fn run(args: &DraftArgs) -> Result<()> {
     // The first round makes what the others use again.
     for round in 0..=args.rounds {
         let mut said = Vec::new();
-        for (when, rates) in [Drafting::Never, Drafting::WherePays].into_iter().zip(&mut rates) {
+        for (when, rates) in [Drafting::Never, Drafting::Always].into_iter().zip(&mut rates) {
             let before = engine.paging();
             engine.set_drafting(when);
             let generated = decode(engine, &prompt, args.decode).await?;
