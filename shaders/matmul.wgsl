@@ -124,6 +124,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #import columns
 
 #ifdef RMS
+var<workgroup> tile_squares: array<f32, COLS * ROW_TILES>;
+
 // 1/rms of each token's x.
 fn inverse_rms(thread: u32, first_token: u32) -> Sum {
     var sum = Sum();
@@ -134,22 +136,18 @@ fn inverse_rms(thread: u32, first_token: u32) -> Sum {
         put(thread, c, part(sum, c));
     }
     workgroupBarrier();
-    let lane = thread % LANES;
-    let of_tile = total(thread, min(lane, COLS - 1u));
-    workgroupBarrier();
-    if (lane < COLS) {
-        put(thread / LANES, lane, of_tile);
+    for (var c = thread % LANES; c < COLS; c += LANES) {
+        tile_squares[c * ROW_TILES + thread / LANES] = total(thread, c);
     }
     workgroupBarrier();
     var squared = Sum();
     for (var tile = 0u; tile < ROW_TILES; tile++) {
 #ifdef FOUR
-        squared += Sum(partial[tile], partial[THREADS + tile], partial[2u * THREADS + tile], partial[3u * THREADS + tile]);
+        squared += Sum(tile_squares[tile], tile_squares[ROW_TILES + tile], tile_squares[2u * ROW_TILES + tile], tile_squares[3u * ROW_TILES + tile]);
 #else
-        squared += partial[tile];
+        squared += tile_squares[tile];
 #endif
     }
-    workgroupBarrier();
     return inverseSqrt(squared / f32(args.n_cols) + args.eps);
 }
 
@@ -207,16 +205,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r] += dots(row_group(row + r, g), v);
         }
     }
-    let lane = thread % LANES;
-    let column = lane % COLS;
     for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {
         for (var i = 0u; i < SUMS; i++) {
             put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
         workgroupBarrier();
-        let out_row = row + first + lane / COLS;
-        if (lane < SUMS && out_row < args.n_rows && first_token + column < args.n_tokens) {
-            store(first_token + column, out_row, total(thread, lane), part(scale, column));
+        for (var i = thread % LANES; i < SUMS; i += LANES) {
+            let column = i % COLS;
+            let out_row = row + first + i / COLS;
+            if (out_row < args.n_rows && first_token + column < args.n_tokens) {
+                store(first_token + column, out_row, total(thread, i), part(scale, column));
+            }
         }
         workgroupBarrier();
     }

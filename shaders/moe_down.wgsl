@@ -74,17 +74,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r] += dots(row_group(slot, row + r, g), v);
         }
     }
-    let lane = thread % LANES;
-    let column = lane % COLS;
     for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {
         for (var i = 0u; i < SUMS; i++) {
             put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
         workgroupBarrier();
-        let out_row = row + first + lane / COLS;
-        if (lane < SUMS && out_row < args.n_rows && column < n_choices(group.y)) {
-            let expert = chosen[group.y].expert;
-            store(group.y, column, out_row, bias[expert * args.n_rows + out_row] + total(thread, lane));
+        for (var i = thread % LANES; i < SUMS; i += LANES) {
+            let column = i % COLS;
+            let out_row = row + first + i / COLS;
+            if (out_row < args.n_rows && column < n_choices(group.y)) {
+                store(group.y, column, out_row, bias[chosen[group.y].expert * args.n_rows + out_row] + total(thread, i));
+            }
         }
         workgroupBarrier();
     }

@@ -102,18 +102,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     // Half of the sums are of gate.
     let half_sums = SUMS / 2u;
-    let lane = thread % LANES;
-    let column = lane % COLS;
     for (var first = 0u; first < THREAD_ROWS; first += half_sums / COLS) {
         for (var i = 0u; i < half_sums; i++) {
             put(thread, i, part(gate[first + i / COLS], i % COLS));
             put(thread, half_sums + i, part(up[first + i / COLS], i % COLS));
         }
         workgroupBarrier();
-        let out_row = row + first + lane / COLS;
-        if (lane < half_sums && out_row < args.n_rows && column < n_choices(group.y)) {
-            let value = swiglu(chosen[group.y].expert, out_row, total(thread, lane), total(thread, half_sums + lane));
-            store(group.y, column, out_row, value);
+        for (var i = thread % LANES; i < half_sums; i += LANES) {
+            let column = i % COLS;
+            let out_row = row + first + i / COLS;
+            if (out_row < args.n_rows && column < n_choices(group.y)) {
+                let value = swiglu(chosen[group.y].expert, out_row, total(thread, i), total(thread, half_sums + i));
+                store(group.y, column, out_row, value);
+            }
         }
         workgroupBarrier();
     }

@@ -1,9 +1,10 @@
 // What the matrix kernels have in common. A thread takes THREAD_ROWS rows and every LANES-th group of their
 // columns, for one column of x, or with FOUR for four, so that each weight is read once for all of them. The
-// LANES threads of a tile of rows are added up at the end, SUMS sums at a time. WIDE is the shape for a GPU with
-// room for tens of thousands of threads.
-// + neighbouring threads read neighbouring 16-byte words of the same row
-// + 32 elements of x serve all rows of a thread
+// LANES threads of a tile of rows are added up at the end, SUMS sums at a time.
+// WIDE is the shape for GPUs: neighbouring threads read neighbouring 16-byte words of the same row.
+// The other one is for software adapters, where a workgroup's threads are lanes of one or two vectors:
+// + every lane reads the same x, which a compiler that sees this loads once
+// + a barrier between so few has nobody to wait for
 // + little workgroup memory, which a browser has to zero: software adapters write that out word by word
 
 #ifdef WIDE
@@ -11,7 +12,7 @@ const LANES: u32 = 32u;
 const ROW_TILES: u32 = 4u;
 const SUMS: u32 = 4u;
 #else
-const LANES: u32 = 8u;
+const LANES: u32 = 1u;
 const ROW_TILES: u32 = 8u;
 const SUMS: u32 = 8u;
 #endif
