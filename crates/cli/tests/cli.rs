@@ -334,7 +334,7 @@ fn bench_misses_measures_each_tier_beside_its_ceilings() {
     let report = json_of(&["bench", "misses", &nano(), "--rounds", "2", "--json"], "");
     assert_eq!([&report["bytes_per_expert"], &report["experts_at_once"]], [3 * 96 * 17, 4]);
     let tiers = report["tiers"].as_array().unwrap();
-    assert_eq!(tiers.iter().map(|t| t["tier"].as_str().unwrap()).collect::<Vec<_>>(), ["memory", "disk", "http"]);
+    assert_eq!(tiers.iter().map(|t| t["tier"].as_str().unwrap()).collect::<Vec<_>>(), ["memory", "cache", "disk", "http"]);
     for tier in tiers {
         let ms = |field: &str| tier[field].as_f64().unwrap_or(0.0);
         assert_eq!(tier["read_ceiling_ms"].is_null(), tier["tier"] == "memory");

@@ -1,31 +1,32 @@
 //! `quire bench misses`: what it takes to bring a missing expert onto the GPU, by where its bytes are, and what this
 //! machine could do at best.
 
-use std::cell::{Cell, RefCell};
-use std::path::Path;
+use std::cell::RefCell;
+use std::fs;
 use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use api::Files;
-use engine::{Cancel, Engine, Feed, FeedError, Gpu, Reading, Run, Sink, Urgency};
-use measures::median;
+use engine::{Cancel, Engine, Feed, Gpu, Reading, Run, Sink, Urgency};
+use measures::{Row, median};
 use model::{Model, Options};
 use serde::Serialize;
 
-use super::plain::{Disk, Http};
-use super::serve::serve;
-use crate::args::Limits;
+use super::Out;
+use super::plain::Disk;
+use super::ways::{Tier, Way, runs_of, ways};
+use crate::args::{self, Limits};
 use crate::locate::locate;
 use crate::{load, output};
 
-/// Measure how long a missing expert takes, by tier: host memory, disk, HTTP
+/// Measure how long a missing expert takes, by tier: host memory, cache, disk, HTTP
 ///
 /// Brings the experts of one token and layer at a time onto the GPU, as a miss in decode does, and holds that against
-/// ceilings measured in between: one plain write and copy to the GPU, plain reads of the same runs one after the
-/// other. All slots were filled before, as they are after a model's first answers. Before each read from the disk the
-/// system is asked to drop the file from its page cache, where it can be asked. A file is served over HTTP by this
-/// process itself.
+/// ceilings measured in between: plain writes to the GPU, plain reads of the same runs one after the other. Memory is
+/// what --ram has; the cache is a directory as --cache has it, with a checksum for each chunk, made for the purpose; disk
+/// is a file of one's own. All slots were filled before, as they are after a model's first answers. Before each read from
+/// a disk the system is asked to drop the file from its page cache, where it can be asked. A file is served over HTTP by
+/// this process itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct MissArgs {
     /// A path, a URL, or a name from `cargo xtask models`
@@ -37,14 +38,8 @@ pub(super) struct MissArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Tier {
-    Memory,
-    Disk,
-    Http,
+    #[command(flatten)]
+    out: Out,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +62,7 @@ struct Times {
     miss_ms: f64,
     /// Plain reads of the same bytes; absent (null) for what is in memory.
     read_ceiling_ms: Option<f64>,
-    /// One plain write and copy of the same bytes.
+    /// Plain writes of the same bytes.
     upload_ceiling_ms: f64,
     /// `miss_ms` by the slower of the ceilings.
     ratio: f64,
@@ -85,24 +80,22 @@ pub(super) async fn run(args: &MissArgs) -> Result<()> {
     ensure!(whole.is_sparse() && least < n_experts, "{location}: no expert can be missed");
     let model = Model::new(&files.directory, Options { slots: Some(least), ..options })?;
 
-    let is_file = Path::new(&location).is_file();
-    let far = if is_file { Some(Files::open(&serve(Path::new(&location))?).await?) } else { None };
-    let over_http = far.as_ref().unwrap_or(&files);
-    let tiers = Rc::new(Tiers { tier: Cell::new(Tier::Memory), memory: RefCell::default(), disk: files.feed(), http: over_http.feed() });
-    let mut engine = Engine::new(gpu, model, tiers.clone(), Vec::new()).await?;
+    let root = args::home(None).map_or_else(std::env::temp_dir, |home| home.root().to_owned());
+    fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
+    let kept_in = tempfile::tempdir_in(&root).with_context(|| root.display().to_string())?;
+    let ways = ways(&location, &whole, kept_in.path()).await?;
+    let feed = Rc::new(Switch(RefCell::new(files.feed())));
+    let mut engine = Engine::new(gpu, model, feed.clone(), Vec::new()).await?;
     // Memory that was never written to costs the system more than what is written.
-    tiers.tier.set(Tier::Disk);
     engine.fill(Urgency::Background, &Cancel::default()).await?;
-    let disk = if is_file { Some(Disk::open(&files)?) } else { None };
-    let mut bench = Bench { engine, tiers, disk, http: Http::new(over_http), nth: 0 };
+    let mut bench = Bench { engine, feed, nth: 0 };
 
-    let kinds = if is_file { &[Tier::Memory, Tier::Disk, Tier::Http][..] } else { &[Tier::Memory, Tier::Http] };
-    let mut samples = vec![Vec::new(); kinds.len()];
+    let mut samples = vec![Vec::new(); ways.len()];
     let bar = output::progress("measuring".to_owned(), u64::from(args.rounds));
     // The first round warms up: pipelines, staging buffers, connections.
     for round in 0..=args.rounds {
-        for (kind, samples) in kinds.iter().zip(&mut samples) {
-            let sample = bench.measure(*kind).await?;
+        for (way, samples) in ways.iter().zip(&mut samples) {
+            let sample = bench.measure(way).await?;
             if round > 0 {
                 samples.push(sample);
             }
@@ -116,9 +109,10 @@ pub(super) async fn run(args: &MissArgs) -> Result<()> {
         bytes_per_expert: whole.bytes.per_expert,
         experts_at_once: bench.n_at_once(),
         rounds: args.rounds,
-        disk_is_cold: bench.disk.as_ref().is_some_and(Disk::can_forget),
-        tiers: kinds.iter().zip(&samples).map(|(tier, samples)| Times::of(*tier, samples)).collect(),
+        disk_is_cold: Disk::can_forget(),
+        tiers: ways.iter().zip(&samples).map(|(way, samples)| Times::of(way.tier, samples)).collect(),
     };
+    args.out.add(&rows(&report, least, &args.out.row()))?;
     if args.json { output::json(&report) } else { output::bytes(text(&report).as_bytes()) }
 }
 
@@ -133,9 +127,7 @@ struct Sample {
 struct Bench {
     /// With the fewest slots.
     engine: Engine,
-    tiers: Rc<Tiers>,
-    disk: Option<Disk>,
-    http: Http,
+    feed: Rc<Switch>,
     /// Measurements so far, each in another layer than the one before.
     nth: usize,
 }
@@ -147,7 +139,7 @@ impl Bench {
     }
 
     /// Brings experts that are missing in the next layer, once plainly and once as a miss.
-    async fn measure(&mut self, tier: Tier) -> Result<Sample> {
+    async fn measure(&mut self, way: &Way) -> Result<Sample> {
         let model = self.engine.model();
         let (layer, n_experts) = (self.nth % model.layers.len(), model.config.experts.n);
         self.nth += 1;
@@ -159,70 +151,32 @@ impl Bench {
         }
         experts.truncate(self.n_at_once() as usize);
         let n = experts.len() as f64;
-        let uploads = experts.iter().flat_map(|&expert| model.expert_uploads(layer, expert, 0));
-        let runs: Vec<Run> = uploads.map(|u| Run { shard: u.shard, range: u.start..u.start + u.bytes }).collect();
+        let runs: Vec<Run> = experts.iter().flat_map(|&expert| runs_of(model, layer, expert)).collect();
 
-        let held = self.tiers.hold(&runs).await?;
-        let upload = self.engine.gpu().time_upload(&held).await?.as_secs_f64() / n;
-        let read = match (tier, &mut self.disk) {
-            (Tier::Disk, Some(disk)) => Some(disk.read(&runs)?),
-            (Tier::Http, _) => Some(self.http.read(&runs)?),
-            _ => None,
-        };
-        if let (Tier::Disk, Some(disk)) = (tier, &self.disk) {
-            disk.forget(&runs)?;
-        }
-        self.tiers.tier.set(tier);
+        let bytes = way.bring(&runs).await?;
+        let upload = self.engine.gpu().time_upload(&bytes).await?.as_secs_f64() / n;
+        let read = way.read_plainly(&runs)?.map(|took| took.as_secs_f64() / n);
+        *self.feed.0.borrow_mut() = way.files.feed();
+        let before = way.given();
         let began = Instant::now();
         let experts: Vec<(u32, u32)> = experts.into_iter().map(|expert| (layer as u32, expert)).collect();
         self.engine.fetch(&experts, Urgency::Demand, &Cancel::default()).await?;
-        let took = began.elapsed().as_secs_f64();
-        Ok(Sample { miss: took / n, read: read.map(|t| t.as_secs_f64() / n), upload })
+        let miss = began.elapsed().as_secs_f64() / n;
+        if let Some((before, after)) = before.zip(way.given()) {
+            ensure!(after - before >= bytes.len() as u64, "{:?} gave {} of {} bytes", way.tier, after - before, bytes.len());
+        }
+        Ok(Sample { miss, read, upload })
     }
 }
 
 /// Experts' bytes from the tier that is being measured.
 #[derive(Debug)]
-struct Tiers {
-    tier: Cell<Tier>,
-    /// Runs that are in host memory.
-    memory: RefCell<Vec<(Run, Vec<u8>)>>,
-    disk: Rc<dyn Feed>,
-    http: Rc<dyn Feed>,
-}
+struct Switch(RefCell<Rc<dyn Feed>>);
 
-impl Tiers {
-    /// Takes `runs` into host memory in place of what was there, and gives their bytes end to end.
-    async fn hold(&self, runs: &[Run]) -> Result<Vec<u8>> {
-        let mut held: Vec<(Run, Vec<u8>)> = runs.iter().map(|run| (run.clone(), Vec::new())).collect();
-        let mut sink = |i: usize, piece: &[u8]| {
-            held[i].1.extend_from_slice(piece);
-            std::ops::ControlFlow::Continue(())
-        };
-        self.disk.read(runs, Urgency::Demand, &mut sink).await?;
-        let all = held.iter().flat_map(|(_, bytes)| bytes).copied().collect();
-        *self.memory.borrow_mut() = held;
-        Ok(all)
-    }
-}
-
-impl Feed for Tiers {
+impl Feed for Switch {
     fn read<'a>(&'a self, runs: &'a [Run], urgency: Urgency, sink: &'a mut Sink<'_>) -> Reading<'a> {
-        match self.tier.get() {
-            Tier::Disk => self.disk.read(runs, urgency, sink),
-            Tier::Http => self.http.read(runs, urgency, sink),
-            Tier::Memory => Box::pin(async move {
-                let held = self.memory.borrow();
-                for (i, run) in runs.iter().enumerate() {
-                    let found = held.iter().find(|(of, _)| of == run);
-                    let (_, bytes) = found.ok_or_else(|| -> FeedError { std::sync::Arc::new(std::io::Error::other("not held")) })?;
-                    if sink(i, bytes).is_break() {
-                        break;
-                    }
-                }
-                Ok(())
-            }),
-        }
+        let feed = self.0.borrow().clone();
+        Box::pin(async move { feed.read(runs, urgency, sink).await })
     }
 }
 
@@ -235,6 +189,26 @@ impl Times {
         let ratio = miss_ms / upload_ceiling_ms.max(read_ceiling_ms.unwrap_or(0.0));
         Self { tier, miss_ms, read_ceiling_ms, upload_ceiling_ms, ratio }
     }
+}
+
+fn rows(report: &Report, slots: u32, like: &Row) -> Vec<Row> {
+    let Report { model, adapter, .. } = report;
+    let row = |measure: String, value, unit: &str| Row {
+        adapter: adapter.clone(),
+        model: model.clone(),
+        slots: Some(slots),
+        measure,
+        value,
+        unit: unit.to_owned(),
+        ..like.clone()
+    };
+    let of = |tier: &Times| {
+        let what = format!("miss from {}", tier.tier.name());
+        let times = [("", Some(tier.miss_ms)), (", plain read", tier.read_ceiling_ms), (", plain upload", Some(tier.upload_ceiling_ms))];
+        let times = times.map(|(part, ms)| ms.map(|ms| row(format!("{what}{part}"), ms, "ms an expert")));
+        times.into_iter().flatten().chain([row(format!("{what} by the slower of these"), tier.ratio, "times")]).collect::<Vec<_>>()
+    };
+    report.tiers.iter().flat_map(of).collect()
 }
 
 /// For people.
@@ -250,16 +224,12 @@ fn text(report: &Report) -> String {
         "ratio",
     );
     for Times { tier, miss_ms, read_ceiling_ms, upload_ceiling_ms, ratio } in tiers {
-        let name = match tier {
-            Tier::Memory => "memory",
-            Tier::Disk => "disk",
-            Tier::Http => "HTTP",
-        };
+        let name = tier.name();
         let read = read_ceiling_ms.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
         text.push_str(&format!("  {name:8}{miss_ms:>10.2}{read:>14}{upload_ceiling_ms:>16.2}{ratio:>8.2}\n"));
     }
-    if tiers.iter().any(|t| t.tier == Tier::Disk) && !disk_is_cold {
-        text.push_str("  reads from the disk may have come from the system's page cache\n");
+    if !disk_is_cold {
+        text.push_str("  reads from a disk may have come from the system's page cache\n");
     }
     text
 }

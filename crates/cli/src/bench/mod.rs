@@ -10,6 +10,7 @@ mod model;
 mod plain;
 mod replay;
 mod serve;
+mod ways;
 
 use std::path::PathBuf;
 

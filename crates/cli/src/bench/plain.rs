@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -17,13 +18,13 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn open(files: &Files) -> Result<Self> {
-        let open = |path: &str| File::open(path).with_context(|| path.to_owned());
-        let files = files.library.shards().iter().map(|shard| open(shard.location())).collect::<Result<_>>()?;
-        Ok(Self { files, buffer: Vec::new() })
+    /// Files that have the bytes of a model's at their own places, by shard.
+    pub(super) fn open(paths: &[PathBuf]) -> Result<Self> {
+        let open = |path: &PathBuf| File::open(path).with_context(|| path.display().to_string());
+        Ok(Self { files: paths.iter().map(open).collect::<Result<_>>()?, buffer: Vec::new() })
     }
 
-    /// How long it takes to read `runs`, from the disk itself if [`Disk::can_forget`].
+    /// How long it takes to read `runs`, from the disk itself if [`Disk::can_forget`]; so does who reads them next.
     pub(super) fn read(&mut self, runs: &[Run]) -> Result<Duration> {
         let longest = runs.iter().map(|run| run.range.end - run.range.start).max().unwrap_or(0);
         self.buffer.resize(usize::try_from(longest)?, 0);
@@ -34,17 +35,19 @@ impl Disk {
             file.seek(SeekFrom::Start(range.start))?;
             file.read_exact(&mut self.buffer[..(range.end - range.start) as usize])?;
         }
-        Ok(began.elapsed())
+        let took = began.elapsed();
+        self.forget(runs)?;
+        Ok(took)
     }
 
     /// Whether the system can be asked to drop what it keeps of a file in memory.
-    pub(super) fn can_forget(&self) -> bool {
+    pub(super) fn can_forget() -> bool {
         cfg!(target_os = "linux")
     }
 
     /// Asks it to.
     #[cfg(target_os = "linux")]
-    pub(super) fn forget(&self, runs: &[Run]) -> Result<()> {
+    fn forget(&self, runs: &[Run]) -> Result<()> {
         use rustix::fs::{Advice, fadvise};
         for Run { shard, .. } in runs {
             fadvise(&self.files[*shard], 0, None, Advice::DontNeed)?;
@@ -53,7 +56,7 @@ impl Disk {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn forget(&self, _: &[Run]) -> Result<()> {
+    fn forget(&self, _: &[Run]) -> Result<()> {
         Ok(())
     }
 }
