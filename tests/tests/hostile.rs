@@ -98,7 +98,7 @@ struct Draft {
 impl Draft {
     fn nano() -> Self {
         let directory = read(&nano(), nano().len() as u64).unwrap();
-        let tensors = directory.tensors.into_iter().map(|t| (t.name, t.shape, t.dtype)).collect();
+        let tensors = directory.tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), t.dtype)).collect();
         Self { metadata: directory.metadata, tensors }
     }
 

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use engine::{Cancel, Engine, Error, Event, Finish, Generated, Request, SamplingOptions, Urgency};
+use engine::{Cancel, Engine, Error, Event, Finish, Generated, Gpu, Request, SamplingOptions, Urgency};
 use model::{Model, Options};
 use tests::{gpu, lazy_engine_of, open, vector};
 
@@ -19,6 +19,11 @@ fn engine() -> Engine {
 
 /// An answer during which the device is lost after so many tokens.
 fn answer(engine: &mut Engine, sampling: &SamplingOptions, lost_after: Option<usize>) -> Result<Generated, Error> {
+    losing(engine, sampling, lost_after, Gpu::lose)
+}
+
+/// The same, with a way to lose it.
+fn losing(engine: &mut Engine, sampling: &SamplingOptions, lost_after: Option<usize>, lose: impl Fn(&Gpu)) -> Result<Generated, Error> {
     let request = Request { prompt: &PROMPT, max_tokens: N_TOKENS, sampling: sampling.clone(), stops: &[] };
     let gpu = engine.gpu().clone();
     let mut n_tokens = 0;
@@ -26,7 +31,7 @@ fn answer(engine: &mut Engine, sampling: &SamplingOptions, lost_after: Option<us
         if let Event::Token(_) = event {
             n_tokens += 1;
             if lost_after == Some(n_tokens) {
-                gpu.lose();
+                lose(&gpu);
             }
         }
         ControlFlow::Continue(())
@@ -96,4 +101,26 @@ fn an_answer_stopped_while_its_device_is_replaced_spoils_nothing() {
     }));
     assert_eq!(stopped.unwrap().finish, Finish::Cancelled);
     assert_eq!(answer(&mut engine, &SamplingOptions::greedy(), None).unwrap().ids, whole.ids);
+}
+
+#[test]
+fn where_the_next_device_has_less_memory_the_answer_goes_on_with_fewer_slots() {
+    let files = open(&vector("nano-moe16/nano-moe16.gguf"));
+    let options = Options { context: 128, max_binding: gpu().max_binding(), ..Options::default() };
+    let model = Model::new(&files.directory, options).unwrap();
+    let mut engine = lazy_engine_of(gpu(), &files, model.clone());
+    let whole = answer(&mut engine, &SamplingOptions::greedy(), None).unwrap();
+    // A quarter less at each try: 12, 9, 6, 5.
+    for (slots, got) in [(11, 9), (5, 5)] {
+        let mut engine = lazy_engine_of(gpu(), &files, model.clone());
+        assert_eq!(engine.experts().n_slots(), 16);
+        let room = model.with_slots(slots).unwrap().gpu_bytes();
+        let got_on = losing(&mut engine, &SamplingOptions::greedy(), Some(9), |gpu| {
+            gpu.lose();
+            gpu.confine(room);
+        });
+        assert_eq!(got_on.unwrap().ids, whole.ids, "{got} slots");
+        assert_eq!((engine.experts().n_slots(), engine.model().n_slots), (got, got));
+        assert_eq!(answer(&mut engine, &SamplingOptions::greedy(), None).unwrap().ids, whole.ids, "after a loss");
+    }
 }

@@ -412,7 +412,7 @@ fn a_model_in_three_shards_gives_the_logits_of_the_one_file() {
     let gpu = gpu();
     let (files, bytes) = (open(&vector("nano/nano.gguf")), std::fs::read(vector("nano/nano.gguf")).unwrap());
     let mut writer = Writer::new(files.directory.metadata.clone()).unwrap();
-    for tensor in &files.directory.tensors {
+    for tensor in files.directory.tensors.iter() {
         writer.add(&tensor.name, &tensor.shape, tensor.dtype).unwrap();
     }
     let mut sources: Vec<Rc<dyn store::Source>> = Vec::new();

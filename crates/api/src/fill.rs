@@ -134,7 +134,7 @@ impl Fill {
             false => {
                 let experts = self.0.monitor.experts();
                 let n_placed = experts.n_placed() as u64;
-                let n_slots = experts.n_layers() as u64 * u64::from(fixed.n_slots.min(experts.n_experts()));
+                let n_slots = experts.n_layers() as u64 * u64::from(experts.n_slots().min(experts.n_experts()));
                 (fixed.dense_bytes + n_placed * fixed.bytes_per_expert, fixed.dense_bytes + n_slots * fixed.bytes_per_expert)
             }
         };

@@ -77,8 +77,6 @@ pub(crate) struct Fixed {
     pub(crate) header_bytes: u64,
     pub(crate) dense_bytes: u64,
     pub(crate) bytes_per_expert: u64,
-    /// A layer.
-    pub(crate) n_slots: u32,
     pub(crate) is_remote: bool,
 }
 
@@ -102,7 +100,6 @@ impl Monitor {
             header_bytes: files.header_bytes,
             dense_bytes: model.bytes.dense,
             bytes_per_expert: model.bytes.per_expert,
-            n_slots: model.n_slots,
             is_remote: files.library.shards().iter().any(|shard| shard.is_remote()),
         };
         Ok(Self(Rc::new(Inner {
@@ -119,7 +116,8 @@ impl Monitor {
 
     pub fn stats(&self) -> Stats {
         let (gpu, traffic, tiers) = (self.0.gpu.counters(), self.library().traffic(), self.tiers());
-        self.experts().with_paging(|paging| Stats::new(paging, &gpu, traffic, tiers, self.library().bytes_in_memory(), self.fixed()))
+        let (experts, held) = (self.experts(), self.library().bytes_in_memory());
+        experts.with_paging(|paging| Stats::new(experts, paging, &gpu, traffic, tiers, held, self.fixed()))
     }
 
     pub fn tiers(&self) -> TierBytes {
@@ -210,7 +208,7 @@ impl Monitor {
     /// Lets experts stay in host memory too, up to so many bytes: where the GPU has room for all of them, none.
     pub(crate) fn hold_in_memory(&self, bytes: u64) {
         let fixed = self.fixed();
-        if fixed.n_slots >= self.experts().n_experts() || bytes < fixed.bytes_per_expert {
+        if self.experts().n_slots() >= self.experts().n_experts() || bytes < fixed.bytes_per_expert {
             return;
         }
         let (experts, n) = (self.experts().clone(), self.experts().n_experts());

@@ -1,6 +1,6 @@
 //! What a model has cost so far.
 
-use engine::{Counters, Paging};
+use engine::{Counters, Experts, Paging};
 use serde::Serialize;
 use store::Traffic;
 
@@ -56,7 +56,15 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn new(paging: &Paging, gpu: &Counters, traffic: Traffic, tiers: TierBytes, bytes_held: u64, fixed: &Fixed) -> Self {
+    pub(crate) fn new(
+        experts: &Experts,
+        paging: &Paging,
+        gpu: &Counters,
+        traffic: Traffic,
+        tiers: TierBytes,
+        bytes_held: u64,
+        fixed: &Fixed,
+    ) -> Self {
         Self {
             bytes_fetched: if fixed.is_remote { tiers.network } else { tiers.disk },
             retries: traffic.retries,
@@ -77,7 +85,7 @@ impl Stats {
             drafted: paging.drafted,
             draft_hits: paging.draft_hits,
             stall_seconds: paging.stall_seconds,
-            slots: fixed.n_slots,
+            slots: experts.n_slots(),
             dispatches: gpu.dispatches,
             bind_groups: gpu.bind_groups,
             bytes_written: gpu.bytes_written,

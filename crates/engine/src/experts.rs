@@ -74,6 +74,11 @@ impl Experts {
         self.0.n_experts
     }
 
+    /// How many of a layer the GPU has room for; of a dense model, its one.
+    pub fn n_slots(&self) -> u32 {
+        self.0.layers.borrow().first().map_or(1, |layer| layer.n_slots() as u32)
+    }
+
     /// What they cost so far.
     pub fn paging(&self) -> Paging {
         self.0.paging.borrow().clone()
@@ -170,9 +175,9 @@ impl Experts {
         count(&mut self.0.paging.borrow_mut());
     }
 
-    /// The GPU holds none of them any more.
-    pub(crate) fn vacate(&self) {
-        let left: Vec<Vec<u32>> = self.0.layers.borrow_mut().iter_mut().map(Residency::vacate).collect();
+    /// The GPU holds none of them any more, and another has so many slots a layer.
+    pub(crate) fn vacate(&self, n_slots: u32) {
+        let left: Vec<Vec<u32>> = self.0.layers.borrow_mut().iter_mut().map(|layer| layer.vacate(n_slots)).collect();
         for (layer, expert) in (0u32..).zip(left).flat_map(|(layer, left)| left.into_iter().map(move |expert| (layer, expert))) {
             self.tell(|| PagingEvent::Leave { layer, expert });
         }
@@ -180,10 +185,6 @@ impl Experts {
 
     pub(crate) fn has(&self, layer: usize, expert: u32) -> bool {
         self.0.layers.borrow()[layer].has(expert)
-    }
-
-    pub(crate) fn n_slots(&self, layer: usize) -> usize {
-        self.0.layers.borrow()[layer].n_slots()
     }
 
     /// `[n_experts]`: a layer's row of the table that kernels read.

@@ -75,7 +75,7 @@ impl Gpu {
     /// As [`Gpu::open`].
     pub async fn reopen(&self) -> Result<Self, Error> {
         let opened = Self::open_with(self.counters.clone(), self.shapes.clone()).await?;
-        Ok(opened.named(self.name.clone()))
+        Ok(Self { room: self.room.clone(), ..opened.named(self.name.clone()) })
     }
 
     /// The same under a better name, where `wgpu` is not told one.
@@ -225,7 +225,10 @@ impl Gpu {
     /// Gives a buffer's memory back at once: a browser would wait for its garbage collector.
     pub(crate) fn free(&self, buffer: &wgpu::Buffer) {
         buffer.destroy();
-        self.room.set(self.room.get().saturating_add(buffer.size()));
+        // What a lost device gave, the next one does not have to spare.
+        if self.check().is_ok() {
+            self.room.set(self.room.get().saturating_add(buffer.size()));
+        }
     }
 
     pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {

@@ -115,7 +115,7 @@ impl Engine {
             self.write(self.model.state.paging.first_miss(), bytemuck::bytes_of(&Table::NO_MISS));
             let mut encoder = self.gpu.encoder();
             self.restore(&mut encoder, flight.rows.len());
-            let is_crowded = wants[0].experts.len() > self.experts.n_slots(first);
+            let is_crowded = wants[0].experts.len() > self.experts.n_slots() as usize;
             if is_crowded {
                 // All rows together want more than there are slots. Nobody stands in for whom a later group brings.
                 self.gpu.queue.submit([encoder.finish()]);
@@ -211,7 +211,7 @@ impl Engine {
             if !here.is_empty() {
                 step.prepared.encode_range(&mut encoder, &self.gpu, cuts.experts..cuts.combine, n_positions);
             }
-            for group in missing.chunks(self.experts.n_slots(layer)) {
+            for group in missing.chunks(self.experts.n_slots() as usize) {
                 // While these are read, the GPU works on those that were there.
                 self.gpu.queue.submit([std::mem::replace(&mut encoder, self.gpu.encoder()).finish()]);
                 let want = Want { layer, experts: group.to_vec(), why: Urgency::Demand };

@@ -20,11 +20,11 @@ impl Residency {
         Self { table: vec![Route::MISS; n_experts as usize], slots: vec![None; n_slots as usize], policy: Affinity::new(n_experts) }
     }
 
-    /// Nothing is there any more, but how much each was used is known. Who was there.
-    pub(crate) fn vacate(&mut self) -> Vec<u32> {
+    /// Nothing is there any more, but how much each was used is known; there are so many slots from now on. Who was there.
+    pub(crate) fn vacate(&mut self, n_slots: u32) -> Vec<u32> {
         let were_there = (0..self.table.len() as u32).filter(|expert| self.has(*expert)).collect();
         self.table.fill(Route::MISS);
-        self.slots.fill(None);
+        self.slots = vec![None; n_slots as usize];
         were_there
     }
 

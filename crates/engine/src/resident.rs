@@ -67,12 +67,26 @@ pub(crate) enum Tail {
 }
 
 impl Engine {
-    /// Makes all buffers of `model`, zeroed or with their first contents. [`Engine::load`] reads the dense weights
-    /// from `feed`; experts come from it when a router asks for them.
+    /// Makes all buffers of `model`, zeroed or with their first contents, or of [`Model::smaller`] ones where the GPU has no memory for
+    /// it. [`Engine::load`] reads the dense weights from `feed`; experts come from it when a router asks for them.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub async fn new(gpu: Gpu, model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
+    pub async fn new(gpu: Gpu, mut model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
+        loop {
+            let smaller = model.smaller();
+            let n_slots = model.n_slots;
+            match (Self::with_all_of(gpu.clone(), model, feed.clone(), unusable.clone()).await, smaller) {
+                (Err(refused @ Error::OutOfMemory { .. }), Ok(Some(smaller))) => {
+                    log::warn!("{refused}; trying with {} slots a layer instead of {n_slots}", smaller.n_slots);
+                    model = smaller;
+                }
+                (made, _) => return made,
+            }
+        }
+    }
+
+    async fn with_all_of(gpu: Gpu, model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
         let unusable = unusable.into_iter().filter(|id| *id < model.config.n_vocab).collect();
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
@@ -112,8 +126,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Begins anew on another device after this one was lost: buffers are made again and dense weights read again, experts
-    /// come when they are asked for. False if `cancel` ended it.
+    /// Begins anew on another device after this one was lost: buffers are made again, for fewer experts if there is less memory now, and
+    /// dense weights are read again; experts come when they are asked for. False if `cancel` ended it.
     ///
     /// # Errors
     /// No device, [`Error::OutOfMemory`], or what the feed or the GPU reports.
@@ -122,7 +136,7 @@ impl Engine {
         self.free();
         let gpu = self.gpu.reopen().await?;
         let mut fresh = Self::new(gpu, self.model.clone(), self.feed.clone(), self.unusable.clone()).await?;
-        self.experts.vacate();
+        self.experts.vacate(fresh.model.n_slots);
         fresh.experts = self.experts.clone();
         // Until all of it is read the lost one stays, which nobody can mistake for a whole one.
         if !fresh.load(cancel, &mut |_| {}).await? {

@@ -137,8 +137,8 @@ impl Engine {
             return;
         }
         let experts = self.model.config.experts;
+        let n_slots = self.experts.n_slots();
         for (layer, routes) in self.model.state.routes.iter().enumerate() {
-            let n_slots = self.experts.n_slots(layer) as u32;
             let route = |i| Route { expert: i % experts.n, slot: i % n_slots, weight: 0.0, wanted: i % experts.n };
             let spread: Vec<Route> = (layer as u32..).take((n_tokens * experts.n_used) as usize).map(route).collect();
             self.write(*routes, bytemuck::cast_slice(&spread));

@@ -1,5 +1,7 @@
 //! Every tensor of a model and where its bytes are, in one file or over a set of shards.
 
+use std::sync::Arc;
+
 use crate::header::order_of_names;
 use crate::{DType, Error, Header, Metadata};
 
@@ -33,11 +35,16 @@ impl Tensor {
 pub struct Directory {
     /// Of the first shard, without the `split.` keys.
     pub metadata: Metadata,
-    /// In the order of the files.
-    pub tensors: Vec<Tensor>,
+    pub tensors: Arc<Tensors>,
     /// Size of each file.
     pub file_bytes: Vec<u64>,
-    /// Indices into `tensors`, in the order of names.
+}
+
+/// In the order of the files.
+#[derive(Debug, PartialEq)]
+pub struct Tensors {
+    all: Vec<Tensor>,
+    /// Indices into `all`, in the order of names.
     by_name: Vec<u32>,
 }
 
@@ -74,12 +81,27 @@ impl Directory {
             metadata.remove(key);
         }
         let by_name = order_of_names(tensors.len(), |i| &tensors[i].name)?;
-        Ok(Self { metadata, tensors, file_bytes, by_name })
+        Ok(Self { metadata, tensors: Arc::new(Tensors { all: tensors, by_name }), file_bytes })
     }
 
     /// The tensor called `name`.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        let tensor = |i: u32| &self.tensors[i as usize];
+        self.tensors.named(name)
+    }
+}
+
+impl std::ops::Deref for Tensors {
+    type Target = [Tensor];
+
+    fn deref(&self) -> &[Tensor] {
+        &self.all
+    }
+}
+
+impl Tensors {
+    /// The one called `name`.
+    pub fn named(&self, name: &str) -> Option<&Tensor> {
+        let tensor = |i: u32| &self.all[i as usize];
         let at = self.by_name.binary_search_by(|&i| tensor(i).name.as_str().cmp(name)).ok()?;
         Some(tensor(self.by_name[at]))
     }

@@ -19,7 +19,7 @@ mod sniff;
 mod value;
 mod write;
 
-pub use directory::{Directory, Tensor, shard_names};
+pub use directory::{Directory, Tensor, Tensors, shard_names};
 pub use dtype::DType;
 pub use error::{Error, WriteError};
 pub use header::Header;

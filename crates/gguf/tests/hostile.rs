@@ -87,7 +87,7 @@ fn open(file: &[u8], prefix: usize) -> &'static str {
         }
         Ok(Parsed::Header(header)) => match Directory::new(vec![(header, file.len() as u64)]) {
             Ok(directory) => {
-                for tensor in &directory.tensors {
+                for tensor in directory.tensors.iter() {
                     assert!(tensor.start + tensor.bytes <= file.len() as u64);
                     assert!(directory.get(&tensor.name).is_some());
                 }

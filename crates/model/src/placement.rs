@@ -1,6 +1,6 @@
 //! Where each tensor's bytes go: planes of one matrix, slots of an expert matrix, or a plain copy.
 
-use gguf::{DType, Directory, Tensor};
+use gguf::{DType, Tensor, Tensors};
 use kernels::ops::{ExpertWeight, Part, SlotPart, Weight};
 use kernels::{Format, Planes, Slice};
 
@@ -30,7 +30,7 @@ pub enum Place {
 /// Hands out buffers and notes what goes into them.
 #[derive(Debug)]
 pub(crate) struct Placer<'a> {
-    directory: &'a Directory,
+    tensors: &'a Tensors,
     /// Bytes that one binding may have.
     max_binding: u64,
     pub(crate) buffers: Buffers,
@@ -39,17 +39,17 @@ pub(crate) struct Placer<'a> {
 }
 
 impl<'a> Placer<'a> {
-    pub(crate) fn new(directory: &'a Directory, max_binding: u64) -> Self {
-        Self { directory, max_binding, buffers: Buffers::default(), uploads: Vec::new(), bytes: Bytes::default() }
+    pub(crate) fn new(tensors: &'a Tensors, max_binding: u64) -> Self {
+        Self { tensors, max_binding, buffers: Buffers::default(), uploads: Vec::new(), bytes: Bytes::default() }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.directory.get(name).is_some()
+        self.tensors.named(name).is_some()
     }
 
     /// The tensor of that name and shape.
     fn tensor(&self, name: &str, shape: &[u64]) -> Result<&'a Tensor, Error> {
-        let tensor = self.directory.get(name).ok_or_else(|| Error::MissingTensor { tensor: name.into() })?;
+        let tensor = self.tensors.named(name).ok_or_else(|| Error::MissingTensor { tensor: name.into() })?;
         if tensor.shape == shape {
             return Ok(tensor);
         }

@@ -22,23 +22,46 @@ impl Model {
     /// # Errors
     /// [`Error::Budget`] if not even the fewest are within [`Budget::Most`], or not as many as the options ask for; else as [`Model::new`].
     pub fn within(directory: &Directory, options: Options, budget: Budget) -> Result<Self, Error> {
-        let whole = Self::new(directory, options.clone())?;
+        let whole = Self::new(directory, options)?;
         let (Budget::Most(bytes) | Budget::About(bytes)) = budget else { return Ok(whole) };
         if whole.gpu_bytes() <= bytes {
             return Ok(whole);
         }
         let is_strict = matches!(budget, Budget::Most(_));
-        if options.slots.is_some() || !whole.is_sparse() {
+        if !whole.may_shrink() {
             return if is_strict { Err(Error::Budget { needed: whole.gpu_bytes(), budget: bytes }) } else { Ok(whole) };
         }
-        let least = Self::new(directory, Options { slots: Some(whole.least_slots()), ..options.clone() })?;
+        let least = whole.with_slots(whole.least_slots())?;
         let spare = match bytes.checked_sub(least.gpu_bytes()) {
             Some(spare) => spare,
             None if is_strict => return Err(Error::Budget { needed: least.gpu_bytes(), budget: bytes }),
             None => 0,
         };
         let more = u32::try_from(spare / least.slot_bytes().max(1)).unwrap_or(u32::MAX);
-        Self::new(directory, Options { slots: Some(least.n_slots.saturating_add(more)), ..options })
+        whole.with_slots(least.n_slots.saturating_add(more))
+    }
+
+    /// With a quarter fewer slots a layer, or as few as it can do with, for a GPU that has no memory for this one. `None` if nothing can be
+    /// given up.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn smaller(&self) -> Result<Option<Self>, Error> {
+        let n_slots = (self.n_slots - self.n_slots.div_ceil(4)).max(self.least_slots());
+        (self.may_shrink() && n_slots < self.n_slots).then(|| self.with_slots(n_slots)).transpose()
+    }
+
+    /// With as few slots a layer as it can do with, unless somebody asked for more.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn smallest(&self) -> Result<Self, Error> {
+        if self.may_shrink() { self.with_slots(self.least_slots()) } else { Ok(self.clone()) }
+    }
+
+    /// Whether nobody asked for so many slots.
+    fn may_shrink(&self) -> bool {
+        self.is_sparse() && self.options.slots.is_none()
     }
 
     /// Bytes of all buffers.

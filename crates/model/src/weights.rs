@@ -1,6 +1,8 @@
 //! The model's parts by name, and the state it works on; shapes beside each.
 
-use gguf::Directory;
+use std::sync::Arc;
+
+use gguf::{Directory, Tensors};
 use kernels::Slice;
 use kernels::ops::{
     Choices, ExpertWeight, KvCache, KvType, MAX_DRAFTS, MAX_SEQUENCES, Paging, ROPE_BASE, Rope, Route, Router, Sampler, Sampling, Steps,
@@ -60,6 +62,7 @@ pub struct Bytes {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub config: Config,
+    tensors: Arc<Tensors>,
     pub options: Options,
     pub token_embd: Weight, // (n_vocab, n_embd)
     pub rope: Rope,
@@ -141,7 +144,21 @@ impl Model {
     pub fn new(directory: &Directory, options: Options) -> Result<Self, Error> {
         let config = Config::new(directory)?;
         check_options(&config, &options)?;
-        let mut placer = Placer::new(directory, options.max_binding);
+        let n_slots = n_slots(&config, &options)?;
+        Self::lay_out(config, directory.tensors.clone(), options, n_slots)
+    }
+
+    /// The same with so many slots a layer, between [`Model::least_slots`] and all.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn with_slots(&self, n_slots: u32) -> Result<Self, Error> {
+        let n_slots = n_slots.clamp(self.least_slots(), self.config.experts.n);
+        Self::lay_out(self.config.clone(), self.tensors.clone(), self.options.clone(), n_slots)
+    }
+
+    fn lay_out(config: Config, tensors: Arc<Tensors>, options: Options, n_slots: u32) -> Result<Self, Error> {
+        let mut placer = Placer::new(&tensors, options.max_binding);
         if placer.has("rope_freqs.weight") {
             return Err(Error::UnsupportedTensor {
                 tensor: "rope_freqs.weight".into(),
@@ -150,7 +167,6 @@ impl Model {
         }
         let token_embd = placer.matrix("token_embd.weight", config.n_embd, config.n_vocab)?;
         let shared = Shared::new(&mut placer.buffers, &config, &options);
-        let n_slots = n_slots(&config, &options)?;
         let layers: Vec<Layer> =
             (0..config.n_layers).map(|l| Layer::new(&mut placer, &config, &options, &shared, n_slots, l)).collect::<Result<_, _>>()?;
         let output_norm = placer.vector(&[("output_norm.weight", &[config.n_embd.into()])])?;
@@ -163,6 +179,7 @@ impl Model {
         bytes.per_expert = bytes.experts / (u64::from(config.n_layers) * u64::from(config.experts.n)).max(1);
         Ok(Self {
             config,
+            tensors,
             options,
             token_embd,
             rope: shared.rope,
