@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::single_range_in_vec_init, reason = "tests")]
 
 use std::ops::{ControlFlow, Range};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use pollster::block_on;
-use store::{Error, Http, Library, MemoryHome, Priority, Retry, Run, Source};
+use store::{Directory, Error, Home, Http, Library, MemoryHome, Priority, Retry, Run, Source};
 use tests::cdn::{Cdn, Fault, Files, Spec};
 
 const SIZE: usize = 6_000_000;
@@ -57,12 +58,17 @@ fn read_model(library: &Library) -> u64 {
 fn a_tenth_of_requests_failing_in_every_way_changes_no_byte_and_shows_no_error() {
     let (mut needed, mut sent, mut fetched, mut requests) = (0, 0, 0, 0);
     let mut seen: std::collections::BTreeMap<Fault, u64> = Default::default();
+    let folder = std::env::temp_dir().join(format!("quire-faults-{}", std::process::id()));
+    // Of every four, two are kept in a directory.
+    let home = |seed: u64, folder: &Path| -> Rc<dyn Home> {
+        if seed % 4 < 2 { Rc::new(MemoryHome::new(u64::MAX)) } else { Rc::new(Directory::new(folder.join(seed.to_string()))) }
+    };
     for seed in 0..20 {
         // Every other server redirects to addresses that expire.
         let cdn = serve(Spec { redirect: (seed % 2 == 1).then_some(15), ..Spec::chaos(seed) });
-        let home = Rc::new(MemoryHome::new(u64::MAX));
-        let library = block_on(Library::with_home(vec![http(&cdn)], home)).unwrap();
+        let library = block_on(Library::with_home(vec![http(&cdn)], home(seed, &folder))).unwrap();
         needed += read_model(&library);
+        block_on(library.flush());
         let counts = cdn.counts();
         sent += counts.bytes;
         requests += counts.requests;
@@ -70,7 +76,16 @@ fn a_tenth_of_requests_failing_in_every_way_changes_no_byte_and_shows_no_error()
         for (fault, n) in counts.faults {
             *seen.entry(fault).or_default() += n;
         }
+        if seed % 4 >= 2 {
+            // The next visit finds all of it, and needs no server.
+            drop(library);
+            cdn.set(Spec { rate: 1.0, kinds: vec![Fault::Refuse], ..Spec::default() });
+            let again = block_on(Library::with_home(vec![http(&cdn)], home(seed, &folder))).unwrap();
+            read_model(&again);
+            assert_eq!(again.traffic().bytes, 0, "seed {seed}");
+        }
     }
+    std::fs::remove_dir_all(&folder).unwrap();
     assert!(Fault::ALL.iter().all(|fault| seen.contains_key(fault)), "{seen:?}");
     let overhead = fetched as f64 / needed as f64;
     println!("20 seeds: {needed} bytes needed, {fetched} arrived (x {overhead:.4}), {sent} sent, {requests} requests, faults {seen:?}");
