@@ -20,7 +20,7 @@ fn check_same_model(files: &[Vec<u8>]) {
     let set = directory(files).unwrap();
     assert_eq!(set.metadata, whole.metadata);
     assert_eq!(set.tensors.len(), whole.tensors.len());
-    for (tensor, alone) in set.tensors.iter().zip(&whole.tensors) {
+    for (tensor, alone) in set.tensors.iter().zip(whole.tensors.iter()) {
         let place = |t: &gguf::Tensor| (t.name.clone(), t.shape.clone(), t.dtype, t.bytes);
         assert_eq!(place(tensor), place(alone));
         let start = tensor.start as usize;
