@@ -135,7 +135,7 @@ fn inverse_rms(thread: u32, first_token: u32) -> Sum {
     for (var c = 0u; c < COLS; c++) {
         put(thread, c, part(sum, c));
     }
-    workgroupBarrier();
+    meet();
     for (var c = thread % LANES; c < COLS; c += LANES) {
         tile_squares[c * ROW_TILES + thread / LANES] = total(thread, c);
     }
@@ -209,7 +209,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < SUMS; i++) {
             put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
-        workgroupBarrier();
+        meet();
         for (var i = thread % LANES; i < SUMS; i += LANES) {
             let column = i % COLS;
             let out_row = row + first + i / COLS;
@@ -217,7 +217,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 store(first_token + column, out_row, total(thread, i), part(scale, column));
             }
         }
-        workgroupBarrier();
+        meet();
     }
 }
 #endif

@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < SUMS; i++) {
             put(thread, i, part(sums[first + i / COLS], i % COLS));
         }
-        workgroupBarrier();
+        meet();
         for (var i = thread % LANES; i < SUMS; i += LANES) {
             let column = i % COLS;
             let out_row = row + first + i / COLS;
@@ -86,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 store(group.y, column, out_row, bias[chosen[group.y].expert * args.n_rows + out_row] + total(thread, i));
             }
         }
-        workgroupBarrier();
+        meet();
     }
 #endif
 }

@@ -107,7 +107,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             put(thread, i, part(gate[first + i / COLS], i % COLS));
             put(thread, half_sums + i, part(up[first + i / COLS], i % COLS));
         }
-        workgroupBarrier();
+        meet();
         for (var i = thread % LANES; i < half_sums; i += LANES) {
             let column = i % COLS;
             let out_row = row + first + i / COLS;
@@ -116,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 store(group.y, column, out_row, value);
             }
         }
-        workgroupBarrier();
+        meet();
     }
 #endif
 }

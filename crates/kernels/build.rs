@@ -87,12 +87,7 @@ fn lean(text: &str) -> String {
 
 /// Checks one permutation and returns it as a `Kernel` literal; `wide` is one, too.
 fn reflect(files: &Files, name: &str, shader: &str, weights: Option<&str>, defines: &[&str], wide: Option<&str>) -> String {
-    let choices = preprocess::Choices { weights, defines };
-    let source = preprocess::expand(shader, choices, &|stem| files.get(stem).map(String::as_str)).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&source)));
-    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32)
-        .validate(&module)
-        .unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&source)));
+    let [module, _] = [None, Some(32)].map(|subgroup| check(files, name, shader, preprocess::Choices { weights, defines, subgroup }));
 
     let mut bindings: BTreeMap<u32, (String, &str)> = BTreeMap::new();
     let mut fields = String::new();
@@ -136,6 +131,18 @@ fn reflect(files: &Files, name: &str, shader: &str, weights: Option<&str>, defin
          rows: {rows}, columns: {columns}, wide: {wide}, bindings: &[{bindings}], args: &[{fields}], args_bytes: {args_bytes} }}",
         entry.workgroup_size
     )
+}
+
+fn check(files: &Files, name: &str, shader: &str, choices: preprocess::Choices<'_>) -> naga::Module {
+    use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
+    let source = preprocess::expand(shader, choices, &|stem| files.get(stem).map(String::as_str)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&source)));
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(Capabilities::SUBGROUP, choices.subgroup.is_some());
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator.subgroup_operations(SubgroupOperationSet::all()).subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+    validator.validate(&module).unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&source)));
+    module
 }
 
 /// The value of a `const NAME: u32`.

@@ -1,14 +1,19 @@
 // What the matrix kernels have in common. A thread takes THREAD_ROWS rows and every LANES-th group of their
 // columns, for one column of x, or with FOUR for four, so that each weight is read once for all of them. The
 // LANES threads of a tile of rows are added up at the end, SUMS sums at a time.
-// WIDE is the shape for GPUs: neighbouring threads read neighbouring 16-byte words of the same row.
+// WIDE is the shape for GPUs: neighbouring threads read neighbouring 16-byte words of the same row, and where subgroups
+// are known a tile lies in one, so that its threads need no memory and no barrier to add up.
 // The other one is for software adapters, where a workgroup's threads are lanes of one or two vectors:
 // + every lane reads the same x, which a compiler that sees this loads once
 // + a barrier between so few has nobody to wait for
 // + little workgroup memory, which a browser has to zero: software adapters write that out word by word
 
 #ifdef WIDE
+#ifdef SUBGROUPS
+const LANES: u32 = min(SUBGROUP, 32u);
+#else
 const LANES: u32 = 32u;
+#endif
 const ROW_TILES: u32 = 4u;
 const SUMS: u32 = 4u;
 #else
@@ -51,19 +56,12 @@ fn dots(w: Weights, v: Columns) -> Sum {
 }
 #endif
 
-var<workgroup> partial: array<f32, THREADS * SUMS>;
-
-// A thread's share of sum i.
-fn put(thread: u32, i: u32, value: f32) {
-    partial[i * THREADS + thread] = value;
-}
-
-// The sum i of a thread's tile, once all have put their shares.
-fn total(thread: u32, i: u32) -> f32 {
-    let at = i * THREADS + thread / LANES * LANES;
-    var sum = 0.0;
-    for (var l = 0u; l < LANES; l++) {
-        sum += partial[at + l];
-    }
-    return sum;
-}
+#ifdef WIDE
+#ifdef SUBGROUPS
+#import subgroup_sums
+#else
+#import workgroup_sums
+#endif
+#else
+#import workgroup_sums
+#endif

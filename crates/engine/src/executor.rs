@@ -7,7 +7,7 @@ use std::ops::Range;
 use kernels::{Access, Command, Kernel, Recording};
 
 use crate::tuning::shape_key;
-use crate::{Error, Gpu};
+use crate::{Error, Gpu, platform};
 
 /// Pipelines by kernel, made when first needed.
 #[derive(Debug)]
@@ -15,7 +15,10 @@ pub struct Executor {
     gpu: Gpu,
     /// Whether kernels that have a wide shape run in it, where [`Gpu::shapes`] does not say.
     is_wide: bool,
-    pipelines: HashMap<&'static str, Pipeline>,
+    /// Threads of each subgroup, if kernels may count on that.
+    subgroup: Option<u32>,
+    /// By name, and whether it counts on subgroups.
+    pipelines: HashMap<(&'static str, bool), Pipeline>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +44,7 @@ struct Dispatch {
 
 impl Executor {
     pub fn new(gpu: Gpu) -> Self {
-        Self { gpu, is_wide: false, pipelines: HashMap::new() }
+        Self { subgroup: gpu.subgroup(), gpu, is_wide: false, pipelines: HashMap::new() }
     }
 
     /// Resolves `recording` over `buffers`, by [`kernels::BufferId`].
@@ -80,6 +83,11 @@ impl Executor {
         self.is_wide = is_wide;
     }
 
+    /// Has kernels count on subgroups where the adapter has them, as they do, or not: for tests.
+    pub fn use_subgroups(&mut self, may_use: bool) {
+        self.subgroup = self.gpu.subgroup().filter(|_| may_use);
+    }
+
     /// A command in the shape that suits this adapter.
     pub(crate) fn shaped<'a>(&self, command: &'a Command) -> Cow<'a, Command> {
         let is_wide = self.gpu.shapes.borrow().get(&shape_key(command)).copied().unwrap_or(self.is_wide);
@@ -87,11 +95,15 @@ impl Executor {
     }
 
     fn pipeline(&mut self, kernel: &'static Kernel) -> Result<Pipeline, Error> {
-        if let Some(pipeline) = self.pipelines.get(kernel.name) {
+        let key = (kernel.name, self.subgroup.is_some());
+        if let Some(pipeline) = self.pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
         let device = &self.gpu.device;
-        let source = kernel.source().map_err(|why| Error::Gpu { why })?;
+        let mut source = kernel.source(self.subgroup).map_err(|why| Error::Gpu { why })?;
+        if self.subgroup.is_some() {
+            source.insert_str(0, platform::ENABLE_SUBGROUPS);
+        }
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name),
             source: wgpu::ShaderSource::Wgsl(source.into()),
@@ -112,7 +124,7 @@ impl Executor {
             cache: None,
         });
         let made = Pipeline { pipeline, layout };
-        self.pipelines.insert(kernel.name, made.clone());
+        self.pipelines.insert(key, made.clone());
         Ok(made)
     }
 

@@ -98,7 +98,12 @@ impl Gpu {
             max_buffer_size: allowed.max_buffer_size,
             ..wgpu::Limits::default()
         };
-        let descriptor = wgpu::DeviceDescriptor { label: Some("quire"), required_limits: limits.clone(), ..Default::default() };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("quire"),
+            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| Error::NoDevice { why: e.to_string() })?;
 
         let trouble = Arc::new(Mutex::new(None));
@@ -150,6 +155,13 @@ impl Gpu {
     /// Whether it is a program that stands in for a graphics processor.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Threads of the smallest subgroup, if a tile of 32 lanes can lie in it, or in several that are all alike.
+    pub(crate) fn subgroup(&self) -> Option<u32> {
+        let (least, most) = (self.info.subgroup_min_size, self.info.subgroup_max_size);
+        let has_them = self.device.features().contains(wgpu::Features::SUBGROUP);
+        (has_them && least >= 4 && (least >= 32 || least == most)).then_some(least)
     }
 
     /// Whether its memory is the machine's.

@@ -3,6 +3,8 @@
 use futures_channel::oneshot::Receiver;
 
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
+/// naga knows subgroups without it, and not it.
+pub(crate) const ENABLE_SUBGROUPS: &str = "";
 
 /// What `receiver` gets once `submission` is done; `None` if it gets nothing, as of a device that was lost.
 pub(crate) async fn wait<T>(device: &wgpu::Device, submission: &wgpu::SubmissionIndex, mut receiver: Receiver<T>) -> Option<T> {

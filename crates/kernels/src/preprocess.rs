@@ -9,6 +9,14 @@ pub(crate) struct Choices<'a> {
     pub(crate) weights: Option<&'a str>,
     /// Names that `#ifdef` sees.
     pub(crate) defines: &'a [&'a str],
+    /// Threads of the adapter's subgroups, a power of two: then `#ifdef` sees `SUBGROUPS`, and the text knows it as `SUBGROUP`.
+    pub(crate) subgroup: Option<u32>,
+}
+
+impl Choices<'_> {
+    fn has(&self, flag: &str) -> bool {
+        self.defines.contains(&flag) || flag == "SUBGROUPS" && self.subgroup.is_some()
+    }
 }
 
 /// Expands `shader` (a stem); `file` gives the text of `shader.wgsl` or of an import.
@@ -19,7 +27,10 @@ pub(crate) fn expand<'f>(shader: &str, choices: Choices<'_>, file: &dyn Fn(&str)
     let mut out = String::new();
     let text = file(shader).ok_or_else(|| format!("no shader named {shader}"))?;
     expand_into(&mut out, shader, text, choices, file)?;
-    Ok(out)
+    match choices.subgroup {
+        Some(size) if out.contains("SUBGROUP") => Ok(format!("const SUBGROUP: u32 = {size}u;\n{out}")),
+        _ => Ok(out),
+    }
 }
 
 fn expand_into<'f>(
@@ -36,8 +47,8 @@ fn expand_into<'f>(
         let mut words = line.trim_start().strip_prefix('#').unwrap_or("").split_whitespace();
         let (directive, rest) = (words.next(), words.collect::<Vec<_>>());
         match (directive, rest.as_slice()) {
-            (Some("ifdef"), [flag]) => taken.push(choices.defines.contains(flag)),
-            (Some("ifndef"), [flag]) => taken.push(!choices.defines.contains(flag)),
+            (Some("ifdef"), [flag]) => taken.push(choices.has(flag)),
+            (Some("ifndef"), [flag]) => taken.push(!choices.has(flag)),
             (Some("else"), []) => {
                 let last = taken.last_mut().ok_or_else(|| at("#else without #ifdef"))?;
                 *last = !*last;

@@ -43,12 +43,12 @@ pub enum Access {
 }
 
 impl Kernel {
-    /// The WGSL text of this permutation.
+    /// The WGSL text of this permutation; for an adapter whose subgroups have so many threads, or several times as many, the one that uses them.
     ///
     /// # Errors
     /// None that `build.rs` has not already refused.
-    pub fn source(&self) -> Result<String, String> {
-        let choices = Choices { weights: self.weights, defines: self.defines };
+    pub fn source(&self, subgroup: Option<u32>) -> Result<String, String> {
+        let choices = Choices { weights: self.weights, defines: self.defines, subgroup };
         preprocess::expand(self.shader, choices, &|stem| FILES.iter().find(|(name, _)| *name == stem).map(|(_, text)| *text))
     }
 

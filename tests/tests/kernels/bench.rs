@@ -25,8 +25,8 @@ pub(crate) struct Bench {
 pub(crate) struct Results {
     cpu: Vec<Vec<u32>>,
     gpu: Vec<Vec<u32>>,
-    /// Where a kernel has another shape.
-    wide: Option<Vec<Vec<u32>>>,
+    /// By what it is called, where a kernel has another shape.
+    wide: Vec<(&'static str, Vec<Vec<u32>>)>,
 }
 
 impl Bench {
@@ -74,10 +74,12 @@ impl Bench {
         cpu::execute(&self.recording, &mut memory).unwrap_or_else(|e| panic!("CPU twins: {e}"));
         let cpu = (0..self.buffers.len()).map(|i| memory.remove(&BufferId(i as u32)).unwrap()).collect();
         let has_wide = self.recording.commands.iter().any(|c| c.kernel.wide.is_some());
-        let wide = has_wide.then(|| on_gpu(&self.recording, &self.buffers, true));
-        let results = Results { cpu, gpu: on_gpu(&self.recording, &self.buffers, false), wide };
-        let sides = [("the CPU twin", Some(&results.cpu)), ("the GPU", Some(&results.gpu)), ("the wide shape", results.wide.as_ref())];
-        for (side, buffers) in sides.into_iter().filter_map(|(side, buffers)| Some((side, buffers?))) {
+        let run = |shape| on_gpu(&self.recording, &self.buffers, shape);
+        let shapes = [("the wide shape", Shape::Wide), ("the wide shape in subgroups", Shape::WideInSubgroups)];
+        let wide = shapes.into_iter().filter(|_| has_wide).map(|(side, shape)| (side, run(shape))).collect();
+        let results = Results { cpu, gpu: run(Shape::Narrow), wide };
+        let sides = [("the CPU twin", &results.cpu), ("the GPU", &results.gpu)];
+        for (side, buffers) in sides.into_iter().chain(results.wide.iter().map(|(side, buffers)| (*side, buffers))) {
             for (i, (after, before)) in buffers.iter().zip(&self.buffers).enumerate() {
                 assert_eq!(after.len(), before.len(), "{side}: size of buffer {i}");
                 let contents = GUARD..before.len() - GUARD;
@@ -91,8 +93,17 @@ impl Bench {
     }
 }
 
-/// A recording, its buffers, whether it runs in the wide shape, and where the buffers go afterwards.
-type Job = (Recording, Vec<Vec<u32>>, bool, Sender<Result<Vec<Vec<u32>>, String>>);
+/// In which shape matrix kernels run.
+#[derive(Clone, Copy)]
+enum Shape {
+    Narrow,
+    Wide,
+    /// Where the adapter has subgroups.
+    WideInSubgroups,
+}
+
+/// A recording, its buffers, the shape it runs in, and where the buffers go afterwards.
+type Job = (Recording, Vec<Vec<u32>>, Shape, Sender<Result<Vec<Vec<u32>>, String>>);
 
 /// The thread that has the device: all tests share its pipelines.
 fn gpu_thread() -> &'static Mutex<Sender<Job>> {
@@ -101,10 +112,11 @@ fn gpu_thread() -> &'static Mutex<Sender<Job>> {
         let (sender, jobs) = channel::<Job>();
         std::thread::spawn(move || {
             let mut executor = pollster::block_on(Gpu::open()).map(Executor::new);
-            for (recording, buffers, is_wide, reply) in jobs {
+            for (recording, buffers, shape, reply) in jobs {
                 let result = match &mut executor {
                     Ok(executor) => {
-                        executor.set_wide(is_wide);
+                        executor.set_wide(!matches!(shape, Shape::Narrow));
+                        executor.use_subgroups(matches!(shape, Shape::WideInSubgroups));
                         pollster::block_on(executor.run(&recording, &buffers)).map_err(|e| e.to_string())
                     }
                     Err(e) => {
@@ -118,9 +130,9 @@ fn gpu_thread() -> &'static Mutex<Sender<Job>> {
     })
 }
 
-fn on_gpu(recording: &Recording, buffers: &[Vec<u32>], is_wide: bool) -> Vec<Vec<u32>> {
+fn on_gpu(recording: &Recording, buffers: &[Vec<u32>], shape: Shape) -> Vec<Vec<u32>> {
     let (reply, result) = channel();
-    gpu_thread().lock().unwrap().send((recording.clone(), buffers.to_vec(), is_wide, reply)).unwrap();
+    gpu_thread().lock().unwrap().send((recording.clone(), buffers.to_vec(), shape, reply)).unwrap();
     result.recv().unwrap().unwrap_or_else(|e| panic!("GPU: {e}"))
 }
 
@@ -142,7 +154,7 @@ impl Results {
     /// Checks both sides against (value, tolerance) pairs.
     pub(crate) fn assert_close(&self, what: &str, slice: Slice, expected: &[(f64, f64)]) {
         let floats = |words: &[u32]| words.iter().map(|w| f32::from_bits(*w)).collect();
-        let wide = self.wide.as_ref().map(|buffers| ("the wide shape", floats(contents(buffers, slice))));
+        let wide = self.wide.iter().map(|(side, buffers)| (*side, floats(contents(buffers, slice))));
         for (side, got) in self.floats(slice).into_iter().chain(wide) {
             assert_eq!(got.len(), expected.len(), "{what}: number of values");
             for (i, (got, (value, tolerance))) in got.iter().zip(expected).enumerate() {
@@ -152,10 +164,12 @@ impl Results {
         }
     }
 
-    /// Checks that the wide shape left exactly these words.
+    /// Checks that the wide shapes left exactly these words.
     pub(crate) fn assert_wide_words(&self, what: &str, slice: Slice, expected: &[u32]) {
-        let got = self.wide.as_ref().map_or(&[][..], |buffers| contents(buffers, slice));
-        assert!(got == expected, "{what}: the wide shape has {got:?}, expected {expected:?}");
+        for (side, buffers) in &self.wide {
+            let got = contents(buffers, slice);
+            assert!(got == expected, "{what}: {side} has {got:?}, expected {expected:?}");
+        }
     }
 
     /// Checks that both sides hold exactly these words.

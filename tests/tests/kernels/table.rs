@@ -90,8 +90,10 @@ fn tint_takes_every_kernel() {
     let verdict = tint("non_uniform", non_uniform);
     assert!(!verdict.status.success(), "tint lets a barrier under a condition pass, so its verdict on kernels says little");
     for kernel in all() {
-        let output = tint(kernel.name, &kernel.source().unwrap());
-        assert!(output.status.success(), "{}:\n{}", kernel.name, String::from_utf8_lossy(&output.stderr));
+        for (enable, subgroup) in [("", None), ("enable subgroups;", Some(32))] {
+            let output = tint(kernel.name, &(enable.to_owned() + &kernel.source(subgroup).unwrap()));
+            assert!(output.status.success(), "{}:\n{}", kernel.name, String::from_utf8_lossy(&output.stderr));
+        }
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
