@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 
-import { call, exported, fill, flip, keptOf, MB, served, sha256, value } from "./kept.mjs";
+import { addForAWhile, call, exported, fill, flip, keptOf, MB, served, sha256, value } from "./kept.mjs";
 import { withProfile } from "./profile.mjs";
 import { makeUp } from "./server.mjs";
 
@@ -11,7 +11,10 @@ import { makeUp } from "./server.mjs";
 const [CHUNK, EXTENT] = [256 << 10, 4 * MB];
 /** Requests of a download at once. */
 const REQUESTS = 4;
+/** What may be lost when a tab dies: an extent that grows for each request, and what waits to be written. */
+const LOSS = REQUESTS * EXTENT + 32 * MB;
 const KILLS = 20;
+const SEEDS = 20;
 
 /** The tests that hold for each home. `visit` is a browser with storage that lasts. */
 const ofHome = (home) => ({
@@ -71,6 +74,21 @@ const ofHome = (home) => ({
     });
   },
 
+  async [`${home}: what came before an abort is kept, and the rest alone is fetched later`](visit, { url }) {
+    return served(makeUp(48 * MB), async (server, model) => {
+      const page = await visit.open(url);
+      server.bandwidth = 16 * MB;
+      assert.equal(await page.evaluate(addForAWhile, { model, home, milliseconds: 2000 }), "AbortError");
+      const kept = await keptOf(page, model);
+      assert.ok(kept > 0 && kept < 48 * MB, `${kept} bytes are kept`);
+      server.bandwidth = Infinity;
+      assert.deepEqual(await value(page, "add", model, { home }), { size: 48 * MB, fetched: 48 * MB - kept });
+      assert.equal(await exported(page, model), sha256(server.file));
+      await page.close();
+      return `${(kept / MB).toFixed(1)} MiB were kept`;
+    });
+  },
+
   async [`${home}: killed at ${KILLS} random moments, each visit goes on where the last one was`](_, { url, browser }) {
     const test = async (profile, server, model) => {
       server.bandwidth = 48 * MB;
@@ -81,9 +99,9 @@ const ofHome = (home) => ({
       for (let kill = 1; kill <= KILLS; kill += 1) {
         seed = (seed * 1103515245 + 12345) % 2147483648;
         const work = call(page, "add", model, { home }).catch(() => {});
-        // A disk may be slow: where nothing is kept yet, a visit gets longer.
-        const most = 16 * MB * (kept ? 1 : 1 + kill / 4);
-        await Promise.race([work, server.hasSent(server.sent + Math.floor((seed / 2147483648) * most))]);
+        // Two visits get more than may be lost, so that some of it must be kept.
+        const most = kill === 7 || kill === 14 ? LOSS + 24 * MB : Math.floor((seed / 2147483648) * 8 * MB);
+        await Promise.race([work, server.hasSent(server.sent + most)]);
         // Now the tab, now the whole browser.
         if (kill % 10 === 0) {
           await visit.kill();
@@ -98,10 +116,9 @@ const ofHome = (home) => ({
         lost.push(kept + (server.sent - counted) - now);
         [kept, counted] = [now, server.sent];
       }
-      assert.ok(kept > 0 && kept < server.file.length, `${kept} bytes are kept`);
-      // Of each request an extent that grows; what waits to be written; what is on the wire.
+      assert.ok(kept >= 48 * MB && kept < server.file.length, `${kept} bytes are kept`);
       const most = Math.max(...lost);
-      assert.ok(most <= REQUESTS * EXTENT + 32 * MB, `${most} bytes were lost at once`);
+      assert.ok(most <= LOSS, `${most} bytes were lost at once`);
       server.bandwidth = Infinity;
       assert.equal((await value(page, "verify", model)).badChunks, 0);
       assert.equal((await value(page, "add", model, { home })).fetched, server.file.length - kept);
@@ -110,7 +127,27 @@ const ofHome = (home) => ({
       const mean = (server.sent - server.file.length) / KILLS;
       return `fetched again after a kill: ${(mean / MB).toFixed(1)} MiB on average, ${(most / MB).toFixed(1)} at most`;
     };
-    return withProfile(browser, (profile) => served(makeUp(192 * MB), (server, model) => test(profile, server, model)));
+    return withProfile(browser, (profile) => served(makeUp(256 * MB), (server, model) => test(profile, server, model)));
+  },
+
+  async [`${home}: what comes over a line that fails in every way is what the server has`](visit, { url, cdn }) {
+    const sum = sha256(await readFile(new URL("../vectors/nano/nano-f32.gguf", import.meta.url)));
+    const ask = async (path) => (await fetch(`${cdn}_cdn/${path}`)).text();
+    const model = `${cdn}nano/nano-f32.gguf`;
+    const page = await visit.open(url);
+    let faults = 0;
+    for (let seed = 0; seed < SEEDS; seed += 1) {
+      await ask(`faults?faults,rate=0.3,redirect=5,stall=100,seed=${seed}`);
+      await ask("reset");
+      await value(page, "add", model, { home });
+      faults += Object.values(JSON.parse(await ask("counts")).faults).reduce((all, n) => all + n, 0);
+      assert.equal(await exported(page, model), sum, `seed ${seed}`);
+      await value(page, "remove", model);
+    }
+    await ask("faults");
+    await page.close();
+    assert.ok(faults >= SEEDS / 2, `${faults} faults`);
+    return `${faults} faults`;
   },
 
   async [`${home}: full storage is a quota error; nothing is lost, and with room it goes on`](_, { url, browser }) {

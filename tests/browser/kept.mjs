@@ -30,6 +30,14 @@ export async function value(page, ...args) {
 
 export const keptOf = async (page, url) => (await value(page, "list")).find((file) => file.url === url)?.kept ?? 0;
 
+/** In the page: begins to add a model and aborts that after so many milliseconds; the name of what came of it. */
+export async function addForAWhile({ model, home, milliseconds }) {
+  const { cache } = await import(new URL("index.js", document.baseURI).href);
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), milliseconds);
+  return cache.add(model, { home, signal: stop.signal }).then(() => "added", (error) => error.name);
+}
+
 /** In the page: the SHA-256 of what `cache.export` gives. */
 export const exported = (page, url) =>
   page.evaluate(async (url) => {

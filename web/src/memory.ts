@@ -5,21 +5,27 @@ export interface Device {
   /** GiB, rounded; many say 8 of all that have more. */
   deviceMemory?: number;
   userAgentData?: { mobile?: boolean };
+  userAgent?: string;
+}
+
+/** Some browsers tell of it by their names alone. */
+function isPhone({ userAgentData, userAgent = "" }: Device): boolean {
+  return userAgentData?.mobile ?? /Mobi|Android/.test(userAgent);
 }
 
 /** GiB that are left to the GPU, the browser and everybody else before experts get any. */
 const RESERVED = 4;
 
 /** Bytes, as `EngineOptions.maxRamBytes` promises. */
-export function defaultRamBytes({ deviceMemory = 0, userAgentData }: Device): number {
-  if (userAgentData?.mobile) return 0;
-  return (Math.max(0, deviceMemory - RESERVED) / 4) * 2 ** 30;
+export function defaultRamBytes(device: Device): number {
+  if (isPhone(device)) return 0;
+  return (Math.max(0, (device.deviceMemory ?? 0) - RESERVED) / 4) * 2 ** 30;
 }
 
 /** Of a device that does not tell: what many laptops have. */
 const USUAL = 8;
 
 /** Bytes, as `EngineOptions.maxGpuBytes` promises. */
-export function usualGpuBytes({ deviceMemory = USUAL, userAgentData }: Device): number {
-  return (deviceMemory / (userAgentData?.mobile ? 4 : 2)) * 2 ** 30;
+export function usualGpuBytes(device: Device): number {
+  return ((device.deviceMemory ?? USUAL) / (isPhone(device) ? 4 : 2)) * 2 ** 30;
 }

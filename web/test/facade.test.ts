@@ -367,6 +367,7 @@ test("a model gets half of the device's memory, its experts a part beside, but o
     [{ deviceMemory: 8 }, GiB, 4 * GiB],
     [{ deviceMemory: 32, userAgentData: { mobile: false } }, 7 * GiB, 16 * GiB],
     [{ deviceMemory: 8, userAgentData: { mobile: true } }, 0, 2 * GiB],
+    [{ userAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1" }, 0, 2 * GiB],
     [{ deviceMemory: 4 }, 0, 2 * GiB],
     [{ deviceMemory: 0.5 }, 0, GiB / 4],
     [{}, 0, 4 * GiB],

@@ -1,4 +1,4 @@
-//! `quire inspect`: what a header says, and what memory the model would take. No GPU is opened.
+//! `quire inspect`: what a header says, and what memory the model would take.
 
 use std::fmt::Write;
 
@@ -15,7 +15,8 @@ use crate::output::{self, size};
 
 /// Show a model's hyperparameters, tensor types and memory plan; reads only the header
 ///
-/// Tells also what GPU memory the model would take; no GPU is opened. Sizes in the JSON are bytes.
+/// Tells also what GPU memory the model would take: half of the machine's where the GPU shares it. One with memory of its own is asked
+/// only when a model is loaded, which may then get fewer slots than are said here. Sizes in the JSON are bytes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -348,7 +348,15 @@ fn a_sink_can_cancel_while_the_server_only_fails() {
 }
 
 #[test]
-fn a_host_that_is_not_there_is_named() {
+fn a_host_that_has_no_address_is_named() {
+    let url = "http://no-such-host.invalid/x";
+    let error = block_on(read_vec(&Http::with_retry(url, fast()), 0..1)).unwrap_err();
+    assert!(error.to_string().contains(url), "{error}");
+    assert!(matches!(cause(Err(error)), (3, Cause::HostNotFound)));
+}
+
+#[test]
+fn a_host_where_nobody_listens_is_named() {
     // A port that was free a moment ago.
     let url = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

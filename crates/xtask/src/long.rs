@@ -1,5 +1,7 @@
 //! Tests that take too long to be run every time: what is said natively, and then by browsers with less GPU memory.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde_json::json;
@@ -13,7 +15,7 @@ use crate::test;
 pub(crate) enum Long {
     /// A model of gpt-oss-20b's widths in 4 layers, with half, a quarter and the fewest of its slots, too, 20 tokens: 3 GB of disk, half an hour
     Widths,
-    /// smollm2-moe with half and the fewest of its slots, 200 tokens: an hour
+    /// smollm2-moe with half and the fewest of its slots, 200 tokens, and natively 20 after a prompt of 600: an hour
     Slots,
 }
 
@@ -47,13 +49,29 @@ pub(crate) fn run(long: Long) -> Result<bool> {
         Long::Slots => (models::locate("smollm2-moe")?, "a long answer", 200, &[4, 3]),
     };
     let Location::File(path) = &model else { anyhow::bail!("{model:?} is not a file") };
-    let place = path.to_string_lossy();
-    let answer = |less: &[&str]| -> Result<Said> {
-        let most = most.to_string();
-        let whole = ["generate", "--json", "--no-cache", "--prompt", PROMPT, "--max-tokens", &most];
-        Ok(serde_json::from_str(&quire(&[&whole, less, &[&place]].concat())?)?)
-    };
     say("answering natively");
+    let ids = answers(path, &["--prompt", PROMPT], most, fewer)?;
+    if let Long::Slots = long {
+        let text = std::fs::read_to_string(root().join("tests/vectors/smollm2/text.ids.txt"))?;
+        let prompt: Vec<&str> = text.trim().split(',').take(600).collect();
+        say("the same after a prompt of 600 tokens");
+        answers(path, &["--tokens", &prompt.join(",")], 20, fewer)?;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let native = json!({ "file": name, "prompt": PROMPT, "ids": ids }).to_string();
+    test::browsers(&model, suite, &[("NATIVE", &native)]).map(test::Tally::is_good)
+}
+
+/// The ids that a model says, at most so many: with all its slots, and with `fewer`.
+///
+/// # Errors
+/// If it says something else with fewer, or goes through its layers too often.
+fn answers(path: &Path, question: &[&str], most: u32, fewer: &[u32]) -> Result<Vec<u32>> {
+    let (most, place) = (most.to_string(), path.to_string_lossy());
+    let answer = |less: &[&str]| -> Result<Said> {
+        let whole = ["generate", "--json", "--no-cache", "--ignore-eos", "--max-tokens", &most];
+        Ok(serde_json::from_str(&quire(&[&whole, question, less, &[&place]].concat())?)?)
+    };
     let whole = answer(&[])?;
     for &slots in fewer {
         let Said { ids, stats: Stats { slots: got, misses, passes } } = answer(&["--slots", &slots.to_string()])?;
@@ -64,9 +82,7 @@ pub(crate) fn run(long: Long) -> Result<bool> {
         say(&format!("{n} tokens with {slots} slots: {misses} misses, {passes:.2} passes a token"));
         ensure!(passes <= MOST_PASSES, "{passes:.2} passes a token are more than {MOST_PASSES}");
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let native = json!({ "file": name, "prompt": PROMPT, "ids": whole.ids }).to_string();
-    test::browsers(&model, suite, &[("NATIVE", &native)]).map(test::Tally::is_good)
+    Ok(whole.ids)
 }
 
 fn wide() -> Result<Location> {

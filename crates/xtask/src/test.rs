@@ -193,7 +193,8 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
     npm::install(&folder)?;
     let browsers = setup::browsers()?;
     let server = Server::start(site, 0)?;
-    let cdn = Cdn::start()?;
+    // The browsers run side by side, and each tells its own how to misbehave.
+    let cdns = [Cdn::start()?, Cdn::start()?];
     let parrot = clients::parrot()?;
     let screenshots = target().join("screenshots");
     fs::create_dir_all(&screenshots)?;
@@ -203,7 +204,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
         .envs(environment.iter().copied())
         .current_dir(&folder)
         .env("QUIRE_URL", server.url())
-        .env("CDN_URL", cdn.url())
+        .env("CDN_URL", cdns.each_ref().map(Cdn::url).join(" "))
         .env("CHROMIUM", browsers.chromium)
         .env("FIREFOX", browsers.firefox)
         .env("SCREENSHOTS", screenshots)

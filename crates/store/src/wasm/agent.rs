@@ -1,9 +1,11 @@
 //! `fetch` with a streamed body, which ends when nothing arrives or nobody wants it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_channel::oneshot;
 use gloo_timers::callback::Timeout;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -130,26 +132,35 @@ struct Watch {
     controller: AbortController,
     stall: Duration,
     has_stalled: Rc<Cell<bool>>,
-    timer: RefCell<Option<Timeout>>,
 }
 
 impl Watch {
     fn new(stall: Duration) -> Result<Self, JsValue> {
-        Ok(Self { controller: AbortController::new()?, stall, has_stalled: Rc::default(), timer: RefCell::default() })
+        Ok(Self { controller: AbortController::new()?, stall, has_stalled: Rc::default() })
     }
 
-    /// Awaits `work`, which the controller can abort, for as long as a stall may last.
-    async fn over<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Awaits `work`, which the controller can abort, for as long as a stall may last. It counts as done when it is, not when somebody asks:
+    /// who reads for others that are less urgent may be asked much later.
+    async fn over<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
         let controller = self.controller.clone();
         let has_stalled = self.has_stalled.clone();
         let millis = u32::try_from(self.stall.as_millis()).unwrap_or(u32::MAX);
-        self.timer.replace(Some(Timeout::new(millis, move || {
+        let timer = Timeout::new(millis, move || {
             has_stalled.set(true);
             controller.abort();
-        })));
-        let done = work.await;
-        self.timer.replace(None);
-        done
+        });
+        let (sender, receiver) = oneshot::channel();
+        spawn_local(async move {
+            let done = work.await;
+            drop(timer);
+            // Perhaps nobody waits any more.
+            let _ = sender.send(done);
+        });
+        match receiver.await {
+            Ok(done) => done,
+            // What was spawned runs to its end.
+            Err(oneshot::Canceled) => pending().await,
+        }
     }
 
     fn cause(&self, words: String) -> Cause {
