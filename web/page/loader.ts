@@ -75,6 +75,7 @@ export class Loader {
       const server = await connect(key);
       rememberKey(key);
       this.engine = server;
+      this.live.follow(server);
       element("model").textContent = server.model;
       element("adapter").textContent = t("answered by the server");
     } catch (error) {
