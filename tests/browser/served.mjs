@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
@@ -189,5 +189,21 @@ export const tests = {
     const numbers = () => /Speed\s+[\d.]+ tok\/s\s+Prompt\s+\d+ tokens in [\d.]+ s[^]*Experts found\s+\d+ of \d+/.test(document.getElementById("numbers-of").innerText);
     await tab.until("what it cost", numbers, undefined, 10);
     assert.equal(await tab.count("button", "Pause the download"), 0);
+  },
+
+  async "by plain HTTP from another machine the page works too"(tab) {
+    const { url, stop } = await serve(process.env.PARROT, "--host", "0.0.0.0");
+    tab.ends.push(stop);
+    const own = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "0.0.0.0";
+    const before = tab.errors.length;
+    await visit(tab, url.replace("0.0.0.0", own));
+    assert.equal(await tab.evaluate(() => window.isSecureContext), false);
+    await ask(tab, "Hello!");
+    assert.equal((await last(tab, ".answer")).trim(), SAID);
+    await tab.page.click(".assistant [aria-label=Copy]");
+    await tab.until("the copy", () => document.querySelector(".assistant .done") !== null);
+    await ask(tab, "And again?");
+    assert.equal(await tab.evaluate(() => document.querySelectorAll("[role=log] .answer").length), 2);
+    assert.deepEqual(tab.errors.slice(before), []);
   },
 };

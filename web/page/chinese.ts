@@ -167,6 +167,7 @@ export const chinese = {
   "Edit the message": "编辑消息",
   "Ask again": "重新提问",
   "Copy": "复制",
+  "The browser does not let this page copy.": "浏览器不允许这个页面复制。",
   "Regenerate": "重新生成",
   "Continue": "继续",
   "Versions": "版本",

@@ -41,7 +41,10 @@ export interface Kept {
   documents: Document[];
 }
 
-export const newId = (): string => crypto.randomUUID();
+/** At random; `crypto.randomUUID` is for secure pages alone, and a server in the house has none. */
+export function newId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 export class Tree implements Kept {
   readonly head: Head;
