@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 
 import { ask, ended, load } from "./chats.mjs";
+import { findsAllScripts } from "./documents.mjs";
 
 /** Bytes that may come before the page is there, not compressed. */
 const FIRST_PAINT = 100_000;
@@ -149,5 +150,6 @@ export const tests = {
     await ask(tab, "repeat **still** there, $x$");
     await ended(tab);
     await tab.until("the answer", () => document.querySelector(".answer strong")?.textContent === "still" && document.querySelector(".answer .katex"));
+    await findsAllScripts(tab);
   },
 };

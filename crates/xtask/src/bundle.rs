@@ -44,6 +44,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts", "src/ai-sdk.ts"], &["--external:./wasm/*"])?;
     esbuild(&web, &out.join("wasm"), &["src/wasm/grammar.ts"], &["--external:./quire_grammar.js"])?;
     esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
+    copy_cmaps(&web.join("node_modules/pdfjs-dist/cmaps"), &out.join("cmaps"))?;
     // Not every browser takes a service worker that is a module.
     esbuild(&web, &out, &["src/service-worker.ts"], &["--format=iife"])?;
     for name in STATIC {
@@ -81,6 +82,17 @@ fn esbuild(web: &Path, out: &Path, entries: &[&str], options: &[&str]) -> Result
         .current_dir(web))
 }
 
+/// Copies the tables by which PDF files encode Chinese, Japanese and Korean, with their licence.
+fn copy_cmaps(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(&path, to.join(if name == "LICENSE" { "LICENSE.txt".as_ref() } else { name }))?;
+    }
+    Ok(())
+}
+
 /// Removes what an earlier build left: parts are named by what is in them.
 fn forget(out: &Path) -> Result<()> {
     for entry in fs::read_dir(out)? {
@@ -89,9 +101,10 @@ fn forget(out: &Path) -> Result<()> {
             fs::remove_file(path)?;
         }
     }
-    let fonts = out.join("fonts");
-    if fonts.exists() {
-        fs::remove_dir_all(fonts)?;
+    for folder in ["fonts", "cmaps"].map(|name| out.join(name)) {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
     }
     Ok(())
 }
@@ -101,9 +114,9 @@ fn forget(out: &Path) -> Result<()> {
 /// # Errors
 /// If a folder cannot be read.
 pub(crate) fn files(out: &Path) -> Result<Vec<PathBuf>> {
-    const SERVED: [&str; 9] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2"];
+    const SERVED: [&str; 11] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2", "bcmap", "txt"];
     let mut files = Vec::new();
-    for folder in ["", "fonts", "wasm"].into_iter().filter(|folder| out.join(folder).is_dir()) {
+    for folder in ["", "cmaps", "fonts", "wasm"].into_iter().filter(|folder| out.join(folder).is_dir()) {
         for entry in fs::read_dir(out.join(folder))? {
             let file = Path::new(folder).join(entry?.file_name());
             let is_served = file.extension().is_some_and(|ending| SERVED.iter().any(|served| ending == *served));
