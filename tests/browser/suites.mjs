@@ -22,6 +22,7 @@ import * as settings from "./settings.mjs";
 import * as shell from "./shell.mjs";
 import * as size from "./size.mjs";
 import { openStandin } from "./standin.mjs";
+import * as tabs from "./tabs.mjs";
 
 /** What is said natively; only `cargo xtask test --long` knows. */
 const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
@@ -31,6 +32,7 @@ export const suites = [
   { name: "the page", tests: page.conversation },
   { name: "conversations", only: "Chromium", open: openStandin, tests: chats.tests },
   { name: "conversations", only: "Firefox", open: openStandin, tests: chats.inFirefox },
+  { name: "a conversation in two tabs", open: openStandin, tests: tabs.tests },
   { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },

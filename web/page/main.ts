@@ -126,8 +126,8 @@ async function follow(): Promise<void> {
 async function ask(): Promise<void> {
   const text = message.value.trim();
   if (!loader.engine || chat.isAnswering || text === "") return;
-  message.value = "";
-  await chat.ask(text);
+  if ((await chat.ask(text)) && message.value.trim() === text) message.value = "";
+  refresh();
 }
 
 element("composer").addEventListener("submit", (event) => {

@@ -115,6 +115,19 @@ export class Tree implements Kept {
     return turn;
   }
 
+  /** Takes a turn as it is in another tab; true if there was none like it here. */
+  take(turn: Turn): boolean {
+    const known = this.#turns.get(turn.id);
+    if (!known) this.#hold(turn);
+    else {
+      // Whoever shows the turn goes on to show it.
+      delete known.end;
+      delete known.trouble;
+      Object.assign(known, turn);
+    }
+    return !known;
+  }
+
   /** Shows `turn`, and of what follows it what was shown last. */
   choose(turn: Turn): void {
     this.head.chosen[turn.parent] = turn.id;
