@@ -126,6 +126,24 @@ export const tests = {
     await given(tab, 2);
   },
 
+  async "files of any name are dropped, text of whatever encoding is read, and what is no text is said to be none"(tab) {
+    await tab.click("button", "New chat");
+    await tab.evaluate(() => {
+      document.documentElement.lang = "zh";
+      const dataTransfer = new DataTransfer();
+      const add = (name, ...bytes) => dataTransfer.items.add(new File([Uint8Array.from(bytes)], name));
+      add("README", 0xb0, 0xdf, 0xc2, 0xed); // GBK
+      add("notes.log", 0xff, 0xfe, 0x91, 0x65, 0x6c, 0x9a); // UTF-16
+      add("photo.png", 0x89, 0x50, 0x4e, 0x47, 0);
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    });
+    await given(tab, 2);
+    await tab.until("words", () => /photo\.png could not be read: it is not text/.test(document.getElementById("notice").textContent));
+    await ask(tab, "which?");
+    await ended(tab);
+    assert.match(await tab.evaluate(() => document.querySelector(".answer").textContent), /README:\s*斑马\s*\[2\] notes\.log:\s*斑马/);
+  },
+
   async "nothing was written to the console as an error"(tab) {
     assert.deepEqual(tab.errors, []);
   },

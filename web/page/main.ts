@@ -201,10 +201,11 @@ async function open(model: string | File): Promise<void> {
 function takeDropped(isServed: boolean): void {
   receive((files) => {
     const of = (ending: RegExp) => files.filter(({ name }) => ending.test(name));
-    const [model] = of(/\.gguf$/i);
-    if (model && !isServed) void open(model);
-    for (const file of of(/\.json$/i)) void transfers.take(file);
-    void attachments.take(of(/\.(?:pdf|txt|md|markdown|csv|tex|html?)$/i));
+    const [models, conversations] = [of(/\.gguf$/i), of(/\.json$/i)];
+    if (models[0] && !isServed) void open(models[0]);
+    for (const file of conversations) void transfers.take(file);
+    // What is no text is said to be none.
+    void attachments.take(files.filter((file) => ![...(isServed ? [] : models), ...conversations].includes(file)));
   });
 }
 

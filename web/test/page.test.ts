@@ -4,6 +4,7 @@ import { requestOf, parse } from "../page/settings.ts";
 import { bytes, duration, Rate } from "../page/format.ts";
 import { describe, usedBetween } from "../page/grid.ts";
 import { words } from "../page/live.ts";
+import { decode } from "../page/plain.ts";
 import type { Stats } from "../src/index.ts";
 
 test("bytes are told in decimal units", () => {
@@ -56,4 +57,16 @@ test("what was used between two looks shows by what its heat has lost", () => {
   // One that every token uses keeps its heat.
   assert.deepEqual(usedBetween(before, [[17.8, 0.9, first[2]!, first[3]!], [1, 0, 0, 0]]), [[0, 1], [0]]);
   assert.deepEqual(usedBetween([], before), [[], []]);
+});
+
+test("text is read in the encoding of its time and place", () => {
+  const bytes = (hex: string) => Uint8Array.from(hex.match(/../g) ?? [], (two) => parseInt(two, 16));
+  assert.equal(decode(new TextEncoder().encode("斑马, zèbre"), ["en"]), "斑马, zèbre");
+  assert.equal(decode(bytes("b0dfc2ed"), ["en-GB", "zh-CN"]), "斑马");
+  assert.equal(decode(bytes("b4b3b0a8"), ["zh-TW"]), "斑馬");
+  assert.equal(decode(bytes("82b582dc82a482dc"), ["ja"]), "しまうま");
+  assert.equal(decode(bytes("7ae86272"), ["fr"]), "zèbr");
+  assert.equal(decode(bytes("fffe91656c9a"), ["en"]), "斑马");
+  assert.equal(decode(bytes("feff6591"), []), "斑");
+  assert.equal(decode(bytes("41004200"), ["en"]), undefined);
 });
