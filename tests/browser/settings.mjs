@@ -96,7 +96,7 @@ export const tests = {
     await load(tab);
     assert.equal(await tab.count("textbox", "消息"), 1);
     const { lang, ink } = await tab.evaluate(() => ({ lang: document.documentElement.lang, ink: getComputedStyle(document.documentElement).color }));
-    assert.deepEqual([lang, ink], ["zh", "rgb(230, 232, 228)"]);
+    assert.deepEqual([lang, ink], ["zh-Hans", "rgb(230, 232, 228)"]);
     const left = await tab.evaluate(() => document.body.innerText.match(/[A-Z][a-z]+ [a-z]+/g));
     assert.equal(left, null);
   },

@@ -84,6 +84,9 @@ export const chinese = {
   "or drop a GGUF file anywhere on the page": "或将 GGUF 文件拖放到页面任意位置",
   "Drop it here": "拖放到这里",
 
+  "OpenAI's 21-billion-parameter model, MXFP4, 12.1 GB": "OpenAI 的 210 亿参数模型，MXFP4，12.1 GB",
+  "The same with smaller attention and embeddings, 11.6 GB": "同一模型，注意力与嵌入更小，11.6 GB",
+
   // Settings
   "System prompt": "系统提示",
   "What the model should know or heed in every conversation": "模型在每次对话中应当知道或遵守的内容",

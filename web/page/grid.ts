@@ -2,7 +2,7 @@
 
 import type { ExpertMap, PagingEvent, Place } from "../src/index.ts";
 import { element } from "./dom.ts";
-import { t } from "./language.ts";
+import { sentences, t } from "./language.ts";
 import type { Standing } from "./served.ts";
 
 /** How long a cell shows that it was just used; where that is seen now and then alone, until it is seen again. */
@@ -123,5 +123,5 @@ export function describe({ places, hits, misses, tokens, passes, stall_seconds }
   const said = t("Of {all} experts {gpu} on the GPU, {ram} in RAM, {disk} on disk, {network} still on the network.", counts);
   if (tokens === 0) return said;
   const costs = { part: Math.round((hits / Math.max(1, hits + misses)) * 100), passes: (passes / tokens).toFixed(1), stall: stall_seconds.toFixed(1) };
-  return `${said} ${t("{part} % of uses found theirs on the GPU; {passes} passes a token, {stall} s of waiting.", costs)}`;
+  return sentences(said, t("{part} % of uses found theirs on the GPU; {passes} passes a token, {stall} s of waiting.", costs));
 }

@@ -13,9 +13,21 @@ export function t(text: Text, values: Record<string, string | number> = {}): str
   return said.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
+/** Sentences one after the other: Chinese has no space between them. */
+export const sentences = (...said: string[]): string => said.join(language === "zh" ? "" : " ");
+
 /** What the engine says, where it is known here: its errors have no other language. */
 export function known(text: string): string {
-  return Object.hasOwn(chinese, text) ? t(text as Text) : text;
+  return isKnown(text) ? t(text) : text;
+}
+
+const isKnown = (text: string): text is Text => Object.hasOwn(chinese, text);
+
+/** Has a text be in the person's language from now on, whichever that will be, if it is known. */
+export function mark(element: Element): void {
+  if (!isKnown(element.textContent ?? "")) return;
+  element.setAttribute("data-t", "");
+  translate(element.parentElement!);
 }
 
 /** The language that was asked for, or else the browser's. */

@@ -66,7 +66,7 @@ function dress(): void {
   const spoken = language.choose(settings.language);
   language.speak(spoken);
   language.translate(document);
-  document.documentElement.lang = spoken;
+  document.documentElement.lang = spoken === "zh" ? "zh-Hans" : spoken;
   document.documentElement.dataset["theme"] = settings.theme;
 }
 

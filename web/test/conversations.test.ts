@@ -99,6 +99,13 @@ test("why a browser cannot run the engine is in the table", async () => {
   assert.deepEqual(reasons.filter((reason) => !(reason in chinese)), []);
 });
 
+test("what the catalogue says of models on the web is in the table", async () => {
+  const { models } = JSON.parse(await readFile(new URL("../../web/page/catalogue.json", import.meta.url), "utf8")) as { models: { about: string; url?: string }[] };
+  const said = models.filter(({ url }) => url).map(({ about }) => about);
+  assert.ok(said.length > 1);
+  assert.deepEqual(said.filter((text) => !(text in chinese)), []);
+});
+
 test("what is filled in stands in both languages", () => {
   const names = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(([name]) => name).sort();
   for (const [english, other] of Object.entries(chinese)) assert.deepEqual(names(other), names(english), english);
