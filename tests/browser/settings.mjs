@@ -91,7 +91,7 @@ export const tests = {
     await select(tab, "Colours", "Dark");
     await select(tab, "Language", "简体中文");
     await tab.page.keyboard.press("Escape");
-    assert.equal(await tab.count("button", "新对话"), 1);
+    await tab.page.getByRole("button", { name: "新对话", exact: true }).waitFor();
     assert.equal(await tab.count("button", "重新生成"), await tab.evaluate(() => document.querySelectorAll(".assistant").length));
     await load(tab);
     assert.equal(await tab.count("textbox", "消息"), 1);

@@ -22,7 +22,7 @@ import { Tree } from "./tree.ts";
 
 const settings = load();
 drawIcons(document);
-dress();
+await dress();
 wireDialogs();
 
 const message = element<HTMLTextAreaElement>("message");
@@ -62,12 +62,12 @@ const list = new List({
 });
 
 /** Language and colours, as they are set. */
-function dress(): void {
+async function dress(): Promise<void> {
+  document.documentElement.dataset["theme"] = settings.theme;
   const spoken = language.choose(settings.language);
-  language.speak(spoken);
+  await language.speak(spoken);
   language.translate(document);
   document.documentElement.lang = spoken === "zh" ? "zh-Hans" : spoken;
-  document.documentElement.dataset["theme"] = settings.theme;
 }
 
 /** Gives the focus to what comes next. */
@@ -170,10 +170,10 @@ const transfers = new Transfers(
 );
 new SettingsForm(
   settings,
-  (name) => {
-    if (name === "theme") dress();
-    if (name !== "language") return;
-    dress();
+  async (name) => {
+    if (name !== "theme" && name !== "language") return;
+    await dress();
+    if (name === "theme") return;
     chat.show();
     attachments.show();
     loader.live.refresh();
