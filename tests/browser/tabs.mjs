@@ -147,6 +147,21 @@ export const tests = {
     await items(0);
   },
 
+  async "a conversation that is removed in one tab ends the other's answer, and stays removed"(tab) {
+    const { other } = tab;
+    const names = () => [...document.querySelectorAll("#chats a")].map((link) => link.textContent);
+    await tab.evaluate(() => document.getElementById("new-chat").click());
+    await send(tab, `slowly gone ${"word ".repeat(30)}`);
+    await says(tab, "gone word");
+    await other.until("its name", () => [...document.querySelectorAll("#chats a")].some((link) => link.textContent.startsWith("slowly gone")));
+    await other.evaluate(() => document.querySelector("#chats li .icon:last-of-type").click());
+    await idle(tab);
+    await written(tab);
+    for (const each of [tab, other]) assert.deepEqual((await each.evaluate(names)).filter((name) => name.startsWith("slowly gone")), []);
+    await tab.evaluate(() => document.querySelector("#chats a").click());
+    await shows(tab, "You said: begin");
+  },
+
   async "an answer whose tab is closed is interrupted in the other one, and goes on there"(tab) {
     const { other } = tab;
     await send(other, `slowly ${"tock ".repeat(30)}`);

@@ -37,6 +37,8 @@ interface Answering {
   controller: AbortController;
   /** Once it has begun. */
   turn?: Turn;
+  /** To be done once it is over. */
+  over?: () => void;
   keptAt: number;
 }
 
@@ -115,7 +117,9 @@ export class Chat implements Actions {
   }
 
   /** Takes what another tab has kept of a conversation. */
-  #take({ id, turns = [], title, given, taken }: shelf.Change): void {
+  #take({ id, turns = [], title, given, taken, removed }: shelf.Change): void {
+    // It stays removed, unless more is said in it later.
+    if (removed && this.#answering?.tree.head.id === id) this.#answering.over = this.forget(id);
     for (const tree of new Set(this.#treesOf(id))) {
       const isOurs = this.#answering?.tree === tree;
       const added = turns.filter((turn) => tree.take(turn));
@@ -187,6 +191,7 @@ export class Chat implements Actions {
     const end = await beginAnswer(answering.tree.head.id);
     const over = () => {
       this.#answering = undefined;
+      answering.over?.();
       end?.();
       this.#around.changed();
     };

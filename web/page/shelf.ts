@@ -120,12 +120,13 @@ export async function remove(id: string): Promise<void> {
     turns.delete(of(id));
     documents.delete(of(id));
   });
-  tell({ id });
+  tell({ id, removed: true });
 }
 
-/** What has become other of a conversation; nothing but its id if it was removed. */
+/** What has become other of a conversation. */
 export interface Change {
   id: string;
+  removed?: boolean;
   turns?: Turn[];
   title?: string;
   /** A document that was given to it, and the id of one that was taken from it. */
