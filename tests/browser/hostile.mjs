@@ -100,6 +100,13 @@ export const tests = {
     await say(tab, sample);
   },
 
+  async "what is written from the right is shown from the right, code from the left"(tab) {
+    await say(tab, "مرحبا بالعالم!\n\n- واحد\n\n```python\nx = 1\n```\n\nEnglish.");
+    const directions = await tab.evaluate(() => [...[...document.querySelectorAll(".answer")].at(-1).children].map((block) => getComputedStyle(block).direction));
+    assert.deepEqual(directions, ["rtl", "rtl", "ltr", "ltr"]);
+    await say(tab, sample);
+  },
+
   async "code is copied as it was said"(tab) {
     await tab.evaluate(() => (navigator.clipboard.writeText = async (text) => void (window.copied = text)));
     await tab.evaluate(() => document.querySelector(".code [aria-label=Copy]").click());

@@ -97,6 +97,8 @@ export function elements(tokens: Token[]): DocumentFragment {
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
   }
+  // Each block runs as its first letter does, from the left or from the right.
+  for (const block of made.children) if (block instanceof HTMLElement && block.localName !== "pre") block.dir = "auto";
   for (const table of made.querySelectorAll("table")) {
     const frame = create("div", "table");
     frame.tabIndex = 0;

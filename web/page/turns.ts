@@ -54,6 +54,7 @@ class QuestionView implements TurnView {
     const form = create("form", "editor");
     const input = create("textarea");
     input.value = said;
+    input.dir = "auto";
     input.setAttribute("aria-label", t("Edit the message"));
     const close = () => {
       form.remove();

@@ -11,18 +11,17 @@ use crate::shell::{root, run, say, target};
 use crate::{npm, wasm};
 
 /// Files of the page that are served as they are.
-const STATIC: [&str; 11] = [
-    "index.html",
-    "style.css",
-    "frame.css",
-    "talk.css",
-    "text.css",
-    "foot.css",
-    "dialogs.css",
-    "icon.svg",
-    "icon-512.png",
-    "catalogue.json",
-    "manifest.webmanifest",
+const STATIC: [&str; 5] = ["index.html", "icon.svg", "icon-512.png", "catalogue.json", "manifest.webmanifest"];
+/// What is bundled into the page.
+const PAGE: [&str; 8] = [
+    "page/main.ts",
+    "page/maths.css",
+    "page/style.css",
+    "page/frame.css",
+    "page/talk.css",
+    "page/text.css",
+    "page/foot.css",
+    "page/dialogs.css",
 ];
 
 /// Builds everything that is served at `/`, and says where it is.
@@ -37,10 +36,9 @@ pub(crate) fn build() -> Result<PathBuf> {
     say("bundling the page");
     forget(&out)?;
     // What the page needs only at times comes in parts of its own, all in one folder: modules find the worker beside them.
-    let page = ["page/main.ts", "page/maths.css"];
     let split = ["--splitting", "--chunk-names=part-[hash]", "--asset-names=fonts/[name]-[hash]", "--loader:.woff2=file"];
     // Browsers that have WebGPU need no older fonts.
-    esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
+    esbuild(&web, &out, &PAGE, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts", "src/ai-sdk.ts"], &["--external:./wasm/*"])?;
     esbuild(&web, &out.join("wasm"), &["src/wasm/grammar.ts"], &["--external:./quire_grammar.js"])?;
     esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
