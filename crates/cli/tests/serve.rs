@@ -308,12 +308,20 @@ fn who_has_the_key_sees_how_the_model_stands_while_it_answers_too() {
     let (layers, heat) = (before["places"].as_array().unwrap(), before["heat"].as_array().unwrap());
     assert!(!layers.is_empty() && layers.len() == heat.len(), "{before}");
     assert!(layers.iter().all(|experts| experts.as_array().unwrap().iter().all(|place| ["gpu", "disk"].map(Value::from).contains(place))));
-    assert_eq!([&before["tokens"], &before["requests"], &before["keeps"]], [&json!(0), &json!({"in_hand": 0, "waiting": 0}), &json!(false)]);
+    assert_eq!(
+        [&before["tokens"], &before["requests"], &before["keeps"]],
+        [&json!(0), &json!({"in_hand": 0, "waiting": 0}), &json!(false)]
+    );
     assert_eq!(before["fill"]["type"], "fill");
 
     let body = endless(true).to_string();
     let mut answer = TcpStream::connect(&server.address).unwrap();
-    write!(answer, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    write!(
+        answer,
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
     let during = until("some tokens", || Some(stats()).filter(|stats| stats["tokens"].as_u64() > Some(5)));
     assert_eq!(during["requests"], json!({"in_hand": 1, "waiting": 0}));
     drop(answer);
