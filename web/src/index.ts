@@ -176,13 +176,13 @@ export interface Engine extends AsyncDisposable {
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, kv, cache, token, manifest } = options;
-  const maxRamBytes = options.maxRamBytes ?? defaultRamBytes(navigator as Device);
-  const fill = options.fill ?? !savesData();
   const support = await isSupported();
   if (!support.ok) {
     options.worker?.terminate();
     throw new QuireError("no_webgpu", support.reason);
   }
+  const maxRamBytes = options.maxRamBytes ?? defaultRamBytes(navigator as Device);
+  const fill = options.fill ?? !savesData();
   const client = new Client(options.worker ?? startWorker(), onWarning);
   if (typeof model === "string" && cache !== "none") askToPersist();
   try {

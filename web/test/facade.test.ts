@@ -383,3 +383,11 @@ test("a model gets half of the device's memory, its experts a part beside, but o
     }
   }
 });
+
+test("outside a browser everything rejects with a code, and nothing breaks", async () => {
+  delete scope["Worker"];
+  delete scope["isSecureContext"];
+  Object.defineProperty(globalThis, "navigator", { value: undefined, configurable: true });
+  await assert.rejects(createEngine({ model: "m.gguf" }), { name: "QuireError", code: "no_webgpu" });
+  await assert.rejects(cache.list(), { name: "QuireError", code: "unsupported" });
+});
