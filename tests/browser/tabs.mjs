@@ -132,6 +132,20 @@ export const tests = {
     await press(tab, "Next version");
   },
 
+  async "an answer is stopped from either tab"(tab) {
+    const { other } = tab;
+    await send(tab, `slowly ${"on ".repeat(30)}`);
+    await says(other, "on on");
+    await other.evaluate(() => document.getElementById("stop").click());
+    await idle(tab);
+    await idle(other);
+    for (const each of [tab, other]) {
+      assert.match((await log(each)).said.at(-1), /^on on( on)*$/);
+      await each.until("a word on it", () => [...document.querySelectorAll(".note")].at(-1).textContent === "Stopped." && document.getElementById("stop").hidden);
+    }
+    assert.ok((await log(tab)).said.at(-1).length < 80, "it went on");
+  },
+
   async "a document that is given in one tab is there in the other"(tab) {
     const { other } = tab;
     const items = (n) => other.until(`${n} documents`, (n) => document.querySelectorAll("#attached li").length === n, n, 10);

@@ -76,8 +76,14 @@ export class Chat implements Actions {
     return this.#answering !== undefined;
   }
 
+  /** Whether an answer grows that can be stopped: this tab's, or what another one says in what is shown. */
+  get isGoing(): boolean {
+    return this.isAnswering || this.#elsewhere !== undefined;
+  }
+
   stop(): void {
-    this.#answering?.controller.abort();
+    if (this.#answering) this.#answering.controller.abort();
+    else if (this.#elsewhere) shelf.stop(this.#elsewhere.head.id);
   }
 
   /** The trees of a conversation that may yet be kept. */
@@ -117,7 +123,8 @@ export class Chat implements Actions {
   }
 
   /** Takes what another tab has kept of a conversation. */
-  #take({ id, turns = [], title, given, taken, removed }: shelf.Change): void {
+  #take({ id, turns = [], title, given, taken, removed, stop }: shelf.Change): void {
+    if (stop && this.#answering?.tree.head.id === id) this.stop();
     // It stays removed, unless more is said in it later.
     if (removed && this.#answering?.tree.head.id === id) this.#answering.over = this.forget(id);
     for (const tree of new Set(this.#treesOf(id))) {
@@ -135,7 +142,7 @@ export class Chat implements Actions {
       const isOther = wasElsewhere !== this.#elsewhere;
       const isNear = this.#isAtEnd();
       if (added.length > 0) this.#showAround();
-      for (const turn of turns) this.#views.get(turn.id)?.update(this.#isGoing(turn));
+      for (const turn of turns) this.#views.get(turn.id)?.update(this.#grows(turn));
       this.#follow(isNear);
       if (added.length > 0 || isOther || title || given || taken) this.#around.changed();
       if (isOther) void this.#look();
@@ -265,7 +272,7 @@ export class Chat implements Actions {
     const views = this.#tree.path.map((turn, place) => {
       const view = viewOf(this.#tree, turn, this);
       this.#views.set(turn.id, view);
-      view.update(this.#isGoing(turn));
+      view.update(this.#grows(turn));
       view.root.dataset["key"] = String(place);
       return view.root;
     });
@@ -275,15 +282,14 @@ export class Chat implements Actions {
   }
 
   /** Whether a turn grows, here or in another tab. */
-  #isGoing(turn: Turn): boolean {
+  #grows(turn: Turn): boolean {
     return this.#answering?.turn?.id === turn.id || (turn.end === "going" && this.#elsewhere?.path.at(-1)?.id === turn.id);
   }
 
   /** Lets the buttons that ask the engine be pressed only when it can be asked. */
   #refresh(): void {
-    const isBusy = this.isAnswering || this.#elsewhere !== undefined;
-    this.#log.setAttribute("aria-busy", String(isBusy));
-    const isReady = !isBusy && this.#around.engine() !== undefined;
+    this.#log.setAttribute("aria-busy", String(this.isGoing));
+    const isReady = !this.isGoing && this.#around.engine() !== undefined;
     const held = document.activeElement;
     const isHeld = this.#log.contains(held) && held?.matches(":enabled");
     for (const button of this.#log.querySelectorAll<HTMLButtonElement>("[data-asks]")) button.disabled = !isReady;

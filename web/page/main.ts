@@ -72,15 +72,15 @@ async function dress(): Promise<void> {
 
 /** Gives the focus to what comes next. */
 function goOn(): void {
-  (chat.isAnswering ? stop : message).focus();
+  (chat.isGoing ? stop : message).focus();
 }
 
 /** Makes the controls say what can be done now. */
 function refresh(): void {
   send.disabled = !loader.engine || message.value.trim() === "";
   const { activeElement } = document;
-  send.hidden = chat.isAnswering;
-  stop.hidden = !chat.isAnswering;
+  send.hidden = chat.isGoing;
+  stop.hidden = !chat.isGoing;
   if (activeElement === send || activeElement === stop) goOn();
   element("welcome").hidden = !chat.isEmpty || !element("trouble").hidden || !element("loading").hidden;
   element("choose-first").hidden = loader.model !== undefined;
@@ -152,7 +152,7 @@ stop.addEventListener("click", () => {
 element("new-chat").addEventListener("click", begin);
 addEventListener("popstate", () => void follow());
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && chat.isAnswering && !document.querySelector("dialog[open]")) chat.stop();
+  if (event.key === "Escape" && chat.isGoing && !document.querySelector("dialog[open]")) chat.stop();
   if (event.key.toLowerCase() === "o" && event.shiftKey && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     begin();

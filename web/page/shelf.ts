@@ -132,9 +132,14 @@ export interface Change {
   /** A document that was given to it, and the id of one that was taken from it. */
   given?: Document;
   taken?: string;
+  /** Whoever answers in it is to stop. */
+  stop?: boolean;
 }
 
 const channel = globalThis.BroadcastChannel && new BroadcastChannel(NAME);
+
+/** Has the tab stop that answers in a conversation. */
+export const stop = (id: string): void => tell({ id, stop: true });
 
 function tell(change: Change): void {
   channel?.postMessage(change);
