@@ -181,6 +181,22 @@ test("leaving the loop early stops the answer in the worker", async () => {
   assert.deepEqual(await worker.next(), { id, op: "abort" });
 });
 
+test("a stream that is left before it is read, or while it is waited for, stops the answer too", async () => {
+  const { engine, worker } = await loaded();
+  for (const isWaiting of [false, true]) {
+    const created = engine.chat.completions.create({ messages, stream: true });
+    const { id } = await worker.next();
+    worker.say({ id, kind: "part", json: chunk("a") });
+    const iterator = (await created)[Symbol.asyncIterator]();
+    if (isWaiting) await iterator.next();
+    const next = isWaiting ? assert.rejects(iterator.next(), isAbort) : undefined;
+    await iterator.return?.();
+    await next;
+    assert.deepEqual(await worker.next(), { id, op: "abort" });
+    assert.deepEqual(await iterator.next(), { done: true, value: undefined });
+  }
+});
+
 test("an aborted stream rejects with an AbortError and what comes late is dropped", async () => {
   const { engine, worker } = await loaded();
   const controller = new AbortController();
