@@ -1,6 +1,7 @@
 /** The engine of a page that comes from `quire serve`: the server, by its own API. */
 
 import type { CallOptions, ChatCompletionChunk, ChatRequest, Stats } from "../src/index.ts";
+import { toJson } from "../src/json.ts";
 import { t } from "./language.ts";
 
 /** What the page asks of an engine to talk with it. */
@@ -33,7 +34,7 @@ export class Refusal extends Error {
 export async function connect(key: string): Promise<Server> {
   const listed = (await (await ask("v1/models", key)).json()) as { data: { id: string }[] };
   const create = async (body: ChatRequest, { signal }: CallOptions = {}) =>
-    chunks(await ask("v1/chat/completions", key, { method: "POST", body: JSON.stringify(body), ...(signal && { signal }) }));
+    chunks(await ask("v1/chat/completions", key, { method: "POST", body: toJson(body), ...(signal && { signal }) }));
   const stats = async () => (await (await ask("stats", key)).json()) as Standing;
   return { model: listed.data[0]?.id ?? "", chat: { completions: { create } }, stats };
 }

@@ -181,6 +181,13 @@ test("leaving the loop early stops the answer in the worker", async () => {
   assert.deepEqual(await worker.next(), { id, op: "abort" });
 });
 
+test("text that was cut within a letter is asked as far as it goes", async () => {
+  const { engine, worker } = await loaded();
+  void engine.chat.completions.create({ messages: [{ role: "user", content: "\ud83d\ude00 and \ud83d" }] });
+  const { request } = (await worker.next()) as unknown as { request: string };
+  assert.deepEqual(JSON.parse(request), { messages: [{ role: "user", content: "😀 and \ufffd" }] });
+});
+
 test("a stream that is left before it is read, or while it is waited for, stops the answer too", async () => {
   const { engine, worker } = await loaded();
   for (const isWaiting of [false, true]) {
