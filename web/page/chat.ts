@@ -195,7 +195,7 @@ export class Chat implements Actions {
     const answering: Answering = { tree: this.#tree, controller: new AbortController(), keptAt: 0 };
     this.#answering = answering;
     this.#around.changed();
-    const end = await beginAnswer(answering.tree.head.id);
+    const end = await beginAnswer(answering.tree.head.id, this.#elsewhere === answering.tree);
     const over = () => {
       this.#answering = undefined;
       answering.over?.();

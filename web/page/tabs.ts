@@ -2,12 +2,14 @@
 
 const lockOf = (conversation: string): string => `quire-answer ${conversation}`;
 
-/** Has this tab alone answer in a conversation; what comes back ends that. Nothing comes back where another tab is answering. */
-export function beginAnswer(conversation: string): Promise<(() => void) | undefined> {
+/**
+ * Has this tab alone answer in a conversation; what comes back ends that. Nothing comes back where another tab is answering, which a page
+ * without locks, as by plain HTTP, has but `heard`.
+ */
+export function beginAnswer(conversation: string, heard: boolean): Promise<(() => void) | undefined> {
   return new Promise((resolve) => {
     const alone = () => resolve(() => {});
-    // A page by plain HTTP has no locks.
-    if (!navigator.locks) return alone();
+    if (!navigator.locks) return heard ? resolve(undefined) : alone();
     const held = (lock: Lock | null) => (lock ? new Promise<void>((end) => resolve(end)) : resolve(undefined));
     navigator.locks.request(lockOf(conversation), { ifAvailable: true }, held).catch(alone);
   });
