@@ -222,25 +222,6 @@ export const tests = {
     assert.deepEqual(await turns(tab), ["stays", "You said: stays", "more", "You said: more"]);
   },
 
-  async "an answer that another tab is at is left to it, and shown as far as it is"(tab) {
-    await tab.click("button", "New chat");
-    await ask(tab, `slowly ${"word ".repeat(8)}`);
-    await tab.until("some words", () => /word word/.test(document.querySelector(".answer")?.textContent));
-    await written(tab);
-    const other = await tab.page.context().newPage();
-    await other.goto(await tab.evaluate(() => location.href));
-    const press = () => other.getByRole("button", { name: "Continue" }).click();
-    const notice = other.getByText("Another tab is answering in this conversation.");
-    await press();
-    await notice.waitFor();
-    await ended(tab);
-    await written(tab);
-    await press();
-    await other.getByText("word word word word word word word word", { exact: true }).nth(0).waitFor();
-    assert.equal(await other.locator(".answer").textContent(), await tab.evaluate(() => document.querySelector(".answer").textContent));
-    await other.close();
-  },
-
   async "nothing was written to the console as an error"(tab) {
     assert.deepEqual(tab.errors, []);
   },

@@ -84,7 +84,7 @@ export const tests = {
     for (const place of ["gpu", "ram", "network"]) assert.ok(places.includes(place), place);
     const text = await tab.evaluate(() => document.getElementById("grid-words").textContent);
     const count = (place) => places.filter((p) => p === place).length;
-    assert.ok(text.startsWith(`Of ${places.length} experts ${count("gpu")} on the GPU, ${count("ram")} in RAM, ${count("disk")} on this disk,`), text);
+    assert.ok(text.startsWith(`Of ${places.length} experts ${count("gpu")} on the GPU, ${count("ram")} in RAM, ${count("disk")} on disk,`), text);
     if (screenshots) await tab.screenshot(join(screenshots, `${browser}-experts.png`));
     return text;
   },

@@ -93,6 +93,20 @@ export const tests = {
     assert.deepEqual(found, ["Title", "text", "1", 2, true]);
   },
 
+  async "emphasis in Chinese needs no space after its punctuation"(tab) {
+    await say(tab, "**定义：**内容，这是**“重要”**的，见**（第 3 章）**。**`代码`**是**重点**，2**3，**Note:**text");
+    const strong = await tab.evaluate(() => [...[...document.querySelectorAll(".answer")].at(-1).querySelectorAll("strong")].map((part) => part.textContent));
+    assert.deepEqual(strong, ["定义：", "“重要”", "（第 3 章）", "代码", "重点"]);
+    await say(tab, sample);
+  },
+
+  async "what is written from the right is shown from the right, code from the left"(tab) {
+    await say(tab, "مرحبا بالعالم!\n\n- واحد\n\n```python\nx = 1\n```\n\nEnglish.");
+    const directions = await tab.evaluate(() => [...[...document.querySelectorAll(".answer")].at(-1).children].map((block) => getComputedStyle(block).direction));
+    assert.deepEqual(directions, ["rtl", "rtl", "ltr", "ltr"]);
+    await say(tab, sample);
+  },
+
   async "code is copied as it was said"(tab) {
     await tab.evaluate(() => (navigator.clipboard.writeText = async (text) => void (window.copied = text)));
     await tab.evaluate(() => document.querySelector(".code [aria-label=Copy]").click());

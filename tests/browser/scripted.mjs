@@ -40,6 +40,63 @@ export const tests = {
     assert.deepEqual(streamed, ["tool_calls", '{"city":"Paris"}']);
   },
 
+  async "a call and its result go back and forth by hand"(tab) {
+    const found = await tab.evaluate(async () => {
+      const ask = async (change) => (await window.openai.chat.completions.create({ ...window.asked, tools: [{ type: "function", function: window.weather }], ...change })).choices[0];
+      const called = await ask({});
+      const result = { role: "tool", tool_call_id: called.message.tool_calls[0].id, content: "sunny" };
+      const after = await ask({ messages: [...window.asked.messages, called.message, result] });
+      return { called: [called.finish_reason, called.message.content, called.message.tool_calls[0].function.name], after: [after.finish_reason, after.message.content] };
+    });
+    assert.deepEqual(found.called, ["tool_calls", null, "get_weather"]);
+    assert.deepEqual(found.after, ["stop", SAID]);
+  },
+
+  async "logprobs are those of the answer's tokens, whole and in a stream"(tab) {
+    const { whole, streamed } = await tab.evaluate(async () => {
+      const asked = { ...window.asked, logprobs: true, top_logprobs: 3 };
+      const whole = (await window.openai.chat.completions.create(asked)).choices[0].logprobs.content;
+      const streamed = [];
+      for await (const { choices } of await window.openai.chat.completions.create({ ...asked, stream: true })) streamed.push(...(choices[0]?.logprobs?.content ?? []));
+      return { whole, streamed };
+    });
+    for (const tokens of [whole, streamed]) {
+      assert.equal(tokens.map(({ token }) => token).join(""), SAID);
+      for (const { logprob, top_logprobs } of tokens) {
+        assert.equal(top_logprobs.length, 3);
+        assert.ok(logprob <= 0 && logprob === top_logprobs[0].logprob && logprob > top_logprobs[1].logprob);
+      }
+    }
+  },
+
+  async "n answers differ, and a seed repeats them"(tab) {
+    const [once, again, other] = await tab.evaluate(async () => {
+      // Text without an end, and not twice the same.
+      const endless = { model: "parrot", prompt: "x", max_tokens: 8, n: 3, logit_bias: { 261: -100, 262: -100, 263: -100 } };
+      const ask = async (seed) => (await window.openai.completions.create({ ...endless, seed })).choices.map(({ index, text }) => [index, text]);
+      return [await ask(5), await ask(5), await ask(6)];
+    });
+    assert.deepEqual(once.map(([index]) => index), [0, 1, 2]);
+    assert.equal(new Set(once.map(([, text]) => text)).size, 3);
+    assert.deepEqual(again, once);
+    assert.notDeepEqual(other, once);
+  },
+
+  async "an answer ends before a stop string, in a stream too, and at its length"(tab) {
+    const found = await tab.evaluate(async () => {
+      const ask = async (change) => (await window.openai.chat.completions.create({ ...window.asked, ...change })).choices[0];
+      const whole = await ask({ stop: ["are", "never"] });
+      let [text, end] = ["", null];
+      for await (const { choices } of await window.openai.chat.completions.create({ ...window.asked, stop: "are", stream: true })) {
+        text += choices[0].delta.content ?? "";
+        end = choices[0].finish_reason;
+      }
+      const short = await ask({ max_completion_tokens: 3 });
+      return { whole: [whole.message.content, whole.finish_reason], streamed: [text, end], short: short.finish_reason };
+    });
+    assert.deepEqual(found, { whole: ["Hello, world! How ", "stop"], streamed: ["Hello, world! How ", "stop"], short: "length" });
+  },
+
   async "a response is its text, in events too, and goes on after a call"(tab) {
     const found = await tab.evaluate(async () => {
       const { responses } = window.openai;

@@ -54,7 +54,7 @@ export const tests = {
   },
 
   async "answers come whole and as a stream, the same"(tab) {
-    const { whole, text, usage, n, tokens, raw, pieces } = await tab.evaluate(async () => {
+    const { whole, text, usage, n, again, tokens, raw, pieces } = await tab.evaluate(async () => {
       const { completions } = window.openai.chat;
       const whole = await completions.create({ ...window.body, logprobs: true, top_logprobs: 2 });
       const [pieces, usages] = [[], []];
@@ -62,10 +62,11 @@ export const tests = {
         pieces.push(chunk.choices[0]?.delta.content ?? "");
         if (chunk.usage) usages.push(chunk.usage);
       }
-      const n = await completions.create({ ...window.body, n: 2, seed: 5, temperature: 1 });
+      const several = async () => (await completions.create({ ...window.body, n: 2, seed: 5, temperature: 1 })).choices.map(({ index, message }) => [index, message.content]);
+      const [n, again] = [await several(), await several()];
       const raw = await window.openai.completions.create({ model: "any", prompt: "the", max_tokens: 3, temperature: 0 });
       const tokens = await window.engine.tokenize({ messages: window.body.messages });
-      return { whole, text: pieces.join(""), pieces: pieces.length, usage: usages[0], n: n.choices.length, tokens: tokens.length, raw };
+      return { whole, text: pieces.join(""), pieces: pieces.length, usage: usages[0], n, again, tokens: tokens.length, raw };
     });
     assert.equal(whole.choices[0].finish_reason, "length");
     assert.equal(whole.choices[0].logprobs.content[0].top_logprobs.length, 2);
@@ -73,7 +74,9 @@ export const tests = {
     assert.equal(usage.completion_tokens, 4);
     assert.equal(usage.prompt_tokens, tokens);
     assert.ok(pieces > 2, "it came at once");
-    assert.equal(n, 2);
+    assert.deepEqual(n.map(([index]) => index), [0, 1]);
+    assert.notEqual(n[0][1], n[1][1]);
+    assert.deepEqual(again, n);
     assert.ok(raw.choices[0].text.length > 0);
   },
 
@@ -109,6 +112,7 @@ export const tests = {
         shape: await refused({ messages: "hello" }),
         range: await refused({ temperature: -1 }),
         stream: await refused({ stream: true, n: 99 }),
+        schema: await refused({ response_format: { type: "json_schema", json_schema: { name: "none", strict: true, schema: { type: "integer", minimum: 5, maximum: 3 } } } }),
         long: await refused({ messages: [{ role: "user", content: "the ".repeat(5000) }] }),
         method: (await fetch("v1/chat/completions")).status,
         json: await (await fetch("v1/chat/completions", { method: "POST", body: "{" })).json(),
@@ -116,7 +120,7 @@ export const tests = {
       };
     });
     const invalid = ["BadRequestError", 400, "invalid_request_error", null];
-    assert.deepEqual([found.shape, found.range, found.stream], [invalid, invalid, invalid]);
+    assert.deepEqual([found.shape, found.range, found.stream, found.schema], [invalid, invalid, invalid, invalid]);
     assert.deepEqual(found.long, ["BadRequestError", 400, "invalid_request_error", "context_length_exceeded"]);
     assert.equal(found.method, 405);
     assert.match(found.json.error.message, /body cannot be read/);
@@ -154,9 +158,12 @@ export const tests = {
       controller.abort();
       const aborted = await window.failure(whole);
       waits.push(await wait());
-      return { waits, aborted: aborted[0] };
+
+      const late = await window.failure(completions.create(long, { timeout: 300 }));
+      waits.push(await wait());
+      return { waits, aborted: aborted[0], late: late[0] };
     });
-    assert.equal(found.aborted, "APIUserAbortError");
+    assert.deepEqual([found.aborted, found.late], ["APIUserAbortError", "APIConnectionTimeoutError"]);
     assert.ok(Math.max(...found.waits) < 5, found.waits.join());
     return `after ${found.waits.map((seconds) => seconds.toFixed(2)).join(", ")} s`;
   },

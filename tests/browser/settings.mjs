@@ -91,12 +91,12 @@ export const tests = {
     await select(tab, "Colours", "Dark");
     await select(tab, "Language", "简体中文");
     await tab.page.keyboard.press("Escape");
-    assert.equal(await tab.count("button", "新对话"), 1);
+    await tab.page.getByRole("button", { name: "新对话", exact: true }).waitFor();
     assert.equal(await tab.count("button", "重新生成"), await tab.evaluate(() => document.querySelectorAll(".assistant").length));
     await load(tab);
     assert.equal(await tab.count("textbox", "消息"), 1);
     const { lang, ink } = await tab.evaluate(() => ({ lang: document.documentElement.lang, ink: getComputedStyle(document.documentElement).color }));
-    assert.deepEqual([lang, ink], ["zh", "rgb(230, 232, 228)"]);
+    assert.deepEqual([lang, ink], ["zh-Hans", "rgb(230, 232, 228)"]);
     const left = await tab.evaluate(() => document.body.innerText.match(/[A-Z][a-z]+ [a-z]+/g));
     assert.equal(left, null);
   },

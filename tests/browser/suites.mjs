@@ -22,6 +22,7 @@ import * as settings from "./settings.mjs";
 import * as shell from "./shell.mjs";
 import * as size from "./size.mjs";
 import { openStandin } from "./standin.mjs";
+import * as tabs from "./tabs.mjs";
 
 /** What is said natively; only `cargo xtask test --long` knows. */
 const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
@@ -31,11 +32,13 @@ export const suites = [
   { name: "the page", tests: page.conversation },
   { name: "conversations", only: "Chromium", open: openStandin, tests: chats.tests },
   { name: "conversations", only: "Firefox", open: openStandin, tests: chats.inFirefox },
+  { name: "a conversation in two tabs", open: openStandin, tests: tabs.tests },
   { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
-  { name: "documents", only: "Chromium", open: openStandin, tests: documents.tests },
+  { name: "documents", only: "Chromium", open: openStandin, tests: { ...documents.tests, ...documents.inAnyScript } },
+  { name: "documents", only: "Firefox", open: openStandin, tests: documents.inAnyScript },
   { name: "the page of quire serve", open: openServed, tests: served },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
@@ -50,7 +53,7 @@ export const suites = [
   { name: "the examples", only: "Firefox", tests: packaged.examples },
   { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
-  { name: "the service worker with a model that calls", only: "Firefox", tests: scripted.tests },
+  { name: "the service worker with a model that calls", tests: scripted.tests },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

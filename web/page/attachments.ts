@@ -66,7 +66,8 @@ export class Attachments {
 async function pagesOf(file: File): Promise<string[]> {
   if (file.size > LARGEST) throw new Error(t("it is larger than 50 MB"));
   if (/\.pdf$/i.test(file.name) || file.type === "application/pdf") return (await import("./pdf.ts")).pagesOf(file);
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  if (bytes.includes(0)) throw new Error(t("it is not text"));
-  return [new TextDecoder().decode(bytes)];
+  const { decode } = await import("./plain.ts");
+  const text = decode(new Uint8Array(await file.arrayBuffer()), [document.documentElement.lang, ...navigator.languages]);
+  if (text === undefined) throw new Error(t("it is not text"));
+  return [text];
 }

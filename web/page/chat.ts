@@ -12,8 +12,10 @@ import { beginAnswer, isAnswered } from "./tabs.ts";
 import { type Head, Tree, type Turn } from "./tree.ts";
 import { type Actions, type TurnView, viewOf } from "./turns.ts";
 
-/** How often an answer under way is kept, at most. */
+/** How often an answer under way is kept, at most; other tabs hear of it then. */
 const KEEP_MS = 500;
+/** How often it is looked whether another tab still answers: it may be closed without a word. */
+const LOOK_MS = 1000;
 
 /** What the page around it gives a chat. */
 export interface Around {
@@ -29,10 +31,14 @@ export interface Around {
   paced(pace: Pace): void;
 }
 
+/** An answer under way, from the moment that somebody asked for it. */
 interface Answering {
   tree: Tree;
-  turn: Turn;
   controller: AbortController;
+  /** Once it has begun. */
+  turn?: Turn;
+  /** To be done once it is over. */
+  over?: () => void;
   keptAt: number;
 }
 
@@ -42,8 +48,12 @@ export class Chat implements Actions {
   #tree = Tree.begin();
   #views = new Map<string, TurnView>();
   #answering: Answering | undefined;
-  /** For which something is looked up, before an answer. */
-  #searching: Tree | undefined;
+  /** What is shown, if another tab is answering there. */
+  #elsewhere: Tree | undefined;
+  #heardAt = 0;
+  #looking: ReturnType<typeof setTimeout> | undefined;
+  /** Something came from another tab while a turn was being edited. */
+  #isStale = false;
   /** Deleted while they were shown or answered: to be kept no more. */
   #forgotten = new WeakSet<Tree>();
   /** Something of them could not be kept: to be kept whole. */
@@ -51,6 +61,7 @@ export class Chat implements Actions {
 
   constructor(around: Around) {
     this.#around = around;
+    shelf.watch((change) => this.#take(change));
   }
 
   get tree(): Tree {
@@ -62,16 +73,22 @@ export class Chat implements Actions {
   }
 
   get isAnswering(): boolean {
-    return this.#searching !== undefined || this.#answering !== undefined;
+    return this.#answering !== undefined;
+  }
+
+  /** Whether an answer grows that can be stopped: this tab's, or what another one says in what is shown. */
+  get isGoing(): boolean {
+    return this.isAnswering || this.#elsewhere !== undefined;
   }
 
   stop(): void {
-    this.#answering?.controller.abort();
+    if (this.#answering) this.#answering.controller.abort();
+    else if (this.#elsewhere) shelf.stop(this.#elsewhere.head.id);
   }
 
   /** The trees of a conversation that may yet be kept. */
   #treesOf(id: string): Tree[] {
-    const trees = [this.#tree, this.#searching, this.#answering?.tree];
+    const trees = [this.#tree, this.#answering?.tree];
     return trees.filter((tree): tree is Tree => tree?.head.id === id);
   }
 
@@ -95,21 +112,104 @@ export class Chat implements Actions {
 
   /** Shows another conversation; an answer under way goes on. */
   open(tree: Tree): void {
-    const going = this.#searching ?? this.#answering?.tree;
+    const going = this.#answering?.tree;
     this.#tree = going?.head.id === tree.head.id && !this.#forgotten.has(going) ? going : tree;
+    const isOpen = this.#tree !== going && this.#tree.path.at(-1)?.end === "going";
+    this.#elsewhere = isOpen ? this.#tree : undefined;
     this.show();
     this.#follow(true);
     this.#around.changed();
+    void this.#look();
   }
 
-  async ask(text: string): Promise<void> {
-    const tree = this.#tree;
-    await this.#put(tree, tree.path.at(-1), text);
+  /** Takes what another tab has kept of a conversation. */
+  #take({ id, turns = [], title, given, taken, removed, stop }: shelf.Change): void {
+    if (stop && this.#answering?.tree.head.id === id) this.stop();
+    // It stays removed, unless more is said in it later.
+    if (removed && this.#answering?.tree.head.id === id) this.#answering.over = this.forget(id);
+    for (const tree of new Set(this.#treesOf(id))) {
+      const isOurs = this.#answering?.tree === tree;
+      const added = turns.filter((turn) => tree.take(turn));
+      if (!isOurs) for (const turn of added) tree.choose(turn);
+      if (title) tree.head.title = title;
+      if (given && !tree.documents.some(({ id }) => id === given.id)) tree.documents.push(given);
+      if (taken) tree.documents.splice(0, Infinity, ...tree.documents.filter(({ id }) => id !== taken));
+      if (tree !== this.#tree) continue;
+      const wasElsewhere = this.#elsewhere;
+      this.#heardAt = performance.now();
+      const answers = turns.filter(({ message }) => message.role === "assistant");
+      if (answers.length > 0 && !isOurs) this.#elsewhere = answers.some(({ end }) => end === "going") ? tree : undefined;
+      const isOther = wasElsewhere !== this.#elsewhere;
+      const isNear = this.#isAtEnd();
+      if (added.length > 0) this.#showAround();
+      for (const turn of turns) this.#views.get(turn.id)?.update(this.#grows(turn));
+      this.#follow(isNear);
+      if (added.length > 0 || isOther || title || given || taken) this.#around.changed();
+      if (isOther) void this.#look();
+    }
+  }
+
+  /** Looks, as long as another tab is answering in what is shown, whether it still is, and in the end at what it has kept. */
+  async #look(): Promise<void> {
+    clearTimeout(this.#looking);
+    const tree = this.#elsewhere;
+    if (!tree) return;
+    const isGoing = (await isAnswered(tree.head.id)) ?? performance.now() - this.#heardAt < 2 * LOOK_MS;
+    const kept = isGoing ? undefined : await shelf.find(tree.head.id).catch(() => undefined);
+    if (this.#elsewhere !== tree) return;
+    if (isGoing) {
+      clearTimeout(this.#looking);
+      this.#looking = setTimeout(() => void this.#look(), LOOK_MS);
+      return;
+    }
+    this.#elsewhere = undefined;
+    for (const turn of kept?.turns ?? []) tree.take(turn);
+    this.#showAround();
+    this.#around.changed();
+  }
+
+  /** Draws all turns anew, but not around one that is being edited: then once it is not. */
+  #showAround(): void {
+    this.#isStale = this.#log.querySelector(".editor") !== null;
+    if (!this.#isStale) this.show();
+  }
+
+  edited(): void {
+    if (this.#isStale) this.show();
+  }
+
+  /** False if nothing is asked: another tab is answering here. */
+  ask(text: string): Promise<boolean> {
+    const parent = this.#tree.path.at(-1);
+    return this.#begin((answering) => this.#put(answering, parent, text));
   }
 
   edit(turn: Turn, text: string): void {
-    if (this.isAnswering || !this.#around.engine()) return;
-    void this.#put(this.#tree, this.#tree.before(turn), text);
+    const parent = this.#tree.before(turn);
+    void this.#begin((answering) => this.#put(answering, parent, text));
+  }
+
+  /** Begins an answer in what is shown, unless one is under way, be it in another tab; says whether. */
+  async #begin(work: (answering: Answering) => Promise<void>): Promise<boolean> {
+    if (this.#answering || !this.#around.engine()) return false;
+    const answering: Answering = { tree: this.#tree, controller: new AbortController(), keptAt: 0 };
+    this.#answering = answering;
+    this.#around.changed();
+    const end = await beginAnswer(answering.tree.head.id, this.#elsewhere === answering.tree);
+    const over = () => {
+      this.#answering = undefined;
+      answering.over?.();
+      end?.();
+      this.#around.changed();
+    };
+    if (end) {
+      if (this.#elsewhere === answering.tree) this.#elsewhere = undefined;
+      void work(answering).finally(over);
+    } else {
+      over();
+      notify(t("Another tab is answering in this conversation."));
+    }
+    return end !== undefined;
   }
 
   /** Takes a document, or lets go of it. */
@@ -120,16 +220,13 @@ export class Chat implements Actions {
   }
 
   /** Puts a question after `parent`, with what the documents have on it. */
-  async #put(tree: Tree, parent: Turn | undefined, text: string): Promise<void> {
-    const { documents } = tree;
-    this.#searching = tree;
-    this.#around.changed();
-    const passages = documents.length > 0 ? await find(documents, text) : [];
-    this.#searching = undefined;
-    if (this.#forgotten.has(tree)) return this.#around.changed();
+  async #put(answering: Answering, parent: Turn | undefined, text: string): Promise<void> {
+    const { tree } = answering;
+    const passages = tree.documents.length > 0 ? await find(tree.documents, text) : [];
+    if (this.#forgotten.has(tree)) return;
     const asked = tree.add(parent, { role: "user", content: text }, { passages });
     this.#keep(tree, [asked]);
-    await this.#answer(tree, asked);
+    await this.#answer(answering, asked);
   }
 
   /** Opens what was asked last for editing. */
@@ -140,28 +237,24 @@ export class Chat implements Actions {
 
   regenerate(turn: Turn): void {
     const before = this.#tree.before(turn);
-    if (before) void this.#answer(this.#tree, before);
+    if (before) void this.#begin((answering) => this.#answer(answering, before));
   }
 
   /** Has the model go on with an answer that was cut. */
   resume(turn: Turn): void {
     const before = this.#tree.before(turn);
-    if (before && !this.isAnswering) void this.#resume(this.#tree, before, turn);
+    if (before) void this.#begin((answering) => this.#resume(answering, before, turn));
   }
 
-  /** Goes on with `turn`, unless another tab is at it, or was and came further: then that is shown. */
-  async #resume(tree: Tree, before: Turn, turn: Turn): Promise<void> {
-    const { id } = tree.head;
-    this.#searching = tree;
-    this.#around.changed();
-    const [isGoing, kept] = await Promise.all([isAnswered(id), shelf.find(id).catch(() => undefined)]);
-    this.#searching = undefined;
+  /** Goes on with `turn`, unless another tab has come further: then that is shown. */
+  async #resume(answering: Answering, before: Turn, turn: Turn): Promise<void> {
+    const { tree } = answering;
+    const kept = await shelf.find(tree.head.id).catch(() => undefined);
     const other = kept?.turns.find(({ id }) => id === turn.id);
-    const isBehind = other !== undefined && lengthOf(other) > lengthOf(turn);
-    if (isGoing) notify(t("Another tab is answering in this conversation."));
-    if (kept && isBehind && this.#tree === tree) this.open(kept);
-    else if (!isGoing && !isBehind && !this.#forgotten.has(tree)) await this.#answer(tree, before, turn);
-    else this.#around.changed();
+    if (this.#forgotten.has(tree)) return;
+    if (!other || lengthOf(other) <= lengthOf(turn)) return this.#answer(answering, before, turn);
+    for (const turn of kept?.turns ?? []) tree.take(turn);
+    if (this.#tree === tree) this.show();
   }
 
   choose(turn: Turn): void {
@@ -174,11 +267,12 @@ export class Chat implements Actions {
   /** Draws all turns anew. */
   show(): void {
     const isFocusLost = holdFocus(this.#log);
+    this.#isStale = false;
     this.#views.clear();
     const views = this.#tree.path.map((turn, place) => {
       const view = viewOf(this.#tree, turn, this);
       this.#views.set(turn.id, view);
-      view.update(this.#answering?.turn === turn);
+      view.update(this.#grows(turn));
       view.root.dataset["key"] = String(place);
       return view.root;
     });
@@ -187,12 +281,19 @@ export class Chat implements Actions {
     if (isFocusLost()) this.#around.focusLost();
   }
 
+  /** Whether a turn grows, here or in another tab. */
+  #grows(turn: Turn): boolean {
+    return this.#answering?.turn?.id === turn.id || (turn.end === "going" && this.#elsewhere?.path.at(-1)?.id === turn.id);
+  }
+
   /** Lets the buttons that ask the engine be pressed only when it can be asked. */
   #refresh(): void {
-    const { isAnswering } = this;
-    this.#log.setAttribute("aria-busy", String(isAnswering));
-    const isReady = !isAnswering && this.#around.engine() !== undefined;
+    this.#log.setAttribute("aria-busy", String(this.isGoing));
+    const isReady = !this.isGoing && this.#around.engine() !== undefined;
+    const held = document.activeElement;
+    const isHeld = this.#log.contains(held) && held?.matches(":enabled");
     for (const button of this.#log.querySelectorAll<HTMLButtonElement>("[data-asks]")) button.disabled = !isReady;
+    if (isHeld && held?.matches(":disabled")) this.#around.focusLost();
   }
 
   /** To be called when there is an engine, or none any more. */
@@ -201,18 +302,19 @@ export class Chat implements Actions {
   }
 
   /** Has the turn after `asked` said, or `resumed` said to its end. */
-  async #answer(tree: Tree, asked: Turn, resumed?: Turn): Promise<void> {
+  async #answer(answering: Answering, asked: Turn, resumed?: Turn): Promise<void> {
     const engine = this.#around.engine();
-    if (!engine || this.#answering) return;
+    if (!engine) return;
+    const { tree, controller } = answering;
     const turn = resumed ?? tree.add(asked, { role: "assistant", content: "" }, { end: "going" });
-    const answering = (this.#answering = { tree, turn, controller: new AbortController(), keptAt: performance.now() });
+    answering.turn = turn;
+    answering.keptAt = performance.now();
     const said = tree.messages(resumed ? turn : asked).filter(({ role, content, tool_calls }) => role !== "assistant" || content || tool_calls || resumed);
     const request: ChatRequest = {
       ...this.#around.request(),
       messages: [...this.#around.before(), ...said],
       ...(resumed && { continue_final_message: true }),
     };
-    const end = beginAnswer(tree.head.id);
     this.show();
     this.#follow(true);
     this.#around.changed();
@@ -224,13 +326,9 @@ export class Chat implements Actions {
       this.#around.paced(pace);
       if (performance.now() - answering.keptAt > KEEP_MS) this.#keep(tree, [turn]);
     };
-    await answer(engine, request, turn, grown, answering.controller.signal);
-    this.#answering = undefined;
+    await answer(engine, request, turn, grown, controller.signal);
     this.#views.get(turn.id)?.update(false);
-    this.#refresh();
     this.#keep(tree, [turn]);
-    end();
-    this.#around.changed();
   }
 
   #keep(tree: Tree, turns: Turn[]): void {

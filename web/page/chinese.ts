@@ -31,15 +31,15 @@ export const chinese = {
   "Cancel": "取消",
   "Undo": "撤销",
 
-  // The model on this machine
-  "The model on this machine": "这台设备上的模型",
+  // The model at work
+  "The model at work": "工作中的模型",
   "Experts, a column for each layer": "专家，每层一列",
   "just used": "刚刚使用",
   "on the GPU": "在 GPU 上",
   "in RAM": "在内存中",
-  "on this disk": "在本机磁盘上",
+  "on disk": "在磁盘上",
   "still on the network": "仍在网络上",
-  "Of the model, on this machine": "模型在这台设备上的部分",
+  "Of the model, already there": "模型已就位的部分",
   "Starting": "正在启动",
   "Reading what the model is made of": "正在读取模型结构",
   "Fetching what the first answer needs": "正在获取第一次回答所需的数据",
@@ -54,6 +54,9 @@ export const chinese = {
   "Pause the download": "暂停下载",
   "Go on with the download": "继续下载",
   "All of the model is here, {size}": "模型已全部在本机，{size}",
+  "All of the model is on the server, {size}": "模型已全部在服务器上，{size}",
+  "{part} % of the model is on the server, {loaded} of {size}": "模型的 {part}% 已在服务器上，{loaded} / {size}",
+  "All of the model is on the GPU, {size}": "模型已全部在 GPU 上，{size}",
   "{size} of the model are on the GPU, which is all it has room for": "模型的 {size} 已在 GPU 上，这是它能容纳的全部",
   "{part} % of the model is here, {loaded} of {size}": "模型的 {part}% 已在本机，{loaded} / {size}",
   "{part} % of the GPU's share is there, {loaded} of {size}": "GPU 份额的 {part}% 已就位，{loaded} / {size}",
@@ -61,8 +64,8 @@ export const chinese = {
   "paused": "已暂停",
   "stopped": "已停止",
   "This model has no experts: all of it is on the GPU.": "这个模型没有专家：它全部在 GPU 上。",
-  "Of {all} experts {gpu} on the GPU, {ram} in RAM, {disk} on this disk, {network} still on the network.":
-    "共 {all} 个专家：{gpu} 个在 GPU 上，{ram} 个在内存中，{disk} 个在本机磁盘上，{network} 个仍在网络上。",
+  "Of {all} experts {gpu} on the GPU, {ram} in RAM, {disk} on disk, {network} still on the network.":
+    "共 {all} 个专家：{gpu} 个在 GPU 上，{ram} 个在内存中，{disk} 个在磁盘上，{network} 个仍在网络上。",
   "{part} % of uses found theirs on the GPU; {passes} passes a token, {stall} s of waiting.":
     "{part}% 的使用在 GPU 上命中；每个词元 {passes} 次前向，等待 {stall} 秒。",
   "This browser cannot run the model": "这个浏览器无法运行模型",
@@ -80,6 +83,9 @@ export const chinese = {
   "Open a file…": "打开文件…",
   "or drop a GGUF file anywhere on the page": "或将 GGUF 文件拖放到页面任意位置",
   "Drop it here": "拖放到这里",
+
+  "OpenAI's 21-billion-parameter model, MXFP4, 12.1 GB": "OpenAI 的 210 亿参数模型，MXFP4，12.1 GB",
+  "The same with smaller attention and embeddings, 11.6 GB": "同一模型，注意力与嵌入更小，11.6 GB",
 
   // Settings
   "System prompt": "系统提示",
@@ -153,6 +159,8 @@ export const chinese = {
   "{hits} of {all}": "{hits} / {all}",
   "Waited for experts": "等待专家",
   "To the GPU": "传到 GPU",
+  "Requests at the server": "服务器上的请求",
+  "{n}, of which {waiting} wait": "{n} 个，其中 {waiting} 个在等待",
   "From network, disk, RAM": "来自网络、磁盘、内存",
 
   // Turns
@@ -162,6 +170,7 @@ export const chinese = {
   "Edit the message": "编辑消息",
   "Ask again": "重新提问",
   "Copy": "复制",
+  "The browser does not let this page copy.": "浏览器不允许这个页面复制。",
   "Regenerate": "重新生成",
   "Continue": "继续",
   "Versions": "版本",

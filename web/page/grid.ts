@@ -1,11 +1,13 @@
 /** The experts on one canvas: a column for each layer, a cell for each expert, drawn when something has changed. */
 
-import type { ExpertMap, PagingEvent, Place, Stats } from "../src/index.ts";
+import type { ExpertMap, PagingEvent, Place } from "../src/index.ts";
 import { element } from "./dom.ts";
-import { t } from "./language.ts";
+import { sentences, t } from "./language.ts";
+import type { Standing } from "./served.ts";
 
-/** How long a cell shows that it was just used. */
+/** How long a cell shows that it was just used; where that is seen now and then alone, until it is seen again. */
 const USED_MS = 400;
+const SEEN_MS = 1200;
 /** Cells are no larger, and no smaller, than so many pixels of the page. */
 const CELL = { most: 24, least: 4 };
 
@@ -24,9 +26,11 @@ export class Grid {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   }
 
-  /** Shows what `stats()` says. */
-  show(stats: Stats): void {
+  /** Shows what `stats()` says; where no {@link tell} says what was used, also what must have been since the last time. */
+  show(stats: Standing, isAlone: boolean): void {
+    const { heat } = this.#map;
     this.#map = stats;
+    if (isAlone) usedBetween(heat, stats.heat).forEach((experts, layer) => this.#use(layer, experts, SEEN_MS));
     this.#words.textContent = describe(stats);
     this.#touch();
   }
@@ -34,8 +38,7 @@ export class Grid {
   /** Shows an event at once, before the next {@link show}. */
   tell(event: PagingEvent): void {
     if (event.type === "use") {
-      const until = performance.now() + USED_MS;
-      for (const expert of event.experts) this.#used.set(event.layer * this.#nExperts + expert, until);
+      this.#use(event.layer, event.experts);
       this.#touch();
     }
     const layer = event.type === "arrive" && this.#map.places[event.layer];
@@ -43,6 +46,11 @@ export class Grid {
       layer[event.expert] = "gpu";
       this.#touch();
     }
+  }
+
+  #use(layer: number, experts: number[], ms = USED_MS): void {
+    const until = performance.now() + ms;
+    for (const expert of experts) this.#used.set(layer * this.#nExperts + expert, until);
   }
 
   get #nExperts(): number {
@@ -89,19 +97,31 @@ export class Grid {
   }
 }
 
+/**
+ * By layer, the experts whose heat has fallen less than that of others of their layer, all of which falls alike where none is used; nothing
+ * where there is no heat of before.
+ */
+export function usedBetween(before: number[][], now: number[][]): number[][] {
+  return now.map((heats, layer) => {
+    const was = (expert: number) => before[layer]?.[expert];
+    const left = Math.min(...heats.map((heat, expert) => heat / (was(expert) || Infinity)).filter((part) => part > 0), 1);
+    return [...heats.keys()].filter((expert) => was(expert) !== undefined && heats[expert]! > was(expert)! * left * 1.001 + 1e-6);
+  });
+}
+
 /** As the legend has it. */
 function colour(name: Place | "used"): string {
   return getComputedStyle(document.querySelector(`.legend .${name}`)!, "::before").backgroundColor;
 }
 
 /** The grid in words. */
-export function describe({ places, hits, misses, tokens, passes, stall_seconds }: Stats): string {
+export function describe({ places, hits, misses, tokens, passes, stall_seconds }: Standing): string {
   const all = places.flat();
   if (all.length === 0) return t("This model has no experts: all of it is on the GPU.");
   const count = (place: Place) => all.filter((p) => p === place).length;
   const counts = { all: all.length, gpu: count("gpu"), ram: count("ram"), disk: count("disk"), network: count("network") };
-  const said = t("Of {all} experts {gpu} on the GPU, {ram} in RAM, {disk} on this disk, {network} still on the network.", counts);
+  const said = t("Of {all} experts {gpu} on the GPU, {ram} in RAM, {disk} on disk, {network} still on the network.", counts);
   if (tokens === 0) return said;
   const costs = { part: Math.round((hits / Math.max(1, hits + misses)) * 100), passes: (passes / tokens).toFixed(1), stall: stall_seconds.toFixed(1) };
-  return `${said} ${t("{part} % of uses found theirs on the GPU; {passes} passes a token, {stall} s of waiting.", costs)}`;
+  return sentences(said, t("{part} % of uses found theirs on the GPU; {passes} passes a token, {stall} s of waiting.", costs));
 }

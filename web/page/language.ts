@@ -1,21 +1,31 @@
-/** What the page says, in English or Chinese. English stands in the code and in index.html; `chinese.ts` has the rest. */
+/** What the page says, in English or Chinese. English stands in the code and in index.html; `chinese.ts`, fetched for those who read it, has the rest. */
 
-import { chinese } from "./chinese.ts";
+import type { chinese } from "./chinese.ts";
 
 export type Text = keyof typeof chinese;
 export type Language = "en" | "zh";
 
-let language: Language = "en";
+/** None for English. */
+let table: typeof chinese | undefined;
 
 /** `text` as the person reads it, `{name}` replaced by the value of that name. */
 export function t(text: Text, values: Record<string, string | number> = {}): string {
-  const said: string = language === "zh" ? chinese[text] : text;
+  const said: string = table && Object.hasOwn(table, text) ? table[text] : text;
   return said.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
+/** Sentences one after the other: Chinese has no space between them. */
+export const sentences = (...said: string[]): string => said.join(table ? "" : " ");
+
 /** What the engine says, where it is known here: its errors have no other language. */
 export function known(text: string): string {
-  return Object.hasOwn(chinese, text) ? t(text as Text) : text;
+  return t(text as Text);
+}
+
+/** Has a text be in the person's language from now on, whichever that will be, if it is known. */
+export function mark(element: Element): void {
+  element.setAttribute("data-t", "");
+  translate(element.parentElement!);
 }
 
 /** The language that was asked for, or else the browser's. */
@@ -24,8 +34,9 @@ export function choose(asked: string, offered: readonly string[] = navigator.lan
   return /^zh\b/i.test(first) ? "zh" : "en";
 }
 
-export function speak(next: Language): void {
-  language = next;
+/** English goes on to be spoken if the rest cannot be fetched. */
+export async function speak(next: Language): Promise<void> {
+  table = next === "zh" ? await import("./chinese.ts").then(({ chinese }) => chinese, () => undefined) : undefined;
 }
 
 /** English text and attributes of the elements of index.html that are marked `data-t`. */

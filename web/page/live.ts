@@ -6,9 +6,15 @@ import { element } from "./dom.ts";
 import { Grid } from "./grid.ts";
 import { t } from "./language.ts";
 import { Performance } from "./performance.ts";
+import type { Server, Standing } from "./served.ts";
 
-/** How often the engine is asked how things stand, at most. */
+/** How often it is asked how things stand, at most. */
 const ASK_MS = 400;
+/** How often a server is asked while somebody looks: it tells nothing by itself. */
+const SERVER_MS = 1000;
+
+/** Where what is kept of the model lies: on this machine, on the server's, or nowhere but on the GPU, be it all of the model or not. */
+type Where = "here" | "server" | "all on the GPU" | "GPU";
 
 export class Live {
   #section = element("live");
@@ -19,8 +25,11 @@ export class Live {
   #grid = new Grid();
   readonly performance = new Performance();
   #rate = new Rate();
+  /** That runs in this page; a server's fill is not for its guests to pause. */
   #engine: Engine | undefined;
+  #stats: (() => Promise<Standing>) | undefined;
   #fill: FillProgress | undefined;
+  #where: Where = "here";
   #ends: (() => void)[] = [];
   #isAsking = false;
 
@@ -34,9 +43,8 @@ export class Live {
 
   /** Watches an engine, in place of any other. */
   start(engine: Engine): void {
-    this.end();
+    this.#watch(() => engine.stats());
     this.#engine = engine;
-    this.#rate = new Rate();
     this.#ends = [
       engine.on("fill", (fill) => {
         this.#show(fill);
@@ -47,6 +55,23 @@ export class Live {
         this.#ask();
       }),
     ];
+  }
+
+  /** Watches the server's model, in place of any other. */
+  follow(server: Server): void {
+    this.#watch(() => server.stats());
+    const look = () => {
+      if (!document.hidden && (this.#details.open || this.#fill?.state !== "done")) this.#ask();
+    };
+    const timer = setInterval(look, SERVER_MS);
+    this.#ends = [() => clearInterval(timer)];
+  }
+
+  #watch(stats: () => Promise<Standing>): void {
+    this.end();
+    this.#stats = stats;
+    this.#rate = new Rate();
+    this.#isAsking = false;
     this.#ask();
   }
 
@@ -57,7 +82,7 @@ export class Live {
 
   end(): void {
     for (const end of this.#ends.splice(0)) end();
-    this.#engine = undefined;
+    this.#engine = this.#stats = undefined;
     this.#section.hidden = true;
   }
 
@@ -66,13 +91,17 @@ export class Live {
     if (this.#isAsking) return;
     this.#isAsking = true;
     setTimeout(async () => {
+      const asked = this.#stats;
+      const stats = await asked?.().catch(() => undefined);
+      if (this.#stats !== asked) return;
       this.#isAsking = false;
-      const engine = this.#engine;
-      const stats = await engine?.stats().catch(() => undefined);
-      if (!stats || this.#engine !== engine) return;
+      this.#section.hidden = stats === undefined;
+      this.#fill = stats?.fill;
+      if (!stats) return;
+      this.#where = whereIs(this.#engine, stats);
       this.#show(stats.fill);
       if (!this.#details.open) return;
-      this.#grid.show(stats);
+      this.#grid.show(stats, this.#engine === undefined);
       this.performance.show(stats);
     }, ASK_MS);
   }
@@ -81,32 +110,37 @@ export class Live {
     this.#fill = fill;
     this.#section.hidden = false;
     const rate = this.#rate.add(fill.loaded);
-    this.#words.textContent = words(fill, this.#engine?.info.cache !== "none", rate);
+    this.#words.textContent = words(fill, this.#where, rate);
     this.#bar.value = fill.loaded / Math.max(1, fill.total);
     this.#bar.hidden = fill.state === "done";
-    this.#button.hidden = fill.state === "done";
+    this.#button.hidden = fill.state === "done" || !this.#engine;
     this.#button.textContent = isGoing(fill) ? t("Pause") : t("Go on");
     this.#button.setAttribute("aria-label", isGoing(fill) ? t("Pause the download") : t("Go on with the download"));
   }
+}
+
+function whereIs(engine: Engine | undefined, { keeps, places }: Standing): Where {
+  if (engine ? engine.info.cache !== "none" : keeps) return engine ? "here" : "server";
+  return places.flat().every((place) => place === "gpu") ? "all on the GPU" : "GPU";
 }
 
 function isGoing(fill: FillProgress | undefined): boolean {
   return fill?.state === "waiting" || fill?.state === "running";
 }
 
-/** How far the fill is, in words: of the model on this machine, or where nothing is kept, of the GPU. `rate` is bytes a second. */
-export function words({ state, loaded, total }: FillProgress, isKept: boolean, rate?: number): string {
+/** How far the fill is, in words: of all of the model, or where nothing is kept, of what the GPU has room for. `rate` is bytes a second. */
+export function words({ state, loaded, total }: FillProgress, where: Where, rate?: number): string {
+  const share = "{part} % of the GPU's share is there, {loaded} of {size}";
+  const said = {
+    here: ["All of the model is here, {size}", "{part} % of the model is here, {loaded} of {size}"],
+    server: ["All of the model is on the server, {size}", "{part} % of the model is on the server, {loaded} of {size}"],
+    "all on the GPU": ["All of the model is on the GPU, {size}", share],
+    GPU: ["{size} of the model are on the GPU, which is all it has room for", share],
+  } as const;
+  const [whole, partly] = said[where];
   const size = bytes(total);
-  if (state === "done") {
-    return isKept ? t("All of the model is here, {size}", { size }) : t("{size} of the model are on the GPU, which is all it has room for", { size });
-  }
-  const part = Math.floor((loaded / Math.max(1, total)) * 100);
-  const values = { part, loaded: bytes(loaded), size };
-  const parts = [
-    isKept
-      ? t("{part} % of the model is here, {loaded} of {size}", values)
-      : t("{part} % of the GPU's share is there, {loaded} of {size}", values),
-  ];
+  if (state === "done") return t(whole, { size });
+  const parts = [t(partly, { part: Math.floor((loaded / Math.max(1, total)) * 100), loaded: bytes(loaded), size })];
   if (state === "waiting") parts.push(t("more comes with the first answer"));
   if (state === "paused") parts.push(t("paused"));
   if (state === "stopped") parts.push(t("stopped"));

@@ -3,7 +3,7 @@
 import { createEngine, type Engine, type EngineOptions, QuireError } from "../src/index.ts";
 import { words } from "./answer.ts";
 import { element } from "./dom.ts";
-import { t } from "./language.ts";
+import { mark, t } from "./language.ts";
 import { Live } from "./live.ts";
 import { Loading } from "./loading.ts";
 import { notify } from "./notice.ts";
@@ -75,8 +75,10 @@ export class Loader {
       const server = await connect(key);
       rememberKey(key);
       this.engine = server;
+      this.live.follow(server);
       element("model").textContent = server.model;
-      element("adapter").textContent = t("answered by the server");
+      element("adapter").textContent = "answered by the server";
+      mark(element("adapter"));
     } catch (error) {
       const wantsKey = error instanceof Refusal && error.status === 401;
       if (wantsKey) this.#askForKey(key !== "");

@@ -22,7 +22,7 @@ import { Tree } from "./tree.ts";
 
 const settings = load();
 drawIcons(document);
-dress();
+await dress();
 wireDialogs();
 
 const message = element<HTMLTextAreaElement>("message");
@@ -62,25 +62,25 @@ const list = new List({
 });
 
 /** Language and colours, as they are set. */
-function dress(): void {
-  const spoken = language.choose(settings.language);
-  language.speak(spoken);
-  language.translate(document);
-  document.documentElement.lang = spoken;
+async function dress(): Promise<void> {
   document.documentElement.dataset["theme"] = settings.theme;
+  const spoken = language.choose(settings.language);
+  await language.speak(spoken);
+  language.translate(document);
+  document.documentElement.lang = spoken === "zh" ? "zh-Hans" : spoken;
 }
 
 /** Gives the focus to what comes next. */
 function goOn(): void {
-  (chat.isAnswering ? stop : message).focus();
+  (chat.isGoing ? stop : message).focus();
 }
 
 /** Makes the controls say what can be done now. */
 function refresh(): void {
   send.disabled = !loader.engine || message.value.trim() === "";
   const { activeElement } = document;
-  send.hidden = chat.isAnswering;
-  stop.hidden = !chat.isAnswering;
+  send.hidden = chat.isGoing;
+  stop.hidden = !chat.isGoing;
   if (activeElement === send || activeElement === stop) goOn();
   element("welcome").hidden = !chat.isEmpty || !element("trouble").hidden || !element("loading").hidden;
   element("choose-first").hidden = loader.model !== undefined;
@@ -126,8 +126,8 @@ async function follow(): Promise<void> {
 async function ask(): Promise<void> {
   const text = message.value.trim();
   if (!loader.engine || chat.isAnswering || text === "") return;
-  message.value = "";
-  await chat.ask(text);
+  if ((await chat.ask(text)) && message.value.trim() === text) message.value = "";
+  refresh();
 }
 
 element("composer").addEventListener("submit", (event) => {
@@ -152,7 +152,7 @@ stop.addEventListener("click", () => {
 element("new-chat").addEventListener("click", begin);
 addEventListener("popstate", () => void follow());
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && chat.isAnswering && !document.querySelector("dialog[open]")) chat.stop();
+  if (event.key === "Escape" && chat.isGoing && !document.querySelector("dialog[open]")) chat.stop();
   if (event.key.toLowerCase() === "o" && event.shiftKey && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     begin();
@@ -170,10 +170,10 @@ const transfers = new Transfers(
 );
 new SettingsForm(
   settings,
-  (name) => {
-    if (name === "theme") dress();
-    if (name !== "language") return;
-    dress();
+  async (name) => {
+    if (name !== "theme" && name !== "language") return;
+    await dress();
+    if (name === "theme") return;
     chat.show();
     attachments.show();
     loader.live.refresh();
@@ -201,10 +201,11 @@ async function open(model: string | File): Promise<void> {
 function takeDropped(isServed: boolean): void {
   receive((files) => {
     const of = (ending: RegExp) => files.filter(({ name }) => ending.test(name));
-    const [model] = of(/\.gguf$/i);
-    if (model && !isServed) void open(model);
-    for (const file of of(/\.json$/i)) void transfers.take(file);
-    void attachments.take(of(/\.(?:pdf|txt|md|markdown|csv|tex|html?)$/i));
+    const [models, conversations] = [of(/\.gguf$/i), of(/\.json$/i)];
+    if (models[0] && !isServed) void open(models[0]);
+    for (const file of conversations) void transfers.take(file);
+    // What is no text is said to be none.
+    void attachments.take(files.filter((file) => ![...(isServed ? [] : models), ...conversations].includes(file)));
   });
 }
 

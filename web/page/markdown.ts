@@ -38,9 +38,26 @@ function maths(name: string, level: "block" | "inline", forms: [RegExp, isDispla
   };
 }
 
+const STRONG = /^\*\*(?!\s)((?:\\.|[^*\\\n]|\*(?!\*)){1,1000}?)(?<!\s)\*\*(?!\*)(?=(.?))/su;
+const isEdged = /^[\p{P}\p{S}]|[\p{P}\p{S}]$/u;
+const isCjk = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u;
+
+/** `**…：**` with no space after it: Markdown's rules take that for no emphasis, but Chinese has no spaces. */
+const strong: TokenizerAndRendererExtension = {
+  name: "strong",
+  level: "inline",
+  start: (text: string) => (text.includes("**") ? text.indexOf("**") : undefined),
+  tokenizer(text: string): Tokens.Strong | undefined {
+    const [raw, inner, next] = STRONG.exec(text) ?? [];
+    if (!raw || !inner || !isEdged.test(inner) || !isCjk.test(inner + next)) return undefined;
+    return { type: "strong", raw, text: inner, tokens: this.lexer.inlineTokens(inner) };
+  },
+};
+
 const marked = new Marked({
   gfm: true,
   extensions: [
+    strong,
     maths("maths", "block", [
       [/^\$\$([^$]{1,4000}?)\$\$[ \t]*(?:\n|$)/, true],
       [/^\\\[([\s\S]{1,4000}?)\\\][ \t]*(?:\n|$)/, true],
@@ -80,6 +97,8 @@ export function elements(tokens: Token[]): DocumentFragment {
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
   }
+  // Each block runs as its first letter does, from the left or from the right.
+  for (const block of made.children) if (block instanceof HTMLElement && block.localName !== "pre") block.dir = "auto";
   for (const table of made.querySelectorAll("table")) {
     const frame = create("div", "table");
     frame.tabIndex = 0;

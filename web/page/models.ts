@@ -1,6 +1,7 @@
 /** Choosing a model: the catalogue, an address, or a file. */
 
 import { create, element } from "./dom.ts";
+import { mark } from "./language.ts";
 
 /** An entry of `catalogue.json` that is on the web, or of `config.json`. */
 export interface Choice {
@@ -67,7 +68,9 @@ export function offer(choices: Choice[], take: (model: string | File) => void): 
     ...choices.map(({ title, about, url }) => {
       const button = create("button", "", title);
       button.type = "button";
-      button.append(create("small", "", about));
+      const small = create("small", "", about);
+      button.append(small);
+      mark(small);
       button.addEventListener("click", () => chosen(url));
       const item = create("li");
       item.append(button);

@@ -2,10 +2,13 @@
 
 import { getDocument, GlobalWorkerOptions } from "pdfjs-dist";
 
+/** What the codes of Chinese, Japanese and Korean fonts mean, a file for each encoding, fetched when a document names it. */
+const cMapUrl = new URL("./cmaps/", import.meta.url).href;
+
 GlobalWorkerOptions.workerSrc = new URL("./pdf.worker.min.js", import.meta.url).href;
 
 export async function pagesOf(file: File): Promise<string[]> {
-  const task = getDocument({ data: new Uint8Array(await file.arrayBuffer()), disableFontFace: true, useSystemFonts: false });
+  const task = getDocument({ data: new Uint8Array(await file.arrayBuffer()), cMapUrl, disableFontFace: true, useSystemFonts: false });
   try {
     const pdf = await task.promise;
     const pages: string[] = [];

@@ -1,22 +1,22 @@
 /** How fast answers come and what they cost, in a few numbers. */
 
-import type { Stats } from "../src/index.ts";
 import type { Pace } from "./answer.ts";
 import { create, element } from "./dom.ts";
 import { bytes } from "./format.ts";
 import { t } from "./language.ts";
+import type { Standing } from "./served.ts";
 
 export class Performance {
   #list = element("numbers-of");
   #pace: Pace | undefined;
-  #stats: Stats | undefined;
+  #stats: Standing | undefined;
 
   paced(pace: Pace): void {
     this.#pace = pace;
     this.#draw();
   }
 
-  show(stats: Stats): void {
+  show(stats: Standing): void {
     this.#stats = stats;
     this.#draw();
   }
@@ -47,8 +47,9 @@ export function ofPace(pace: Pace | undefined): Row[] {
   return rows;
 }
 
-export function ofStats({ hits, misses, tokens, passes, stall_seconds, bytes_gpu, bytes_fetched, bytes_disk, bytes_ram }: Stats): Row[] {
+export function ofStats({ hits, misses, tokens, passes, stall_seconds, bytes_gpu, bytes_fetched, bytes_disk, bytes_ram, requests }: Standing): Row[] {
   const rows: Row[] = [];
+  if (requests) rows.push([t("Requests at the server"), t("{n}, of which {waiting} wait", { n: requests.in_hand, waiting: requests.waiting })]);
   if (tokens > 0) rows.push([t("Passes a token"), (passes / tokens).toFixed(2)]);
   if (hits + misses > 0) {
     rows.push([t("Experts found"), t("{hits} of {all}", { hits, all: hits + misses })]);

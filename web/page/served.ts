@@ -1,11 +1,22 @@
 /** The engine of a page that comes from `quire serve`: the server, by its own API. */
 
-import type { CallOptions, ChatCompletionChunk, ChatRequest } from "../src/index.ts";
+import type { CallOptions, ChatCompletionChunk, ChatRequest, Stats } from "../src/index.ts";
+import { toJson } from "../src/json.ts";
 import { t } from "./language.ts";
 
 /** What the page asks of an engine to talk with it. */
 export interface Talker {
   chat: { completions: { create(body: ChatRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>> } };
+}
+
+/** How a model stands. A server says of itself whether it keeps the model's files, and what it has to do; an engine in this page, its memory. */
+export type Standing = Omit<Stats, "bytes_wasm"> & { keeps?: boolean; requests?: { in_hand: number; waiting: number } };
+
+/** The server as an engine. */
+export interface Server extends Talker {
+  /** What its model is called. */
+  model: string;
+  stats(): Promise<Standing>;
 }
 
 /** What the server says of a request that it does not answer. */
@@ -19,18 +30,19 @@ export class Refusal extends Error {
   }
 }
 
-/** The server as an engine, and what its model is called. Rejects with a {@link Refusal} of status 401 if it wants another `key`. */
-export async function connect(key: string): Promise<Talker & { model: string }> {
-  const listed = (await (await ask("models", key)).json()) as { data: { id: string }[] };
+/** Rejects with a {@link Refusal} of status 401 if the server wants another `key`. */
+export async function connect(key: string): Promise<Server> {
+  const listed = (await (await ask("v1/models", key)).json()) as { data: { id: string }[] };
   const create = async (body: ChatRequest, { signal }: CallOptions = {}) =>
-    chunks(await ask("chat/completions", key, { method: "POST", body: JSON.stringify(body), ...(signal && { signal }) }));
-  return { model: listed.data[0]?.id ?? "", chat: { completions: { create } } };
+    chunks(await ask("v1/chat/completions", key, { method: "POST", body: toJson(body), ...(signal && { signal }) }));
+  const stats = async () => (await (await ask("stats", key)).json()) as Standing;
+  return { model: listed.data[0]?.id ?? "", chat: { completions: { create } }, stats };
 }
 
 async function ask(path: string, key: string, request: RequestInit = {}): Promise<Response> {
   const headers: Record<string, string> = request.body ? { "content-type": "application/json" } : {};
   if (key) headers["authorization"] = `Bearer ${key}`;
-  const answer = await fetch(new URL(`v1/${path}`, document.baseURI), { ...request, headers }).catch(gone);
+  const answer = await fetch(new URL(path, document.baseURI), { ...request, headers }).catch(gone);
   if (answer.ok) return answer;
   const { error } = (await answer.json().catch(() => ({}))) as { error?: { message: string } };
   throw new Refusal(answer.status, error?.message ?? `${answer.status} ${answer.statusText}`);

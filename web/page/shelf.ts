@@ -82,7 +82,7 @@ export async function keep({ head, turns: all, documents }: Kept, changed = all)
     };
     return kept;
   });
-  tell();
+  tell({ id: head.id, title: head.title, turns: changed });
   // What was said stays even if a document is too large.
   if (!before) await Promise.all(documents.map(keepDocument));
 }
@@ -95,7 +95,7 @@ export async function rename(id: string, title: string): Promise<void> {
       if (kept.result) heads.put({ ...kept.result, title });
     };
   });
-  tell();
+  tell({ id, title });
 }
 
 export async function keepDocument(document: Document): Promise<void> {
@@ -103,6 +103,7 @@ export async function keepDocument(document: Document): Promise<void> {
     documents.put(document);
     documents.transaction.commit();
   });
+  tell({ id: document.conversation, given: document });
 }
 
 export async function removeDocument({ conversation, id }: Document): Promise<void> {
@@ -110,6 +111,7 @@ export async function removeDocument({ conversation, id }: Document): Promise<vo
     documents.delete([conversation, id]);
     documents.transaction.commit();
   });
+  tell({ id: conversation, taken: id });
 }
 
 export async function remove(id: string): Promise<void> {
@@ -118,16 +120,32 @@ export async function remove(id: string): Promise<void> {
     turns.delete(of(id));
     documents.delete(of(id));
   });
-  tell();
+  tell({ id, removed: true });
+}
+
+/** What has become other of a conversation. */
+export interface Change {
+  id: string;
+  removed?: boolean;
+  turns?: Turn[];
+  title?: string;
+  /** A document that was given to it, and the id of one that was taken from it. */
+  given?: Document;
+  taken?: string;
+  /** Whoever answers in it is to stop. */
+  stop?: boolean;
 }
 
 const channel = globalThis.BroadcastChannel && new BroadcastChannel(NAME);
 
-function tell(): void {
-  channel?.postMessage("changed");
+/** Has the tab stop that answers in a conversation. */
+export const stop = (id: string): void => tell({ id, stop: true });
+
+function tell(change: Change): void {
+  channel?.postMessage(change);
 }
 
 /** Calls `listener` when another tab has kept or removed something. */
-export function watch(listener: () => void): void {
-  channel?.addEventListener("message", listener);
+export function watch(listener: (change: Change) => void): void {
+  channel?.addEventListener("message", ({ data }: MessageEvent<Change>) => listener(data));
 }

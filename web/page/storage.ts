@@ -4,7 +4,7 @@ import { cache, type CachedFile } from "../src/index.ts";
 import { words } from "./answer.ts";
 import { create, element, textButton } from "./dom.ts";
 import { bytes } from "./format.ts";
-import { t } from "./language.ts";
+import { sentences, t } from "./language.ts";
 
 export class Storage {
   #list = element("kept");
@@ -25,7 +25,7 @@ export class Storage {
       const { usage, quota, persisted } = await cache.estimate();
       const parts = [t("{used} of {quota} that the browser allows.", { used: bytes(usage), quota: bytes(quota) })];
       parts.push(persisted ? t("It keeps them until you remove them.") : t("It may clear them when the disk fills up."));
-      this.#space.textContent = parts.join(" ");
+      this.#space.textContent = sentences(...parts);
     } catch (error) {
       this.#space.textContent = words(error);
     }

@@ -2,15 +2,21 @@
 
 const lockOf = (conversation: string): string => `quire-answer ${conversation}`;
 
-/** Lets other tabs know that this one answers; what comes back ends that. */
-export function beginAnswer(conversation: string): () => void {
-  let end = () => {};
-  const ended = new Promise<void>((resolve) => (end = resolve));
-  navigator.locks?.request(lockOf(conversation), { mode: "shared" }, () => ended).catch(() => {});
-  return end;
+/**
+ * Has this tab alone answer in a conversation; what comes back ends that. Nothing comes back where another tab is answering, which a page
+ * without locks, as by plain HTTP, has but `heard`.
+ */
+export function beginAnswer(conversation: string, heard: boolean): Promise<(() => void) | undefined> {
+  return new Promise((resolve) => {
+    const alone = () => resolve(() => {});
+    if (!navigator.locks) return heard ? resolve(undefined) : alone();
+    const held = (lock: Lock | null) => (lock ? new Promise<void>((end) => resolve(end)) : resolve(undefined));
+    navigator.locks.request(lockOf(conversation), { ifAvailable: true }, held).catch(alone);
+  });
 }
 
-export async function isAnswered(conversation: string): Promise<boolean> {
+/** Nothing where there are no locks. */
+export async function isAnswered(conversation: string): Promise<boolean | undefined> {
   const locks = await navigator.locks?.query().catch(() => undefined);
-  return locks?.held?.some(({ name }) => name === lockOf(conversation)) ?? false;
+  return locks?.held?.some(({ name }) => name === lockOf(conversation));
 }

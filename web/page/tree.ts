@@ -41,7 +41,10 @@ export interface Kept {
   documents: Document[];
 }
 
-export const newId = (): string => crypto.randomUUID();
+/** At random; `crypto.randomUUID` is for secure pages alone, and a server in the house has none. */
+export function newId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 export class Tree implements Kept {
   readonly head: Head;
@@ -110,6 +113,19 @@ export class Tree implements Kept {
     this.head.changed = Date.now();
     if (this.head.title === "" && message.role === "user") this.head.title = titleOf(message.content ?? "");
     return turn;
+  }
+
+  /** Takes a turn as it is in another tab; true if there was none like it here. */
+  take(turn: Turn): boolean {
+    const known = this.#turns.get(turn.id);
+    if (!known) this.#hold(turn);
+    else {
+      // Whoever shows the turn goes on to show it.
+      delete known.end;
+      delete known.trouble;
+      Object.assign(known, turn);
+    }
+    return !known;
   }
 
   /** Shows `turn`, and of what follows it what was shown last. */

@@ -14,6 +14,8 @@ export interface Actions {
   edit(turn: Turn, text: string): void;
   regenerate(turn: Turn): void;
   resume(turn: Turn): void;
+  /** An editor was closed. */
+  edited(): void;
 }
 
 export interface TurnView {
@@ -37,7 +39,7 @@ class QuestionView implements TurnView {
     const said = turn.message.content ?? "";
     this.root.setAttribute("aria-label", t("You"));
     this.#text.textContent = said;
-    this.edit = () => this.#edit(said, (text) => actions.edit(turn, text));
+    this.edit = () => this.#edit(said, (text) => actions.edit(turn, text), () => actions.edited());
     const edit = asking(iconButton("pencil", t("Edit"), this.edit));
     const tools = create("div", "tools");
     tools.append(...places(tree, turn, actions), copyButton(() => said), edit);
@@ -47,16 +49,18 @@ class QuestionView implements TurnView {
   update(): void {}
 
   /** Puts an editor in the place of what was said. */
-  #edit(said: string, ask: (text: string) => void): void {
+  #edit(said: string, ask: (text: string) => void, closed: () => void): void {
     if (this.root.classList.contains("edited")) return;
     const form = create("form", "editor");
     const input = create("textarea");
     input.value = said;
+    input.dir = "auto";
     input.setAttribute("aria-label", t("Edit the message"));
     const close = () => {
       form.remove();
       this.root.classList.remove("edited");
       this.root.querySelector<HTMLElement>("[data-asks]")?.focus();
+      closed();
     };
     const send = create("button", "primary", t("Ask again"));
     const row = create("div", "row");

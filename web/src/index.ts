@@ -11,6 +11,7 @@ import { absolute, askToPersist } from "./cache.ts";
 import { Client } from "./client.ts";
 import { QuireError } from "./errors.ts";
 import { Events } from "./events.ts";
+import { toJson } from "./json.ts";
 import { defaultRamBytes, usualGpuBytes, type Device } from "./memory.ts";
 import type { Path } from "./relay.ts";
 import { outputText, type Response, type ResponseRequest, type ResponseStreamEvent } from "./responses.ts";
@@ -176,13 +177,13 @@ export interface Engine extends AsyncDisposable {
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { model, onProgress, onWarning, signal, contextLength, maxGpuBytes, kv, cache, token, manifest } = options;
-  const maxRamBytes = options.maxRamBytes ?? defaultRamBytes(navigator as Device);
-  const fill = options.fill ?? !savesData();
   const support = await isSupported();
   if (!support.ok) {
     options.worker?.terminate();
     throw new QuireError("no_webgpu", support.reason);
   }
+  const maxRamBytes = options.maxRamBytes ?? defaultRamBytes(navigator as Device);
+  const fill = options.fill ?? !savesData();
   const client = new Client(options.worker ?? startWorker(), onWarning);
   if (typeof model === "string" && cache !== "none") askToPersist();
   try {
@@ -243,7 +244,7 @@ class WorkerEngine implements Engine {
   }
 
   async #answer(path: Path, body: { stream?: boolean }, { signal }: CallOptions = {}): Promise<unknown> {
-    const request = JSON.stringify(body);
+    const request = toJson(body);
     if (body.stream) {
       return createStream((onPart, stop) => this.#client.call("answer", { path, request }, onPart, stop), signal);
     }
@@ -251,7 +252,7 @@ class WorkerEngine implements Engine {
   }
 
   tokenize(input: string | Pick<ChatRequest, "messages">): Promise<Uint32Array> {
-    return this.#client.call("tokenize", typeof input === "string" ? { text: input } : { request: JSON.stringify(input) });
+    return this.#client.call("tokenize", typeof input === "string" ? { text: input } : { request: toJson(input) });
   }
 
   async stats(): Promise<Stats> {

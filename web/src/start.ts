@@ -1,6 +1,10 @@
 /** The engine's worker, started wherever the package lies. */
 
+import { QuireError } from "./errors.ts";
+
 export function startWorker(): Worker {
+  // As where a server renders the page.
+  if (!globalThis.Worker) throw new QuireError("unsupported", "There are no workers here: the engine runs in a browser.");
   const here = new URL(import.meta.url);
   if (here.protocol.startsWith("http") && here.origin !== location.origin) return startFromAfar(new URL("worker.js", here));
   // Written out, since it is by these words that bundlers find the script.

@@ -38,7 +38,7 @@ export async function createStream<Chunk>(
   while (chunks.length === 0 && !end) await news();
   if (end && "error" in end && chunks.length === 0) throw end.error;
 
-  return (async function* () {
+  const stream = (async function* () {
     try {
       for (;;) {
         const chunk = chunks.shift();
@@ -51,4 +51,11 @@ export async function createStream<Chunk>(
       if (!end) controller.abort();
     }
   })();
+  // One that nobody has begun to read would end without its `finally`.
+  const leave = stream.return.bind(stream);
+  stream.return = (value) => {
+    if (!end) controller.abort();
+    return leave(value);
+  };
+  return stream;
 }

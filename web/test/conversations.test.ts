@@ -72,13 +72,13 @@ test("the address has the last word over the settings", () => {
   assert.deepEqual(engineOf(settings, "?max_ram_bytes=0&context_length=8192"), { contextLength: 8192, maxGpuBytes: 4e9, maxRamBytes: 0 });
 });
 
-test("the page speaks the browser's language or the one that is asked for", () => {
+test("the page speaks the browser's language or the one that is asked for", async () => {
   assert.deepEqual([choose("", ["de", "zh-CN", "en"]), choose("", ["fr"]), choose("en", ["zh"])], ["zh", "en", "en"]);
-  speak("zh");
+  await speak("zh");
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 / 3");
   assert.equal(cut("b.pdf", ["one", "two"])[1]!.source, "b.pdf，第 2 页");
   assert.throws(() => fromJson("["), /文件不是 JSON/);
-  speak("en");
+  await speak("en");
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 of 3");
 });
 
@@ -97,6 +97,13 @@ test("why a browser cannot run the engine is in the table", async () => {
   const reasons = [...source.matchAll(/reason:\s*"([^"]+)"/g)].map(([, reason]) => reason!);
   assert.equal(reasons.length, 3);
   assert.deepEqual(reasons.filter((reason) => !(reason in chinese)), []);
+});
+
+test("what the catalogue says of models on the web is in the table", async () => {
+  const { models } = JSON.parse(await readFile(new URL("../../web/page/catalogue.json", import.meta.url), "utf8")) as { models: { about: string; url?: string }[] };
+  const said = models.filter(({ url }) => url).map(({ about }) => about);
+  assert.ok(said.length > 1);
+  assert.deepEqual(said.filter((text) => !(text in chinese)), []);
 });
 
 test("what is filled in stands in both languages", () => {

@@ -181,6 +181,29 @@ test("leaving the loop early stops the answer in the worker", async () => {
   assert.deepEqual(await worker.next(), { id, op: "abort" });
 });
 
+test("text that was cut within a letter is asked as far as it goes", async () => {
+  const { engine, worker } = await loaded();
+  void engine.chat.completions.create({ messages: [{ role: "user", content: "\ud83d\ude00 and \ud83d" }] });
+  const { request } = (await worker.next()) as unknown as { request: string };
+  assert.deepEqual(JSON.parse(request), { messages: [{ role: "user", content: "😀 and \ufffd" }] });
+});
+
+test("a stream that is left before it is read, or while it is waited for, stops the answer too", async () => {
+  const { engine, worker } = await loaded();
+  for (const isWaiting of [false, true]) {
+    const created = engine.chat.completions.create({ messages, stream: true });
+    const { id } = await worker.next();
+    worker.say({ id, kind: "part", json: chunk("a") });
+    const iterator = (await created)[Symbol.asyncIterator]();
+    if (isWaiting) await iterator.next();
+    const next = isWaiting ? assert.rejects(iterator.next(), isAbort) : undefined;
+    await iterator.return?.();
+    await next;
+    assert.deepEqual(await worker.next(), { id, op: "abort" });
+    assert.deepEqual(await iterator.next(), { done: true, value: undefined });
+  }
+});
+
 test("an aborted stream rejects with an AbortError and what comes late is dropped", async () => {
   const { engine, worker } = await loaded();
   const controller = new AbortController();
@@ -383,4 +406,12 @@ test("a model gets half of the device's memory, its experts a part beside, but o
       assert.equal(call.op === "load" && call.options.usualGpuBytes, usual, JSON.stringify(device));
     }
   }
+});
+
+test("outside a browser everything rejects with a code, and nothing breaks", async () => {
+  delete scope["Worker"];
+  delete scope["isSecureContext"];
+  Object.defineProperty(globalThis, "navigator", { value: undefined, configurable: true });
+  await assert.rejects(createEngine({ model: "m.gguf" }), { name: "QuireError", code: "no_webgpu" });
+  await assert.rejects(cache.list(), { name: "QuireError", code: "unsupported" });
 });

@@ -298,6 +298,36 @@ fn the_page_is_at_the_root_or_why_it_is_not() {
     assert_eq!(server.request("POST", "/", &[], Some("x")).status, 404);
 }
 
+#[test]
+fn who_has_the_key_sees_how_the_model_stands_while_it_answers_too() {
+    let server = Server::start(&[&nano(), "--api-key", "s3cret"]);
+    assert_eq!(server.get("/stats").status, 401);
+    let key = [("authorization", "Bearer s3cret")];
+    let stats = || server.request("GET", "/stats", &key, None).json();
+    let before = stats();
+    let (layers, heat) = (before["places"].as_array().unwrap(), before["heat"].as_array().unwrap());
+    assert!(!layers.is_empty() && layers.len() == heat.len(), "{before}");
+    assert!(layers.iter().all(|experts| experts.as_array().unwrap().iter().all(|place| ["gpu", "disk"].map(Value::from).contains(place))));
+    assert_eq!(
+        [&before["tokens"], &before["requests"], &before["keeps"]],
+        [&json!(0), &json!({"in_hand": 0, "waiting": 0}), &json!(false)]
+    );
+    assert_eq!(before["fill"]["type"], "fill");
+
+    let body = endless(true).to_string();
+    let mut answer = TcpStream::connect(&server.address).unwrap();
+    write!(
+        answer,
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let during = until("some tokens", || Some(stats()).filter(|stats| stats["tokens"].as_u64() > Some(5)));
+    assert_eq!(during["requests"], json!({"in_hand": 1, "waiting": 0}));
+    drop(answer);
+    until("its end", || (stats()["requests"]["in_hand"] == 0).then_some(()));
+}
+
 /// Goes on until the context is full.
 fn endless(stream: bool) -> Value {
     json!({"prompt": [5, 80, 200], "max_tokens": 4000, "stream": stream, "logit_bias": ends()})

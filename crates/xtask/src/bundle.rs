@@ -11,18 +11,17 @@ use crate::shell::{root, run, say, target};
 use crate::{npm, wasm};
 
 /// Files of the page that are served as they are.
-const STATIC: [&str; 11] = [
-    "index.html",
-    "style.css",
-    "frame.css",
-    "talk.css",
-    "text.css",
-    "foot.css",
-    "dialogs.css",
-    "icon.svg",
-    "icon-512.png",
-    "catalogue.json",
-    "manifest.webmanifest",
+const STATIC: [&str; 5] = ["index.html", "icon.svg", "icon-512.png", "catalogue.json", "manifest.webmanifest"];
+/// What is bundled into the page.
+const PAGE: [&str; 8] = [
+    "page/main.ts",
+    "page/maths.css",
+    "page/style.css",
+    "page/frame.css",
+    "page/talk.css",
+    "page/text.css",
+    "page/foot.css",
+    "page/dialogs.css",
 ];
 
 /// Builds everything that is served at `/`, and says where it is.
@@ -37,13 +36,13 @@ pub(crate) fn build() -> Result<PathBuf> {
     say("bundling the page");
     forget(&out)?;
     // What the page needs only at times comes in parts of its own, all in one folder: modules find the worker beside them.
-    let page = ["page/main.ts", "page/maths.css"];
     let split = ["--splitting", "--chunk-names=part-[hash]", "--asset-names=fonts/[name]-[hash]", "--loader:.woff2=file"];
     // Browsers that have WebGPU need no older fonts.
-    esbuild(&web, &out, &page, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
+    esbuild(&web, &out, &PAGE, &[&split[..], &["--loader:.woff=empty", "--loader:.ttf=empty"]].concat())?;
     esbuild(&web, &out, &["src/index.ts", "src/worker.ts", "src/ai-sdk.ts"], &["--external:./wasm/*"])?;
     esbuild(&web, &out.join("wasm"), &["src/wasm/grammar.ts"], &["--external:./quire_grammar.js"])?;
     esbuild(&web, &out, &["node_modules/pdfjs-dist/build/pdf.worker.min.mjs"], &[])?;
+    copy_cmaps(&web.join("node_modules/pdfjs-dist/cmaps"), &out.join("cmaps"))?;
     // Not every browser takes a service worker that is a module.
     esbuild(&web, &out, &["src/service-worker.ts"], &["--format=iife"])?;
     for name in STATIC {
@@ -81,6 +80,17 @@ fn esbuild(web: &Path, out: &Path, entries: &[&str], options: &[&str]) -> Result
         .current_dir(web))
 }
 
+/// Copies the tables by which PDF files encode Chinese, Japanese and Korean, with their licence.
+fn copy_cmaps(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(&path, to.join(if name == "LICENSE" { "LICENSE.txt".as_ref() } else { name }))?;
+    }
+    Ok(())
+}
+
 /// Removes what an earlier build left: parts are named by what is in them.
 fn forget(out: &Path) -> Result<()> {
     for entry in fs::read_dir(out)? {
@@ -89,9 +99,10 @@ fn forget(out: &Path) -> Result<()> {
             fs::remove_file(path)?;
         }
     }
-    let fonts = out.join("fonts");
-    if fonts.exists() {
-        fs::remove_dir_all(fonts)?;
+    for folder in ["fonts", "cmaps"].map(|name| out.join(name)) {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
     }
     Ok(())
 }
@@ -101,9 +112,9 @@ fn forget(out: &Path) -> Result<()> {
 /// # Errors
 /// If a folder cannot be read.
 pub(crate) fn files(out: &Path) -> Result<Vec<PathBuf>> {
-    const SERVED: [&str; 9] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2"];
+    const SERVED: [&str; 11] = ["html", "css", "svg", "png", "json", "webmanifest", "js", "wasm", "woff2", "bcmap", "txt"];
     let mut files = Vec::new();
-    for folder in ["", "fonts", "wasm"].into_iter().filter(|folder| out.join(folder).is_dir()) {
+    for folder in ["", "cmaps", "fonts", "wasm"].into_iter().filter(|folder| out.join(folder).is_dir()) {
         for entry in fs::read_dir(out.join(folder))? {
             let file = Path::new(folder).join(entry?.file_name());
             let is_served = file.extension().is_some_and(|ending| SERVED.iter().any(|served| ending == *served));

@@ -23,6 +23,7 @@ use super::guard::Guard;
 use super::metrics::Metrics;
 use super::page;
 use super::queue::{Event, Place, Queue};
+use super::standing::Asker;
 
 /// Bytes that a request may have: a context of 131,072 tokens as JSON, many times over.
 const MOST_BYTES: usize = 16 << 20;
@@ -37,6 +38,7 @@ pub(super) struct Server {
     /// Set once the model is there.
     pub(super) examiner: OnceLock<Examiner>,
     pub(super) metrics: Metrics,
+    pub(super) asker: Asker,
     pub(super) guard: Guard,
     pub(super) names: Names,
     pub(super) context: u32,
@@ -51,7 +53,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(model))
         .route("/health", get(health))
-        .route("/metrics", get(metrics));
+        .route("/metrics", get(metrics))
+        .route("/stats", get(stats));
     for endpoint in Endpoint::ALL {
         let handler = move |server: Shared, body: Result<String, StringRejection>| answer(server, endpoint, body);
         router = router.route(endpoint.path(), post(handler));
@@ -96,7 +99,7 @@ async fn admit(State(server): Shared, request: Request, next: Next) -> Response 
 
 /// Counts requests and logs them, without anything that was said. Of a stream it is the time until its first part.
 async fn count(State(server): Shared, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    const PATHS: [&str; 4] = ["/v1/models", "/v1/models/{*id}", "/health", "/metrics"];
+    const PATHS: [&str; 5] = ["/v1/models", "/v1/models/{*id}", "/health", "/metrics", "/stats"];
     let known = Endpoint::ALL.map(Endpoint::path);
     let path = path.and_then(|path| known.into_iter().chain(PATHS).find(|known| *known == path.as_str())).unwrap_or("other");
     let began = Instant::now();
@@ -206,6 +209,14 @@ async fn health(State(server): Shared) -> Response {
 async fn metrics(State(server): Shared) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (headers, server.metrics.text(server.queue.len())).into_response()
+}
+
+async fn stats(State(server): Shared) -> Result<Response, Failure> {
+    if server.examiner.get().is_none() {
+        return Err(ErrorReply::unavailable("the model is being loaded").into());
+    }
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, server.asker.json().await?).into_response())
 }
 
 impl Server {

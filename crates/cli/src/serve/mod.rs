@@ -6,6 +6,7 @@ mod http;
 mod metrics;
 mod page;
 mod queue;
+mod standing;
 
 use std::env;
 use std::future::{IntoFuture, pending};
@@ -25,6 +26,7 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use model::Options;
+use store::Library;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
@@ -46,8 +48,8 @@ const INTERRUPTED: i32 = 130;
 
 /// Answer OpenAI requests over HTTP
 ///
-/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; / is a page to chat with; /health and /metrics
-/// (Prometheus) are for whoever watches. What is said to the model is not logged.
+/// /v1/chat/completions, /v1/completions, /v1/responses and /v1/models are OpenAI's; / is a page to chat with; /health, /stats and
+/// /metrics (Prometheus) are for whoever watches. What is said to the model is not logged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -95,10 +97,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let files = load::open(&args.model).await?;
     let options = Options { sequences: args.parallel, ..load::options(location, &files, &args.limits)? };
     let own = files.directory.metadata.str("general.name").ok().flatten().unwrap_or_default();
+    let (asker, teller) = standing::pair();
     let server = Arc::new(Server {
         queue: Arc::new(Queue::new(args.queue.into())),
         examiner: OnceLock::new(),
         metrics: Metrics::default(),
+        asker,
         guard: Guard { key, origins, is_local: address.ip().is_loopback() },
         names: Names::new(location, own, &args.alias),
         context: options.context,
@@ -117,18 +121,25 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if !server.guard.is_local && server.guard.key.is_none() {
         note("whoever reaches this machine may use the model: --api-key asks for a key");
     }
+    let told = teller.tell(model.monitor().clone(), model.fill().clone(), files.library.keeps(), &server.queue);
+    let worked = work(&mut model, &files.library, &server, args.parallel as usize, args.no_fill);
+    select(pin!(worked), pin!(told)).await;
+    model.settle().await;
+    connections.join().map_err(|_| anyhow!("the thread of the connections has panicked"))?
+}
+
+/// Answers until the queue is closed.
+async fn work(model: &mut Model, library: &Library, server: &Server, parallel: usize, no_fill: bool) {
     let seats = Seats::default();
     let voice = model.at(&seats);
     loop {
         let next = server.queue.next();
-        let job = if args.no_fill { next.await } else { fill_until(next, &mut model, &note).await };
-        load::note_problem(&files.library);
+        let job = if no_fill { next.await } else { fill_until(next, model, &note).await };
+        load::note_problem(library);
         let Some(job) = job else { break };
-        model.engine.attend(&seats, answer_from(job, &voice, &server, args.parallel as usize)).await;
-        load::note_problem(&files.library);
+        model.engine.attend(&seats, answer_from(job, &voice, server, parallel)).await;
+        load::note_problem(library);
     }
-    model.settle().await;
-    connections.join().map_err(|_| anyhow!("the thread of the connections has panicked"))?
 }
 
 /// Answers `first` and whoever comes meanwhile, `most` at a time, until nobody waits.
