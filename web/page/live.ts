@@ -141,7 +141,7 @@ export function words({ state, loaded, total }: FillProgress, where: Where, rate
   const size = bytes(total);
   if (state === "done") return t(whole, { size });
   const parts = [t(partly, { part: Math.floor((loaded / Math.max(1, total)) * 100), loaded: bytes(loaded), size })];
-  if (state === "waiting") parts.push(t("more comes with the first answer"));
+  if (state === "waiting") parts.push(...(rate ? [`${bytes(rate)}/s`, t("for the first answer")] : [t("more comes with the first answer")]));
   if (state === "paused") parts.push(t("paused"));
   if (state === "stopped") parts.push(t("stopped"));
   if (state === "running" && rate) parts.push(`${bytes(rate)}/s`, t("{time} left", { time: duration((total - loaded) / rate) }));

@@ -7,7 +7,7 @@ import { t, type Text } from "./language.ts";
 
 const words: Record<string, Text> = {
   header: "Reading what the model is made of",
-  weights: "Fetching what the first answer needs",
+  weights: "Fetching what every answer needs",
 };
 
 export class Loading {

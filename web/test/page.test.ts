@@ -32,6 +32,8 @@ test("the address sets how the model answers, and nonsense sets nothing", () => 
 test("the fill tells how far it is, how fast, and how long it will take", () => {
   const fill = { type: "fill", state: "running", loaded: 3_100_000_000, total: 12_100_000_000, verified: false } as const;
   assert.equal(words(fill, "here", 30e6), "25 % of the model is here, 3.1 GB of 12.1 GB · 30.0 MB/s · 5 min left");
+  assert.match(words({ ...fill, state: "waiting" }, "here"), / · more comes with the first answer$/);
+  assert.match(words({ ...fill, state: "waiting" }, "here", 30e6), / · 30.0 MB\/s · for the first answer$/);
   assert.equal(words({ ...fill, state: "paused" }, "here", 30e6), "25 % of the model is here, 3.1 GB of 12.1 GB · paused");
   assert.equal(words({ ...fill, state: "done", loaded: fill.total }, "here"), "All of the model is here, 12.1 GB");
   assert.equal(words({ ...fill, state: "paused" }, "server"), "25 % of the model is on the server, 3.1 GB of 12.1 GB · paused");
