@@ -305,7 +305,7 @@ fn what_cannot_be_met_is_refused_in_words_before_a_token_is_drawn() {
 fn a_real_model_answers_in_json_and_says_that_its_format_has_no_calls() {
     let mut model = model(&made_model("smollm2-moe"));
     let mut questions = vec![(schemas()[6].clone(), "The colour of grass?"), (schemas()[25].clone(), "A short journey?")];
-    // All 40 schemas so many times: `SCHEMA_TRIES=5 cargo test --workspace --test constrained real`.
+    // All 40 schemas so many times, as `cargo xtask test --long schemas` says.
     let tries = std::env::var("SCHEMA_TRIES").map_or(0, |n| n.parse().unwrap());
     questions.extend((0..tries).flat_map(|_| schemas()).map(|schema| (schema, "Give an example, as JSON.")));
     for (seed, (schema, question)) in questions.iter().enumerate() {

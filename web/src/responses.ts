@@ -45,11 +45,13 @@ export interface ResponseRequest
   store?: boolean | null;
 }
 
+/** What the text of an answer must look like. */
 export type ResponseFormatText =
   | { type: "text" }
   | { type: "json_object" }
   | { type: "json_schema"; name: string; description?: string; schema: object; strict?: boolean | null };
 
+/** Words of an answer. */
 export interface OutputTextPart {
   type: "output_text";
   text: string;
@@ -57,6 +59,7 @@ export interface OutputTextPart {
   logprobs: Logprobs["content"];
 }
 
+/** Words of what the model thought. */
 export interface ReasoningPart {
   type: "reasoning_text";
   text: string;
@@ -70,6 +73,7 @@ export type ResponseOutputItem =
   | { type: "reasoning"; id: string; status: Status; summary: []; content: ReasoningPart[] }
   | { type: "function_call"; id: string; status: Status; call_id: string; name: string; arguments: string };
 
+/** Tokens that a response took. */
 export interface ResponseUsage {
   input_tokens: number;
   /** `cached_tokens` were kept from the request before. */

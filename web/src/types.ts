@@ -92,6 +92,7 @@ export interface Sampling {
   grammar?: string;
 }
 
+/** What an answer must look like. */
 export type ResponseFormat =
   | { type: "text" }
   | { type: "json_object" }

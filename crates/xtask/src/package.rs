@@ -57,12 +57,21 @@ pub(crate) fn build() -> Result<PathBuf> {
         let declare = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", "src", "--outDir", "dist"];
         run(Command::new(web.join("node_modules/.bin/tsc")).args(["-p", project]).args(declare).current_dir(&web))?;
     }
+    fs::write(web.join("README.md"), readme()?)?;
     let name = read(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(&out).current_dir(&web))?;
     let tarball = out.join(name);
     let bytes = within(&tarball, MAX_TARBALL)?;
     within(&dist.join("index.js"), MAX_SCRIPT)?;
     say(&format!("{}: {bytes} bytes; the site is in {}", tarball.display(), out.join("site").display()));
     Ok(tarball)
+}
+
+/// What the repository's README says of JavaScript.
+fn readme() -> Result<String> {
+    let all = fs::read_to_string(root().join("README.md"))?;
+    let part = all.split("\n## ").find_map(|part| part.strip_prefix("In JavaScript\n"));
+    let part = part.context("README.md says nothing \"In JavaScript\"")?;
+    Ok(format!("# Quire\n\nGPT-OSS in a browser tab: mixture-of-experts models from plain GGUF files on WebGPU.\n\n{part}"))
 }
 
 /// Puts what the page needs where a server answers into `crates/cli/page`, with which `quire` is built from now on.
