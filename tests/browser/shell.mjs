@@ -146,12 +146,13 @@ export const tests = {
     assert.equal(await tab.evaluate(async () => (await caches.keys()).filter((name) => name.startsWith("quire-page")).length), 2);
     // The page that is reloaded reloads itself.
     await tab.page.reload({ waitUntil: "commit" });
-    await tab.page.locator("#adapter:not(:empty)").waitFor();
+    await tab.page.locator("#adapter:not(:empty)").waitFor({ timeout: 60_000 });
     assert.equal(await build(), "next");
     await tab.until("the other to go", async () => (await caches.keys()).filter((name) => name.startsWith("quire-page")).length === 1);
   },
 
   async "without a network the page comes again, and its conversations"(tab) {
+    await tab.goto(tab.standin.url);
     await tab.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
     await tab.page.context().setOffline(true);
     tab.standin.stop();
