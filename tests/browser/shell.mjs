@@ -152,7 +152,7 @@ export const tests = {
   },
 
   async "without a network the page comes again, and its conversations"(tab) {
-    await tab.goto(tab.standin.url);
+    await tab.page.reload();
     await tab.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
     await tab.page.context().setOffline(true);
     tab.standin.stop();
