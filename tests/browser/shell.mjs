@@ -69,6 +69,11 @@ export const tests = {
         assert.deepEqual(await findings(tab), [], `${dialog}, ${colorScheme}`);
         await tab.page.keyboard.press("Escape");
       }
+      for (const turn of ["Edit", "Edit the answer"]) {
+        await tab.page.getByRole("button", { name: turn, exact: true }).last().click();
+        assert.deepEqual(await findings(tab), [], `${turn}, ${colorScheme}`);
+        await tab.page.keyboard.press("Escape");
+      }
     }
     await tab.evaluate(() => (document.querySelector("#experts").open = false));
   },
@@ -131,6 +136,23 @@ export const tests = {
     await keyboard.press("ArrowUp");
     await keyboard.press("Escape");
     assert.equal(await tab.count("textbox", "Edit the message"), 0);
+    assert.equal(await focused(tab), "Edit");
+    // An answer has lines, which Enter ends.
+    const answer = tab.page.getByRole("button", { name: "Edit the answer" });
+    await answer.focus();
+    await keyboard.press("Enter");
+    assert.equal(await focused(tab), "Answer");
+    await keyboard.press("Control+End");
+    for (const key of ["Enter", "Enter", "!", "Control+Enter"]) await keyboard.press(key);
+    await tab.until("the edited answer", () => document.querySelectorAll(".answer p")[1]?.textContent === "!");
+    await tab.until("what comes next", () => document.activeElement.id === "message");
+    await tab.page.getByRole("button", { name: "Previous version" }).last().click();
+    await answer.focus();
+    await keyboard.press("Enter");
+    await keyboard.type("not kept");
+    await keyboard.press("Escape");
+    assert.equal(await focused(tab), "Edit the answer");
+    assert.equal(await tab.count("textbox", "Answer"), 0);
   },
 
   async "a new build is kept whole beside the one that is shown, and a reload brings it"(tab) {

@@ -170,6 +170,8 @@ export const chinese = {
   "Edit": "编辑",
   "Edit the message": "编辑消息",
   "Ask again": "重新提问",
+  "Edit the answer": "编辑回答",
+  "Save": "保存",
   "Copy": "复制",
   "The browser does not let this page copy.": "浏览器不允许这个页面复制。",
   "Regenerate": "重新生成",
