@@ -105,6 +105,33 @@ export const tests = {
     await tab.page.setViewportSize({ width: 1200, height: 720 });
   },
 
+  async "Escape closes what lies over the page before it stops an answer: a dialog, then the side"(tab) {
+    const { keyboard } = tab.page;
+    const state = () =>
+      tab.evaluate(() => ({
+        dialog: document.querySelector("dialog[open]") !== null,
+        side: !document.getElementById("side").inert,
+        answer: !document.getElementById("stop").hidden,
+      }));
+    await tab.page.setViewportSize({ width: 360, height: 640 });
+    await tab.until("the side to go", () => document.getElementById("side").inert);
+    await ask(tab, `slowly ${"word ".repeat(40)}`);
+    await tab.until("words", () => [...document.querySelectorAll(".answer")].at(-1).textContent.startsWith("word"));
+    await tab.click("button", "Conversations");
+    await tab.click("button", "Settings");
+    assert.deepEqual(await state(), { dialog: true, side: true, answer: true });
+    await keyboard.press("Escape");
+    assert.deepEqual(await state(), { dialog: false, side: true, answer: true });
+    // Wherever the focus is by then.
+    await tab.evaluate(() => document.activeElement.blur());
+    await keyboard.press("Escape");
+    assert.deepEqual(await state(), { dialog: false, side: false, answer: true });
+    await keyboard.press("Escape");
+    await ended(tab);
+    assert.deepEqual(await state(), { dialog: false, side: false, answer: false });
+    await tab.page.setViewportSize({ width: 1200, height: 720 });
+  },
+
   async "the keyboard is enough"(tab) {
     const { keyboard } = tab.page;
     await keyboard.press("Control+Shift+O");
