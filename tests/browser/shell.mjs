@@ -12,7 +12,7 @@ const FIRST_PAINT = 100_000;
 const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
 
 /** What axe-core finds serious in the page as it is. */
-async function findings(tab) {
+export async function findings(tab) {
   // The page's own policy lets no script in; the browser's tools may bring one.
   await tab.page.evaluate(axe);
   return tab.evaluate(async () => {
