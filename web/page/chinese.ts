@@ -18,6 +18,7 @@ export const chinese = {
   "This server asks for a key": "这个服务器需要密钥",
   "It does not know this one.": "密钥不正确。",
   "Key": "密钥",
+  "Forget the server's key": "忘记服务器的密钥",
   "Open": "打开",
   "Choose a model": "选择模型",
   "Loading": "正在加载",
