@@ -13,8 +13,8 @@ class Tab {
   constructor(page) {
     this.page = page;
     page.on("console", (message) => {
-      // Chromium itself tells of every 404; a model need not have a heat map beside it.
-      const isAbsent = message.text().includes("404") && message.location()?.url?.split("?")[0].endsWith(".heat");
+      // Chromium itself tells of every 404; a model need not have a heat map beside it, nor a host a configuration.
+      const isAbsent = message.text().includes("404") && /(\.heat|\/config\.json)$/.test(message.location()?.url?.split("?")[0]);
       if (message.type() === "error" && !isAbsent) this.errors.push(message.text());
     });
     page.on("pageerror", (error) => this.errors.push(String(error)));
@@ -84,7 +84,8 @@ class FirefoxTab extends Tab {
   }
 }
 
-async function openChromium({ webgpu }) {
+/** Private, unless there is a folder for a `profile`. */
+async function openChromium({ webgpu, profile }) {
   const args = [
     "--no-sandbox",
     "--disable-quic",
@@ -95,8 +96,14 @@ async function openChromium({ webgpu }) {
   ];
   if (webgpu) args.push("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader");
   else args.push("--disable-features=WebGPU", "--disable-gpu");
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
-  const context = await browser.newContext({ viewport, colorScheme: "light" });
+  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  const looks = { viewport, colorScheme: "light" };
+  if (profile) {
+    const context = await chromium.launchPersistentContext(profile, { executablePath, args, ...looks });
+    return { tab: new ChromiumTab(await context.newPage()), close: () => context.close() };
+  }
+  const browser = await chromium.launch({ executablePath, args });
+  const context = await browser.newContext(looks);
   const page = await context.newPage();
   return { tab: new ChromiumTab(page), version: browser.version(), close: () => browser.close() };
 }

@@ -42,6 +42,22 @@ const says = async (tab, text) => {
   await ended(tab);
 };
 
+const versions = (tab) => tab.evaluate(() => [...document.querySelectorAll("[role=group][aria-label=Versions] span")].map((group) => group.textContent));
+const until = (tab, said) =>
+  tab.until(said.join(" | "), (said) => [...document.querySelectorAll("[role=log] article")].map((turn) => turn.querySelector(":scope > .answer, :scope > .text").textContent.trim()).join() === said, said.join(), 10);
+/** Puts `text` in the place of the turn that is `at` in the log. */
+const edit = (tab, at, text) =>
+  tab.evaluate(
+    ({ at, text }) => {
+      document.querySelectorAll("[role=log] article")[at].querySelector("[aria-label^=Edit]").click();
+      const field = document.querySelector(".editor textarea");
+      field.value = text;
+      field.form.requestSubmit();
+    },
+    { at, text },
+  );
+const step = (tab, at, label) => tab.evaluate(({ at, label }) => document.querySelectorAll("[role=log] article")[at].querySelector(`[aria-label="${label}"]`).click(), { at, label });
+
 const mainPath = {
   async "a question and its answer make a conversation, named after the question"(tab) {
     await load(tab);
@@ -87,7 +103,72 @@ const mainPath = {
   },
 };
 
-export const inFirefox = { ...mainPath };
+/** Each in a conversation of its own. */
+const edits = {
+  async "an answer is edited beside what was said, and goes on to the model as it is now"(tab) {
+    await tab.click("button", "New chat");
+    await says(tab, "one");
+    await tab.click("button", "Edit the answer");
+    assert.equal(await tab.evaluate(() => document.querySelector(".editor textarea").value), "You said: one");
+    await tab.click("button", "Save");
+    assert.deepEqual(await versions(tab), [], "the same again is another version");
+    await tab.click("button", "Edit the answer");
+    await tab.evaluate(() => (document.querySelector(".editor textarea").value = ""));
+    await tab.fill("textbox", "Answer", "You said: one\n\nand **more**");
+    await tab.click("button", "Save");
+    await tab.until("what was put there", () => document.querySelector(".answer strong")?.textContent === "more");
+    assert.deepEqual(await versions(tab), ["2 of 2"]);
+    await says(tab, "request");
+    const { messages } = JSON.parse(await tab.until("the request", () => document.querySelector(".answer pre")?.textContent));
+    assert.deepEqual([messages.length, messages[1].role], [3, "assistant"]);
+    assert.match(messages[1].content, /and \*\*more\*\*$/);
+    await written(tab);
+    await reload(tab);
+    assert.equal((await turns(tab)).length, 4);
+    await tab.click("button", "Previous version");
+    assert.deepEqual(await turns(tab), ["one", "You said: one"]);
+  },
+
+  async "an answer that was stopped goes on from what it is edited to"(tab) {
+    await tab.click("button", "New chat");
+    await ask(tab, `slowly ${"word ".repeat(40)}`);
+    await tab.until("some words", () => document.querySelector(".answer")?.textContent.length > 0);
+    await tab.click("button", "Stop");
+    await ended(tab);
+    await edit(tab, 1, "Twelve words");
+    await shows(tab, "Twelve words");
+    await tab.click("button", "Continue");
+    await shows(tab, "Twelve words and on after 12 letters.");
+    await ended(tab);
+  },
+
+  async "a question is edited far up, and all that followed it is kept beside"(tab) {
+    await tab.click("button", "New chat");
+    for (const text of ["a", "b", "c"]) await says(tab, text);
+    const before = ["a", "You said: a", "b", "You said: b", "c", "You said: c"];
+    const after = ["a", "You said: a", "other", "You said: other"];
+    await edit(tab, 2, "other");
+    await until(tab, after);
+    await ended(tab);
+    await written(tab);
+    await reload(tab);
+    await until(tab, after);
+    assert.deepEqual(await versions(tab), ["2 of 2"]);
+    await step(tab, 2, "Previous version");
+    await until(tab, before);
+    // Of an answer in the middle, too.
+    await edit(tab, 1, "Who?");
+    await until(tab, ["a", "Who?"]);
+    await step(tab, 1, "Previous version");
+    await until(tab, before);
+    await written(tab);
+    await reload(tab);
+    await until(tab, before);
+    assert.deepEqual(await versions(tab), ["1 of 2", "1 of 2"]);
+  },
+};
+
+export const inFirefox = { ...mainPath, ...edits };
 
 export const tests = {
   ...mainPath,
@@ -221,6 +302,8 @@ export const tests = {
     await reload(tab);
     assert.deepEqual(await turns(tab), ["stays", "You said: stays", "more", "You said: more"]);
   },
+
+  ...edits,
 
   async "nothing was written to the console as an error"(tab) {
     assert.deepEqual(tab.errors, []);

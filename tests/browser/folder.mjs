@@ -5,7 +5,17 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { basename, extname, join, normalize } from "node:path";
 
-const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json", ".wasm": "application/wasm" };
+const types = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".css": "text/css",
+  ".json": "application/json",
+  ".webmanifest": "application/manifest+json",
+  ".svg": "image/svg+xml",
+  ".png": "image/png",
+  ".wasm": "application/wasm",
+};
 
 /**
  * Serves `folders`, by name; of several that share one the first that has a file. Files are sent whole, whatever range is asked for; none
@@ -16,7 +26,7 @@ export async function serveFolders(folders) {
   const absent = new Set();
   const server = createServer(async (request, answer) => {
     const [, name, ...rest] = decodeURIComponent(new URL(request.url, "http://x").pathname).split("/");
-    const path = normalize(rest.join("/")) || "index.html";
+    const path = normalize(rest.join("/") || "index.html");
     const file = path.endsWith("/") ? `${path}index.html` : path;
     let bytes;
     asked.push(basename(file));

@@ -83,7 +83,7 @@ export const tests = {
   async "an answer in Markdown has headings, code in colours, formulas and tables"(tab) {
     await load(tab);
     await say(tab, sample);
-      await tab.until("colours", () => document.querySelector(".code .hljs-keyword"));
+    await tab.until("colours", () => document.querySelector(".code .hljs-keyword"));
     await tab.until("formulas", () => document.querySelectorAll(".answer .katex").length === 2);
     const found = await tab.evaluate(() => {
       const answer = [...document.querySelectorAll(".answer")].at(-1);
@@ -135,16 +135,14 @@ export const tests = {
   },
 
   async "text that grows piece by piece looks as if it had come at once"(tab) {
-    const parts = await tab.evaluate(async () => {
-      const shown = [];
-      window.watch = new MutationObserver(() => shown.push(document.querySelectorAll(".answer > *").length));
-      window.watch.observe(document.getElementById("log"), { childList: true, subtree: true });
-      window.shown = shown;
+    await tab.evaluate(() => {
+      window.shown = new Set();
+      const note = () => window.shown.add(document.querySelectorAll(".answer > *").length);
+      new MutationObserver(note).observe(document.getElementById("log"), { childList: true, subtree: true });
     });
-    assert.equal(parts, undefined);
     await say(tab, sample);
     const grown = await html(tab);
-    assert.ok((await tab.evaluate(() => new Set(window.shown).size)) > 3, "it came at once");
+    assert.ok((await tab.evaluate(() => window.shown.size)) > 3, "it came at once");
     await tab.page.reload();
     await tab.until("the answer", () => document.querySelectorAll(".answer .katex").length === 2 && document.querySelector(".hljs-keyword"));
     assert.equal(await html(tab), grown);

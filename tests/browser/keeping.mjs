@@ -37,6 +37,19 @@ export const tests = {
     await tab.until("words", () => document.getElementById("notice").textContent.includes("not JSON"));
   },
 
+  async "all conversations leave in one file, which holds what each of theirs does"(tab) {
+    const [name, json] = await saved(tab, "All conversations as JSON");
+    assert.equal(name, "quire.json");
+    const { format, version, conversations } = JSON.parse(json);
+    assert.deepEqual([format, version, conversations.length], ["quire-conversations", 1, 3]);
+    // Turns stand in any order: each names the one that it follows.
+    const said = ({ title, turns }) => [title, turns.map(({ message }) => JSON.stringify(message)).sort()];
+    const [one] = JSON.parse(tab.json).conversations;
+    for (const conversation of conversations) assert.deepEqual(said(conversation), said(one));
+    await tab.page.locator("#import").setInputFiles({ name: "quire.json", mimeType: "application/json", buffer: Buffer.from(json) });
+    await tab.until("twice as many", () => document.querySelectorAll("#chats a").length === 6);
+  },
+
   async "what is kept of models is told, and removed at the second press"(tab) {
     await tab.click("button", "Storage");
     await tab.until("the models", () => document.querySelectorAll("#kept li").length === 2);

@@ -115,6 +115,20 @@ export const tests = {
     assert.equal(await tab.evaluate(() => document.getElementById("trouble").hidden), true);
   },
 
+  async "the key is forgotten when it is to be, and asked for again at once and at the next visit"(tab) {
+    const kept = () => tab.evaluate(() => localStorage.getItem("quire-key"));
+    assert.equal(await kept(), KEY);
+    await tab.click("button", "Settings");
+    await tab.click("button", "Forget the server's key");
+    assert.equal(await title(tab), "This server asks for a key");
+    assert.deepEqual(await tab.evaluate(() => [document.activeElement.id, document.getElementById("model").textContent, document.querySelector("dialog[open]")]), ["key", "", null]);
+    assert.equal(await kept(), null);
+    await tab.goto(tab.quire.url);
+    assert.equal(await title(tab), "This server asks for a key");
+    await open(tab);
+    assert.equal(await kept(), KEY);
+  },
+
   async "what is for an engine in the browser is neither shown nor fetched"(tab) {
     const found = await tab.evaluate(() => ({
       storage: document.getElementById("open-storage").checkVisibility(),
@@ -144,6 +158,8 @@ export const tests = {
     tab.ends.push(nano.stop, () => rm(folder, { recursive: true }));
     nano.stats = async () => (await fetch(`${nano.url}stats`)).json();
     await visit(tab, nano.url);
+    const key = () => [localStorage.getItem("quire-key"), document.getElementById("forget-key").hidden];
+    assert.deepEqual(await tab.evaluate(key), [null, true], "there is a key where none is asked for");
     await tab.evaluate(endless);
     await tab.fill("textbox", "Message", "the");
     await tab.click("button", "Send");

@@ -12,7 +12,7 @@ const FIRST_PAINT = 100_000;
 const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
 
 /** What axe-core finds serious in the page as it is. */
-async function findings(tab) {
+export async function findings(tab) {
   // The page's own policy lets no script in; the browser's tools may bring one.
   await tab.page.evaluate(axe);
   return tab.evaluate(async () => {
@@ -69,6 +69,11 @@ export const tests = {
         assert.deepEqual(await findings(tab), [], `${dialog}, ${colorScheme}`);
         await tab.page.keyboard.press("Escape");
       }
+      for (const turn of ["Edit", "Edit the answer"]) {
+        await tab.page.getByRole("button", { name: turn, exact: true }).last().click();
+        assert.deepEqual(await findings(tab), [], `${turn}, ${colorScheme}`);
+        await tab.page.keyboard.press("Escape");
+      }
     }
     await tab.evaluate(() => (document.querySelector("#experts").open = false));
   },
@@ -97,6 +102,33 @@ export const tests = {
     assert.deepEqual(await findings(tab), []);
     await tab.page.keyboard.press("Escape");
     assert.equal(await focused(tab), "Conversations");
+    await tab.page.setViewportSize({ width: 1200, height: 720 });
+  },
+
+  async "Escape closes what lies over the page before it stops an answer: a dialog, then the side"(tab) {
+    const { keyboard } = tab.page;
+    const state = () =>
+      tab.evaluate(() => ({
+        dialog: document.querySelector("dialog[open]") !== null,
+        side: !document.getElementById("side").inert,
+        answer: !document.getElementById("stop").hidden,
+      }));
+    await tab.page.setViewportSize({ width: 360, height: 640 });
+    await tab.until("the side to go", () => document.getElementById("side").inert);
+    await ask(tab, `slowly ${"word ".repeat(40)}`);
+    await tab.until("words", () => [...document.querySelectorAll(".answer")].at(-1).textContent.startsWith("word"));
+    await tab.click("button", "Conversations");
+    await tab.click("button", "Settings");
+    assert.deepEqual(await state(), { dialog: true, side: true, answer: true });
+    await keyboard.press("Escape");
+    assert.deepEqual(await state(), { dialog: false, side: true, answer: true });
+    // Wherever the focus is by then.
+    await tab.evaluate(() => document.activeElement.blur());
+    await keyboard.press("Escape");
+    assert.deepEqual(await state(), { dialog: false, side: false, answer: true });
+    await keyboard.press("Escape");
+    await ended(tab);
+    assert.deepEqual(await state(), { dialog: false, side: false, answer: false });
     await tab.page.setViewportSize({ width: 1200, height: 720 });
   },
 
@@ -131,6 +163,23 @@ export const tests = {
     await keyboard.press("ArrowUp");
     await keyboard.press("Escape");
     assert.equal(await tab.count("textbox", "Edit the message"), 0);
+    assert.equal(await focused(tab), "Edit");
+    // An answer has lines, which Enter ends.
+    const answer = tab.page.getByRole("button", { name: "Edit the answer" });
+    await answer.focus();
+    await keyboard.press("Enter");
+    assert.equal(await focused(tab), "Answer");
+    await keyboard.press("Control+End");
+    for (const key of ["Enter", "Enter", "!", "Control+Enter"]) await keyboard.press(key);
+    await tab.until("the edited answer", () => document.querySelectorAll(".answer p")[1]?.textContent === "!");
+    await tab.until("what comes next", () => document.activeElement.id === "message");
+    await tab.page.getByRole("button", { name: "Previous version" }).last().click();
+    await answer.focus();
+    await keyboard.press("Enter");
+    await keyboard.type("not kept");
+    await keyboard.press("Escape");
+    assert.equal(await focused(tab), "Edit the answer");
+    assert.equal(await tab.count("textbox", "Answer"), 0);
   },
 
   async "a new build is kept whole beside the one that is shown, and a reload brings it"(tab) {

@@ -1,6 +1,7 @@
 // In the place of the engine's worker. What the last message of a request says is done: `repeat TEXT` is answered with the
 // text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME` by a
-// call of a tool, `request` with the request itself; everything else with "You said: " and what was said.
+// call of a tool, `request` with the request itself; everything else with "You said: " and what was said. A model whose address
+// says `slowly` takes a second to load, and tells how far it is; others come at once. Which it was the adapter's name tells.
 
 const post = (message) => self.postMessage(message);
 const stopped = new Set();
@@ -17,6 +18,23 @@ function few(pieces) {
   const size = Math.ceil(pieces.length / 50);
   const groups = Array.from({ length: Math.ceil(pieces.length / size) }, (_, at) => pieces.slice(at * size, (at + 1) * size));
   return groups.map((group) => ({ content: group.map(({ content }) => content).join("") }));
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function load(id, { model, options }) {
+  const from = model.name ?? model;
+  const tell = (progress) => post({ id, kind: "part", json: JSON.stringify(progress) });
+  if (from.includes("slowly")) {
+    tell({ phase: "header", loaded: 0, total: 0, model: 0 });
+    for (let tenths = 0; tenths < 10; tenths += 1) {
+      await pause(100);
+      tell({ phase: "weights", loaded: tenths * 1e8, total: 1e9, model: 12e9 });
+    }
+    await pause(100);
+  }
+  const info = { name: "Stand-in", architecture: "none", contextLength: 4096, bytes: 12e9, gpuBytes: 4e9, cache: "indexeddb" };
+  post({ id, kind: "done", result: JSON.stringify({ ...info, adapter: `stand-in ${JSON.stringify({ model: from, ...options })}` }) });
 }
 
 /** The pieces that answer `request`, and how long each takes, in milliseconds. */
@@ -47,7 +65,7 @@ async function chat(id, request) {
   const tell = (delta, finish_reason = null) => post({ id, kind: "part", json: JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] }) });
   tell({ role: "assistant" });
   for (const delta of pieces.slice(0, most)) {
-    await new Promise((resolve) => setTimeout(resolve, ms));
+    await pause(ms);
     if (stopped.has(id)) return post({ id, kind: "failed", code: "aborted", message: "stopped" });
     tell(delta);
   }
@@ -63,7 +81,7 @@ self.addEventListener("message", ({ data: { id, op, ...call } }) => {
     case "abort":
       return stopped.add(id);
     case "load":
-      return done(JSON.stringify({ name: "Stand-in", architecture: "none", adapter: `stand-in ${JSON.stringify(call.options)}`, contextLength: 4096, bytes: 12e9, gpuBytes: 4e9, cache: "indexeddb" }));
+      return void load(id, call);
     case "answer":
       return void chat(id, JSON.parse(call.request));
     case "stats":

@@ -132,6 +132,34 @@ export const tests = {
     await press(tab, "Next version");
   },
 
+  async "an answer that is edited in one tab is shown in the other, and waits for what is under way"(tab) {
+    const { other } = tab;
+    const amend = (each, text) =>
+      each.evaluate((text) => {
+        const field = document.querySelector(".editor textarea");
+        field.value = text;
+        field.form.requestSubmit();
+      }, text);
+    await press(other, "Edit the answer");
+    await amend(other, "in other words");
+    await says(tab, "in other words");
+    await idle(other);
+    assert.equal(await tab.evaluate(() => [...document.querySelectorAll("[aria-label=Versions] span")].at(-1).textContent), "3 of 3");
+    assert.deepEqual((await log(other)).said, (await log(tab)).said);
+    await press(tab, "Edit the answer");
+    await tab.evaluate(() => document.getElementById("notice").replaceChildren());
+    await send(other, "slowly p q r");
+    await tab.until("the other's answer", () => document.getElementById("log").getAttribute("aria-busy") === "true");
+    await amend(tab, "too early");
+    await tab.until("words", () => document.getElementById("notice").textContent === "Another tab is answering in this conversation.");
+    await idle(tab);
+    await idle(other);
+    assert.equal(await tab.evaluate(() => document.querySelector(".editor textarea").value), "too early");
+    await press(tab, "Cancel");
+    await shows(tab, "p q r");
+    assert.deepEqual((await log(other)).said, (await log(tab)).said);
+  },
+
   async "an answer is stopped from either tab"(tab) {
     const { other } = tab;
     await send(tab, `slowly ${"on ".repeat(30)}`);

@@ -186,7 +186,9 @@ export class Chat implements Actions {
 
   edit(turn: Turn, text: string): void {
     const parent = this.#tree.before(turn);
-    void this.#begin((answering) => this.#put(answering, parent, text));
+    if (turn.message.role === "user") void this.#begin((answering) => this.#put(answering, parent, text));
+    else if (text !== turn.message.content) void this.#begin((answering) => this.#amend(answering, turn, text));
+    else this.show();
   }
 
   /** Begins an answer in what is shown, unless one is under way, be it in another tab; says whether. */
@@ -227,6 +229,15 @@ export class Chat implements Actions {
     const asked = tree.add(parent, { role: "user", content: text }, { passages });
     this.#keep(tree, [asked]);
     await this.#answer(answering, asked);
+  }
+
+  /** Puts an answer that says `text` in the place of `turn`. If that was cut, this one can go on as well. */
+  async #amend({ tree }: Answering, turn: Turn, text: string): Promise<void> {
+    const { message, end = "stop" } = turn;
+    const isCut = end !== "stop" && end !== "failed";
+    const amended = tree.add(tree.before(turn), { ...message, content: text }, { end: isCut ? "stopped" : "stop" });
+    this.#keep(tree, [amended]);
+    this.show();
   }
 
   /** Opens what was asked last for editing. */

@@ -22,8 +22,9 @@ export function known(text: string): string {
   return t(text as Text);
 }
 
-/** Has a text be in the person's language from now on, whichever that will be, if it is known. */
+/** Has an English text be in the person's language from now on, whichever that will be, if it is known. */
 export function mark(element: Element): void {
+  originals.delete(element);
   element.setAttribute("data-t", "");
   translate(element.parentElement!);
 }

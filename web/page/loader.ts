@@ -18,6 +18,7 @@ export class Loader {
   #loaded: Engine | undefined;
   #loading = new Loading();
   readonly live = new Live();
+  #forget = element<HTMLButtonElement>("forget-key");
   #load: AbortController | undefined;
   #options: () => Partial<EngineOptions>;
   #changed: () => void;
@@ -25,6 +26,7 @@ export class Loader {
   constructor(options: () => Partial<EngineOptions>, changed: () => void) {
     this.#options = options;
     this.#changed = changed;
+    this.#forget.addEventListener("click", () => void this.#forgetKey());
   }
 
   async load(model: Model): Promise<void> {
@@ -74,6 +76,7 @@ export class Loader {
     try {
       const server = await connect(key);
       rememberKey(key);
+      this.#forget.hidden = key === "";
       this.engine = server;
       this.live.follow(server);
       element("model").textContent = server.model;
@@ -85,6 +88,16 @@ export class Loader {
       else this.showTrouble(t("The server cannot be reached"), words(error), () => void this.connect(key));
     }
     this.#changed();
+  }
+
+  /** As if this were the first visit. */
+  async #forgetKey(): Promise<void> {
+    rememberKey("");
+    this.#forget.hidden = true;
+    this.engine = undefined;
+    this.live.end();
+    element("model").textContent = element("adapter").textContent = "";
+    await this.connect("");
   }
 
   #askForKey(isWrong: boolean): void {

@@ -89,9 +89,11 @@ export function lastKey(): string {
   }
 }
 
+/** Keeps a key for the next visit; none is kept where there is none. */
 export function rememberKey(key: string): void {
   try {
-    localStorage.setItem(KEY, key);
+    if (key === "") localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, key);
   } catch {
     // It is asked for again at the next visit.
   }

@@ -13,8 +13,11 @@ export class Side {
   constructor() {
     this.#button.addEventListener("click", () => this.toggle());
     element("shade").addEventListener("click", () => this.#set(false));
-    this.#side.addEventListener("keydown", ({ key }) => {
-      if (key === "Escape" && narrow.matches) this.#set(false);
+    // What lies over the page goes first: the answer under way, which Escape stops too, is below. So does a dialog over the side.
+    document.body.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !this.#page.inert || document.querySelector("dialog[open]")) return;
+      event.stopPropagation();
+      this.#set(false);
     });
     narrow.addEventListener("change", () => this.#set(!narrow.matches));
     this.#set(this.#isOpen);

@@ -2,7 +2,8 @@
 
 import type { ToolCall } from "../src/index.ts";
 import { copyButton } from "./copy.ts";
-import { create, iconButton, isComposing, textButton } from "./dom.ts";
+import { create, iconButton, textButton } from "./dom.ts";
+import { openEditor } from "./editor.ts";
 import { t } from "./language.ts";
 import { cited, type Passage } from "./passages.ts";
 import { RichText } from "./rich.ts";
@@ -11,10 +12,11 @@ import type { Tree, Turn } from "./tree.ts";
 /** What a person does with a turn. */
 export interface Actions {
   choose(turn: Turn): void;
+  /** Puts another turn in the place of this one, which stays beside it. */
   edit(turn: Turn, text: string): void;
   regenerate(turn: Turn): void;
   resume(turn: Turn): void;
-  /** An editor was closed. */
+  /** An editor was closed, and nothing else. */
   edited(): void;
 }
 
@@ -22,7 +24,7 @@ export interface TurnView {
   readonly root: HTMLElement;
   /** Shows the turn as it is now. */
   update(isGoing: boolean): void;
-  /** Opens an editor; of what a person said. */
+  /** Opens the editor, of what a person said. */
   edit?(): void;
 }
 
@@ -39,51 +41,16 @@ class QuestionView implements TurnView {
     const said = turn.message.content ?? "";
     this.root.setAttribute("aria-label", t("You"));
     this.#text.textContent = said;
-    this.edit = () => this.#edit(said, (text) => actions.edit(turn, text), () => actions.edited());
-    const edit = asking(iconButton("pencil", t("Edit"), this.edit));
+    const opener = asking(iconButton("pencil", t("Edit"), () => this.edit()));
+    const words = { text: said, label: t("Edit the message"), action: t("Ask again") };
+    const take = (text: string) => actions.edit(turn, text.trim());
+    this.edit = () => openEditor(this.root, opener, { ...words, take, closed: () => actions.edited() });
     const tools = create("div", "tools");
-    tools.append(...places(tree, turn, actions), copyButton(() => said), edit);
+    tools.append(...places(tree, turn, actions), copyButton(() => said), opener);
     this.root.append(this.#text, ...passagesView(t("Passages from the documents"), turn.passages ?? []), tools);
   }
 
   update(): void {}
-
-  /** Puts an editor in the place of what was said. */
-  #edit(said: string, ask: (text: string) => void, closed: () => void): void {
-    if (this.root.classList.contains("edited")) return;
-    const form = create("form", "editor");
-    const input = create("textarea");
-    input.value = said;
-    input.dir = "auto";
-    input.setAttribute("aria-label", t("Edit the message"));
-    const close = () => {
-      form.remove();
-      this.root.classList.remove("edited");
-      this.root.querySelector<HTMLElement>("[data-asks]")?.focus();
-      closed();
-    };
-    const send = create("button", "primary", t("Ask again"));
-    const row = create("div", "row");
-    row.append(textButton(t("Cancel"), close), send);
-    form.append(input, row);
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      const text = input.value.trim();
-      if (text !== "") ask(text);
-    });
-    form.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") {
-        event.stopPropagation();
-        close();
-      }
-      if (event.key !== "Enter" || event.shiftKey || isComposing(event) || event.target !== input) return;
-      event.preventDefault();
-      form.requestSubmit();
-    });
-    this.root.classList.add("edited");
-    this.root.append(form);
-    input.focus();
-  }
 }
 
 /** Reasoning folded away, calls of tools, the answer itself, and a line on how it ended. */
@@ -108,8 +75,12 @@ class AnswerView implements TurnView {
     this.root.setAttribute("aria-label", t("Answer"));
     this.#details.append(this.#summary, this.#reasoning);
     this.#resume = asking(textButton(t("Continue"), () => actions.resume(turn), "resume"));
+    const opener = asking(iconButton("pencil", t("Edit the answer"), () => edit()));
+    const words = { label: t("Answer"), action: t("Save"), isLong: true };
+    const take = (text: string) => actions.edit(turn, text);
+    const edit = () => openEditor(this.root, opener, { ...words, text: turn.message.content ?? "", take, closed: () => actions.edited() });
     const again = asking(iconButton("again", t("Regenerate"), () => actions.regenerate(turn)));
-    this.#tools.append(...places(tree, turn, actions), copyButton(() => turn.message.content ?? ""), again, this.#resume);
+    this.#tools.append(...places(tree, turn, actions), copyButton(() => turn.message.content ?? ""), opener, again, this.#resume);
     this.root.append(this.#details, this.#calls, this.#answer, this.#sources, this.#note, this.#tools);
   }
 
@@ -184,7 +155,7 @@ function passagesView(title: string, passages: Passage[], numbers = [...passages
   return [details];
 }
 
-/** Marks a button that asks the engine, so that it waits while an answer is under way. */
+/** Marks a button that goes on with the conversation, so that it waits for an engine and for the answer that is under way. */
 function asking(button: HTMLButtonElement): HTMLButtonElement {
   button.dataset["asks"] = "";
   return button;
