@@ -1,7 +1,6 @@
 //! Many clients at once, some of whom go away in the middle of an answer.
 
 use std::env;
-use std::fs;
 use std::io::BufRead;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,7 +61,7 @@ fn crowd(server: &Server) -> (usize, Option<(u64, u64)>) {
             .collect();
         let memory_at = |when: Duration| {
             thread::sleep((begin + when).saturating_duration_since(Instant::now()));
-            resident(server.program.id())
+            server.memory()
         };
         let (early, late) = (memory_at(length / 4), memory_at(length));
         let add = |sum: Counts, of: Counts| Counts {
@@ -142,11 +141,4 @@ fn leaves(server: &Server) -> bool {
     assert!(status.contains("200"), "{status}");
     assert!(part(&mut answer).unwrap().contains(r#""finish_reason":null"#));
     true
-}
-
-/// Bytes of memory that a program has, where the system tells.
-fn resident(program: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{program}/status")).ok()?;
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse::<u64>().ok()?;
-    Some(kilobytes * 1024)
 }
