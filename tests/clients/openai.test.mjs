@@ -154,7 +154,9 @@ test("models are listed", async () => {
   const ids = [];
   for await (const { id } of client.models.list()) ids.push(id);
   assert.deepEqual(ids, [model]);
-  assert.equal((await client.models.retrieve(model)).object, "model");
+  const retrieved = await client.models.retrieve(model);
+  assert.equal(retrieved.object, "model");
+  assert.match(retrieved._request_id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 });
 
 test("each error has its class", async () => {
@@ -163,7 +165,7 @@ test("each error has its class", async () => {
   await assert.rejects(chat({ messages: [{ role: "user", content: "x".repeat(5000) }] }), (error) => {
     return error instanceof OpenAI.BadRequestError && error.code === "context_length_exceeded";
   });
-  await assert.rejects(chat({ model: "gpt-5" }), (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found");
+  await assert.rejects(chat({ model: "gpt-5" }), (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found" && error.requestID !== undefined);
   await assert.rejects(client.withOptions({ apiKey: "another" }).models.list(), OpenAI.AuthenticationError);
   await assert.rejects(client.embeddings.create({ model, input: "x" }), OpenAI.NotFoundError);
   const streams = [await client.completions.create({ ...endless, stream: true })];

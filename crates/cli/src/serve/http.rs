@@ -1,6 +1,7 @@
 //! The server's paths.
 
 use std::convert::Infallible;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use api::{Call, Endpoint, ErrorReply, Examiner, Names, error_frame};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,6 +26,9 @@ use super::metrics::Metrics;
 use super::page;
 use super::queue::{Asked, Event, Queue};
 use super::standing::Asker;
+
+/// What the client of a request may quote; OpenAI's clients give it with every answer and error.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a stream may be silent: proxies give up on connections that say nothing.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -74,7 +78,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         origins => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
     };
     let methods = [Method::GET, Method::POST];
-    Some(CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(AllowHeaders::mirror_request()))
+    let cors = CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(AllowHeaders::mirror_request());
+    Some(cors.expose_headers([REQUEST_ID, header::RETRY_AFTER]))
 }
 
 /// Turns away who may not ask.
@@ -92,21 +97,30 @@ async fn admit(State(server): Shared, request: Request, next: Next) -> Response 
     }
 }
 
-/// Counts requests and logs them, without anything that was said. Of a stream it is the time until its first part.
+/// Counts requests, names them by ids, and logs them, without anything that was said. Of a stream it is the time until its first part.
 async fn count(State(server): Shared, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
     const PATHS: [&str; 5] = ["/v1/models", "/v1/models/{*id}", "/health", "/metrics", "/stats"];
     let known = Endpoint::ALL.map(Endpoint::path);
     let path = path.and_then(|path| known.into_iter().chain(PATHS).find(|known| *known == path.as_str())).unwrap_or("other");
-    let began = Instant::now();
+    let (began, id) = (Instant::now(), request_id());
     let response = next.run(request).await;
     let status = response.status().as_u16();
     server.metrics.request(path, status);
-    log::info!("{path} {status} {:.3} s", began.elapsed().as_secs_f64());
+    log::info!("{path} {status} {:.3} s, {id}", began.elapsed().as_secs_f64());
+    let response = ([(REQUEST_ID, id)], response).into_response();
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
         let wait = server.metrics.mean().as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
         return ([(header::RETRY_AFTER, wait.to_string())], response).into_response();
     }
     response
+}
+
+/// Tells a request from all others, as a random UUID would.
+fn request_id() -> String {
+    let random = || u128::from(RandomState::new().build_hasher().finish());
+    let (version, variant) = (4 << 76, 2 << 62);
+    let hex = format!("{:032x}", (random() << 64 | random()) & !(15 << 76 | 3 << 62) | version | variant);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 async fn answer(State(server): Shared, endpoint: Endpoint, request: Request) -> Result<Response, Failure> {

@@ -108,7 +108,10 @@ fn what_is_wrong_is_said_in_openais_form() {
     assert!(refused.starts_with("HTTP/1.1 400") && refused.contains(r#""code":"request_too_large""#), "{refused}");
     let not_found = |code: &str| (404, "invalid_request_error".to_owned(), Some(code.to_owned()));
     assert_eq!(post("/v1/completions", r#"{"model": "gpt-5", "prompt": "x"}"#), not_found("model_not_found"));
-    assert_eq!(server.get("/v1/models/gpt-5").error(), not_found("model_not_found"));
+    assert_eq!(
+        ["gpt-5", "%zz", "%FF"].map(|id| server.get(&format!("/v1/models/{id}")).error()),
+        [(); 3].map(|()| not_found("model_not_found"))
+    );
     assert_eq!([server.get("/page").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
     assert_eq!(server.get("/v1/completions").error().0, 405);
     // By any of its names, which answers do not repeat.
@@ -266,13 +269,29 @@ fn two_streams_advance_at_the_same_time_and_a_third_waits() {
 
 #[test]
 fn nothing_that_was_said_is_logged() {
-    let server = Server::start(&[&parrot(), "-v"]);
+    let server = Server::start(&[&parrot(), "-vv"]);
     let body = json!({"messages": [{"role": "user", "content": "xyzzy"}], "user": "xyzzy"});
     assert_eq!(server.chat(&body).status, 200);
     assert_eq!(server.request("POST", "/v1/chat/completions", &[], Some(r#"{"messages": "xyzzy"}"#)).status, 400);
-    until("both are logged", || (server.said().matches("/v1/chat/completions").count() == 2).then_some(()));
+    // It breaks off in the header of its thoughts.
+    assert_eq!(server.chat(&with(body, json!({"max_completion_tokens": 2}))).status, 200);
+    until("all are logged", || (server.said().matches("/v1/chat/completions").count() == 3).then_some(()));
     let said = server.said();
-    assert!(!said.contains("xyzzy") && !said.contains(parrot::SAID), "{said}");
+    assert!(said.contains("the answer broke off"), "{said}");
+    for word in ["xyzzy", "analysis", parrot::THOUGHT, parrot::SAID] {
+        assert!(!said.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
+fn each_answer_has_an_id_of_its_own_which_the_log_knows() {
+    let server = Server::start(&[&nano(), "-v", "--cors", "https://a.example"]);
+    let found =
+        [server.get("/v1/models"), server.get("/v1/models"), server.get("/v1/files")].map(|answer| answer.headers["x-request-id"].clone());
+    assert!(found[0] != found[1] && found.iter().all(|id| id.len() == 36 && id.split('-').count() == 5), "{found:?}");
+    until("they are logged", || found.iter().all(|id| server.said().contains(id)).then_some(()));
+    let page = server.request("GET", "/v1/models", &[("origin", "https://a.example")], None);
+    assert!(page.headers["access-control-expose-headers"].contains("x-request-id"));
 }
 
 #[cfg(unix)]
