@@ -52,6 +52,22 @@ export const tests = {
     assert.deepEqual(found.after, ["stop", SAID]);
   },
 
+  async "tool_choice says whether tools are called, and which"(tab) {
+    const found = await tab.evaluate(async () => {
+      const tools = [window.weather, { ...window.weather, name: "get_time" }].map((tool) => ({ type: "function", function: tool }));
+      const ask = async (tool_choice) => {
+        const { message } = (await window.openai.chat.completions.create({ ...window.asked, tools, tool_choice })).choices[0];
+        return [message.content, (message.tool_calls ?? []).map((call) => [call.function.name, call.function.arguments])];
+      };
+      return { none: await ask("none"), required: await ask("required"), named: await ask({ type: "function", function: { name: "get_time" } }) };
+    });
+    assert.deepEqual(found.none, [SAID, []]);
+    const [content, [[name, given], ...others]] = found.required;
+    assert.ok(["get_weather", "get_time"].includes(name), name);
+    assert.deepEqual([content, given, others], [null, '{"city":"Paris"}', []]);
+    assert.deepEqual(found.named, [null, [["get_time", '{"city":"Paris"}']]]);
+  },
+
   async "logprobs are those of the answer's tokens, whole and in a stream"(tab) {
     const { whole, streamed } = await tab.evaluate(async () => {
       const asked = { ...window.asked, logprobs: true, top_logprobs: 3 };

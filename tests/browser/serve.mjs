@@ -116,6 +116,7 @@ export const tests = {
         long: await refused({ messages: [{ role: "user", content: "the ".repeat(5000) }] }),
         method: (await fetch("v1/chat/completions")).status,
         json: await (await fetch("v1/chat/completions", { method: "POST", body: "{" })).json(),
+        name: await fetch("v1/models/%zz").then(async (response) => [response.status, (await response.json()).error.code]),
         others: (await fetch("v1/embeddings", { method: "POST", body: "{}" })).headers.get("x-request-id"),
       };
     });
@@ -123,6 +124,7 @@ export const tests = {
     assert.deepEqual([found.shape, found.range, found.stream, found.schema], [invalid, invalid, invalid, invalid]);
     assert.deepEqual(found.long, ["BadRequestError", 400, "invalid_request_error", "context_length_exceeded"]);
     assert.equal(found.method, 405);
+    assert.deepEqual(found.name, [404, "model_not_found"]);
     assert.match(found.json.error.message, /body cannot be read/);
     assert.equal(found.others, null, "what is not the engine's went to the engine");
   },

@@ -12,6 +12,9 @@ const model = "parrot";
 const messages = [{ role: "user", content: "Hello!" }];
 const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
 const tools = [{ type: "function", function: { name: "get_weather", description: "Tells the weather", parameters } }];
+const two = [...tools, { type: "function", function: { name: "get_time", description: "Tells the time", parameters } }];
+const cities = { type: "object", properties: { city: { enum: ["Paris", "Rome"] } }, required: ["city"], additionalProperties: false };
+const formOf = (schema) => ({ type: "json_schema", json_schema: { name: "place", schema, strict: true } });
 /** Text without an end, and not twice the same. */
 const endless = { model, prompt: "x", max_tokens: 4000, logit_bias: { 261: -100, 262: -100, 263: -100 } };
 
@@ -53,6 +56,38 @@ test("tools are called in a stream", async () => {
   const [choice] = (await stream.finalChatCompletion()).choices;
   assert.equal(choice.finish_reason, "tool_calls");
   assert.deepEqual(JSON.parse(choice.message.tool_calls[0].function.arguments), { city: "Paris" });
+});
+
+test("tool_choice says whether tools are called, and which", async () => {
+  const ask = async (tool_choice) => (await client.chat.completions.create({ model, messages, tools: two, tool_choice })).choices[0].message;
+  const none = await ask("none");
+  assert.deepEqual([none.content, none.tool_calls], [SAID, undefined]);
+  const called = ({ tool_calls }) => tool_calls.map((call) => [call.function.name, JSON.parse(call.function.arguments)]);
+  const [[name, given], ...others] = called(await ask("required"));
+  assert.ok(["get_weather", "get_time"].includes(name), name);
+  assert.deepEqual([given, others], [{ city: "Paris" }, []]);
+  const named = { type: "function", function: { name: "get_time" } };
+  assert.deepEqual(called(await ask(named)), [["get_time", { city: "Paris" }]]);
+  const stream = client.chat.completions.stream({ model, messages, tools: two, tool_choice: named });
+  assert.deepEqual(called((await stream.finalChatCompletion()).choices[0].message), [["get_time", { city: "Paris" }]]);
+});
+
+test("an answer is JSON of its schema, plain and by the stream helper, and thoughts stay free", async () => {
+  const asked = { model, messages, response_format: formOf(cities) };
+  const { message, finish_reason } = (await client.chat.completions.parse(asked)).choices[0];
+  assert.deepEqual([message.parsed, message.reasoning, finish_reason], [{ city: "Paris" }, THOUGHT, "stop"]);
+  const stream = client.chat.completions.stream(asked);
+  assert.deepEqual(JSON.parse(await stream.finalContent()), { city: "Paris" });
+  const word = await client.chat.completions.create({ ...asked, response_format: formOf({ enum: ["yes", "no"] }) });
+  assert.ok(["yes", "no"].includes(JSON.parse(word.choices[0].message.content)), word.choices[0].message.content);
+});
+
+test("a schema that cannot be met is refused in words, in a stream too", async () => {
+  const response_format = formOf({ type: "integer", minimum: 5, maximum: 3 });
+  for (const stream of [false, true]) {
+    const refused = client.chat.completions.create({ model, messages, response_format, stream });
+    await assert.rejects(refused, (error) => error instanceof OpenAI.BadRequestError && /cannot be of the form/.test(error.message));
+  }
 });
 
 test("a response is its text, in events too, and goes on after a call", async () => {
@@ -119,7 +154,9 @@ test("models are listed", async () => {
   const ids = [];
   for await (const { id } of client.models.list()) ids.push(id);
   assert.deepEqual(ids, [model]);
-  assert.equal((await client.models.retrieve(model)).object, "model");
+  const retrieved = await client.models.retrieve(model);
+  assert.equal(retrieved.object, "model");
+  assert.match(retrieved._request_id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 });
 
 test("each error has its class", async () => {
@@ -128,7 +165,7 @@ test("each error has its class", async () => {
   await assert.rejects(chat({ messages: [{ role: "user", content: "x".repeat(5000) }] }), (error) => {
     return error instanceof OpenAI.BadRequestError && error.code === "context_length_exceeded";
   });
-  await assert.rejects(chat({ model: "gpt-5" }), (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found");
+  await assert.rejects(chat({ model: "gpt-5" }), (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found" && error.requestID !== undefined);
   await assert.rejects(client.withOptions({ apiKey: "another" }).models.list(), OpenAI.AuthenticationError);
   await assert.rejects(client.embeddings.create({ model, input: "x" }), OpenAI.NotFoundError);
   const streams = [await client.completions.create({ ...endless, stream: true })];

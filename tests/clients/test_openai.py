@@ -5,15 +5,18 @@ import asyncio
 import json
 import os
 import time
+import typing
 import unittest
 
 import openai
+import pydantic
 
 SAID = "Hello, world! How are you?"
 THOUGHT = "They greet me."
 MESSAGES = [{"role": "user", "content": "Hello!"}]
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"name": "get_weather", "description": "Tells the weather", "parameters": PARAMETERS}
+TOOLS = [{"type": "function", "function": function} for function in (TOOL, {**TOOL, "name": "get_time"})]
 # Text without an end, and not twice the same.
 ENDLESS = {"model": "parrot", "prompt": "x", "max_tokens": 4000, "logit_bias": {"261": -100, "262": -100, "263": -100}}
 
@@ -23,6 +26,10 @@ client = openai.OpenAI(**OPTIONS)
 
 def chat(**body):
     return client.chat.completions.create(**{"model": "parrot", "messages": MESSAGES, **body})
+
+
+class Place(pydantic.BaseModel):
+    city: typing.Literal["Paris", "Rome"]
 
 
 class Chat(unittest.TestCase):
@@ -47,6 +54,31 @@ class Chat(unittest.TestCase):
         self.assertEqual((call.function.name, json.loads(call.function.arguments)), ("get_weather", {"city": "Paris"}))
         turns = [*MESSAGES, called.message.to_dict(), {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
         self.assertEqual(chat(messages=turns, tools=tools).choices[0].message.content, SAID)
+
+    def test_tool_choice_says_whether_tools_are_called_and_which(self):
+        def ask(choice):
+            message = chat(tools=TOOLS, tool_choice=choice).choices[0].message
+            calls = [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or []]
+            return message.content, calls
+
+        self.assertEqual(ask("none"), (SAID, []))
+        content, [(name, arguments)] = ask("required")
+        self.assertEqual((content, arguments), (None, {"city": "Paris"}))
+        self.assertIn(name, ["get_weather", "get_time"])
+        named = {"type": "function", "function": {"name": "get_time"}}
+        self.assertEqual(ask(named), (None, [("get_time", {"city": "Paris"})]))
+
+    def test_an_answer_is_of_its_model_plain_and_by_the_stream_helper(self):
+        asked = {"model": "parrot", "messages": MESSAGES, "response_format": Place}
+        message = client.chat.completions.parse(**asked).choices[0].message
+        self.assertEqual((message.parsed, message.reasoning), (Place(city="Paris"), THOUGHT))
+        with client.chat.completions.stream(**asked) as stream:
+            self.assertEqual(stream.get_final_completion().choices[0].message.parsed, Place(city="Paris"))
+
+    def test_a_schema_that_cannot_be_met_is_refused_in_words(self):
+        schema = {"name": "none", "schema": {"type": "integer", "minimum": 5, "maximum": 3}}
+        with self.assertRaisesRegex(openai.BadRequestError, "cannot be of the form"):
+            chat(response_format={"type": "json_schema", "json_schema": schema})
 
     def test_logprobs_are_those_of_the_answers_tokens(self):
         content = chat(logprobs=True, top_logprobs=2).choices[0].logprobs.content
@@ -119,6 +151,22 @@ class Errors(unittest.TestCase):
         self.assertEqual((raised.exception.code, raised.exception.param), ("model_not_found", "model"))
         with self.assertRaises(openai.AuthenticationError):
             client.with_options(api_key="another").models.list()
+
+    def test_who_finds_no_place_is_told_when_to_come_again(self):
+        async def ask():
+            async with openai.AsyncOpenAI(**OPTIONS) as client:
+                # One more than there are places: whichever comes last is refused while the others go on.
+                tasks = [asyncio.create_task(client.completions.create(**ENDLESS)) for _ in range(3)]
+                done, held = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in held:
+                    task.cancel()
+                await asyncio.gather(*held, return_exceptions=True)
+                return done.pop().exception()
+
+        refused = asyncio.run(ask())
+        self.assertIsInstance(refused, openai.RateLimitError)
+        self.assertEqual(refused.code, "rate_limit_exceeded")
+        self.assertGreaterEqual(int(refused.response.headers["retry-after"]), 1)
 
 
 if __name__ == "__main__":

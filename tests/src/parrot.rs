@@ -1,6 +1,10 @@
 //! A model that speaks by a script, for tests of what lies around a model: without chance, whatever the temperature, and in Harmony.
 //!
-//! Asked anything it thinks [`THOUGHT`] and says [`SAID`]; with tools it calls [`CALLED`], and says [`SAID`] once it has a result. It is a real file that the engine runs like any other: the residual stream is the one-hot last
+//! Asked anything it thinks [`THOUGHT`] and says [`SAID`]; with tools it calls [`CALLED`], and says [`SAID`] once it has a result. Where it is
+//! bound to headers that are spelled otherwise than its script, it follows them; to JSON it says the arguments of [`CALLED`], if those are
+//! of the form that is asked for; and whatever tool it must call, it calls with them.
+//!
+//! It is a real file that the engine runs like any other: the residual stream is the one-hot last
 //! token; attention, whose scores are all alike, says of some tokens whether they came before; the FFN joins both, and the head says
 //! which token follows.
 
@@ -25,11 +29,12 @@ const N_EMBD: usize = 384;
 const N_HEAD: usize = 32;
 const N_FFN: usize = 32;
 
-/// After `last`, if `seen` came before, `next` follows, unless a rule below it says otherwise.
+/// After `last`, if `seen` came before, `next` follows, unless a rule below it says otherwise; or `spelled`, where `next` may not come.
 struct Rule {
     last: usize,
     seen: usize,
     next: usize,
+    spelled: Option<usize>,
 }
 
 /// The vocabulary: bytes, control tokens, the script's own.
@@ -66,14 +71,20 @@ impl Script {
         chain(&[&say[2..], &[special("<|return|>")]].concat());
         chain(&[call[0], special("<|constrain|>"), call[1], call[2], message]);
         chain(&[&call[3..], &[special("<|call|>")]].concat());
-        let rule = |last, seen, next| Rule { last, seen, next };
+        // "commentary" is spelled so, and then a recipient comes.
+        chain(&[b'y', b' '].map(usize::from));
+        let rule = |last, seen, next| Rule { last, seen, next, spelled: None };
+        let or = |rule, spelled: u8| Rule { spelled: Some(spelled.into()), ..rule };
+        let (has_called, has_tools) = (special("<|call|>"), usize::from(b'{'));
         let rules = vec![
             // Whoever has thought speaks; whoever has tools calls; whoever has called speaks.
-            rule(channel, think[1], say[0]),
-            rule(channel, usize::from(b'{'), call[0]),
-            rule(channel, special("<|call|>"), say[0]),
-            rule(message, say[0], say[2]),
-            rule(message, call[1], call[3]),
+            or(rule(channel, think[1], say[0]), b'f'),
+            or(rule(channel, has_tools, call[0]), b'c'),
+            or(rule(channel, has_called, say[0]), b'f'),
+            // JSON is announced as such.
+            rule(message, special("<|constrain|>"), call[3]),
+            rule(message, think[1], say[2]),
+            rule(message, has_called, say[2]),
         ];
         Self { tokens, follows, rules }
     }
@@ -144,8 +155,10 @@ pub fn parrot() -> Vec<u8> {
         gate.set(i, rule.last, 1.0);
         up.set(i, seen, 1.0);
         down.set(both, i, 0.1);
-        // One of a thousand tokens is heard, and a later rule is louder by far.
-        head.set(rule.next, both, 1e4 * 1e3f32.powi(i as i32 % 3));
+        // One of a thousand tokens is heard, and of the three rules for a token a later one is louder by far.
+        let loud = 1e4 * 1e3f32.powi(i as i32 % 3);
+        head.set(rule.next, both, loud);
+        rule.spelled.into_iter().for_each(|spelled| head.set(spelled, both, loud / 2.0));
     }
     let ones = |name| Matrix { name, n_cols: N_EMBD, values: vec![1.0; N_EMBD] };
     let zeros = |name| Matrix::new(name, N_HEAD, N_EMBD);

@@ -123,17 +123,11 @@ async function* read(chunks: AsyncIterable<ChatCompletionChunk>, warnings: Share
   yield { type: "finish", finishReason: reason(finish), usage: tokens(usage) };
 }
 
-/** What OpenAI has for `response_format` and `tool_choice`. */
-interface Forms {
-  response_format?: object;
-  tool_choice?: string | object;
-}
-
 /** The call as an OpenAI request, and what of it the engine does not do. */
-function request(options: LanguageModelV4CallOptions): { body: ChatRequest & Forms; warnings: SharedV4Warning[] } {
+function request(options: LanguageModelV4CallOptions): { body: ChatRequest; warnings: SharedV4Warning[] } {
   const warnings: SharedV4Warning[] = [];
-  const body: ChatRequest & Forms = { messages: messages(options.prompt) };
-  const set = <K extends keyof (ChatRequest & Forms)>(key: K, value: (ChatRequest & Forms)[K] | undefined) => {
+  const body: ChatRequest = { messages: messages(options.prompt) };
+  const set = <K extends keyof ChatRequest>(key: K, value: ChatRequest[K] | undefined) => {
     if (value !== undefined) body[key] = value;
   };
   set("max_completion_tokens", options.maxOutputTokens);
@@ -147,8 +141,8 @@ function request(options: LanguageModelV4CallOptions): { body: ChatRequest & For
   const { responseFormat: format, toolChoice: choice, reasoning } = options;
   if (format?.type === "json") {
     const { schema, name = "answer", description } = format;
-    const json_schema = { name, ...(description !== undefined && { description }), schema, strict: true };
-    set("response_format", schema ? { type: "json_schema", json_schema } : { type: "json_object" });
+    const named = { name, ...(description !== undefined && { description }), strict: true };
+    set("response_format", schema ? { type: "json_schema", json_schema: { ...named, schema } } : { type: "json_object" });
   }
   const tools: Tool[] = [];
   for (const tool of options.tools ?? []) {
@@ -156,8 +150,9 @@ function request(options: LanguageModelV4CallOptions): { body: ChatRequest & For
       warnings.push({ type: "unsupported", feature: `provider tool ${tool.id}` });
       continue;
     }
-    const { name, description, inputSchema: parameters } = tool;
-    tools.push({ type: "function", function: { name, ...(description !== undefined && { description }), parameters } });
+    const { name, description, inputSchema: parameters, strict } = tool;
+    const described = { name, ...(description !== undefined && { description }), parameters, ...(strict !== undefined && { strict }) };
+    tools.push({ type: "function", function: described });
   }
   if (tools.length > 0) {
     set("tools", tools);
@@ -225,10 +220,11 @@ function reason(raw: FinishReason | undefined): LanguageModelV4FinishReason {
 }
 
 function tokens(usage: Usage | undefined): LanguageModelV4Usage {
-  const { prompt_tokens: total, completion_tokens, prompt_tokens_details: details } = usage ?? {};
-  const cached = details?.cached_tokens;
+  const { prompt_tokens: total, completion_tokens: said, prompt_tokens_details, completion_tokens_details } = usage ?? {};
+  const cached = prompt_tokens_details?.cached_tokens;
+  const reasoning = completion_tokens_details?.reasoning_tokens;
   return {
     inputTokens: { total, noCache: total === undefined ? undefined : total - (cached ?? 0), cacheRead: cached, cacheWrite: undefined },
-    outputTokens: { total: completion_tokens, text: undefined, reasoning: undefined },
+    outputTokens: { total: said, text: said === undefined || reasoning === undefined ? undefined : said - reasoning, reasoning },
   };
 }

@@ -33,8 +33,17 @@ function routeOf({ url, mode }: Request): Route | undefined {
   const path = PATHS.find((path) => path === asked);
   if (path) return { path };
   if (asked === MODELS) return { path: MODELS, id: undefined };
-  if (asked?.startsWith(`${MODELS}/`)) return { path: MODELS, id: decodeURIComponent(asked.slice(MODELS.length + 1)) };
+  if (asked?.startsWith(`${MODELS}/`)) return { path: MODELS, id: decoded(asked.slice(MODELS.length + 1)) };
   return undefined;
+}
+
+/** What cannot be decoded is no model's name, and stays as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 async function respond(event: FetchEvent, route: Route): Promise<Response> {

@@ -9,7 +9,8 @@ import type { ChatCompletionChunk, ChatRequest, Engine } from "../src/index.ts";
 
 type Delta = ChatCompletionChunk["choices"][0]["delta"];
 
-const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13, prompt_tokens_details: { cached_tokens: 2 } };
+const details = { prompt_tokens_details: { cached_tokens: 2 }, completion_tokens_details: { reasoning_tokens: 3 } };
+const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13, ...details };
 const named = { id: "chatcmpl-1", created: 5, model: "played" };
 
 /** An engine that gives `answers`, one after the other, and writes down what it was asked. */
@@ -52,7 +53,8 @@ test("text and reasoning stream apart, with usage and the reason of the end", as
   assert.equal(await result.text, "Paris");
   assert.equal(await result.reasoningText, "I think.");
   assert.equal(await result.finishReason, "stop");
-  assert.deepEqual([(await result.usage).inputTokens, (await result.usage).outputTokens], [9, 4]);
+  const { inputTokens, outputTokens, outputTokenDetails } = await result.usage;
+  assert.deepEqual([inputTokens, outputTokens, outputTokenDetails], [9, 4, { reasoningTokens: 3, textTokens: 1 }]);
   const starts = types.filter((type) => /^(reasoning|text)-/.test(type));
   assert.deepEqual(starts, ["reasoning-start", "reasoning-delta", "reasoning-delta", "reasoning-end", "text-start", "text-delta", "text-delta", "text-end"]);
   const { messages, stream_options, stream, ...rest } = asked[0]!;
@@ -63,6 +65,7 @@ test("text and reasoning stream apart, with usage and the reason of the end", as
 const weather = tool({
   description: "Weather at a place",
   inputSchema: jsonSchema<{ city: string }>({ type: "object", properties: { city: { type: "string" } }, required: ["city"] }),
+  strict: true,
   execute: async ({ city }) => ({ city, sky: "blue" }),
 });
 
@@ -73,7 +76,8 @@ for (const streams of [true, false]) {
     const text = streams ? await streamText(options).text : (await generateText(options)).text;
     assert.equal(text, "Blue.");
     assert.equal(asked[0]!["tool_choice"], "auto");
-    assert.equal(asked[0]!.tools?.[0]?.function.name, "weather");
+    const { name, strict } = asked[0]!.tools![0]!.function;
+    assert.deepEqual([name, strict], ["weather", true]);
     const tool_calls = [{ id: "call_1", type: "function", function: { name: "weather", arguments: '{"city":"Oslo"}' } }];
     assert.deepEqual(asked[1]!.messages.slice(1), [
       { role: "assistant", content: null, reasoning: "Look.", tool_calls },

@@ -1,5 +1,7 @@
 //! Errors as OpenAI's servers put them: a status, and `{"error": {message, type, param, code}}`.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::Error;
@@ -51,6 +53,11 @@ impl ErrorReply {
 
     pub fn wrong_method(method: &str, path: &str) -> Self {
         Self::new(405, INVALID, Some("method_not_supported"), format!("{path} does not take {method}"))
+    }
+
+    /// A request of which nothing came for so long.
+    pub fn timed_out(waited: Duration) -> Self {
+        Self::new(408, INVALID, Some("request_timeout"), format!("nothing came of the request for {} s", waited.as_secs()))
     }
 
     /// `limit`: in bytes.

@@ -73,8 +73,9 @@ impl Reader {
             }
             Form::Harmony { parser, .. } => match parser.push(id, bytes) {
                 Ok(events) => events.into_iter().filter_map(|event| self.event(event)).collect(),
-                Err(error) => {
-                    log::debug!("passed over: {error}");
+                // In words of its own: what a model wrote is in no log.
+                Err(_) => {
+                    log::debug!("a token between two messages is passed over");
                     Vec::new()
                 }
             },
@@ -101,8 +102,8 @@ impl Reader {
             }
             Form::Harmony { parser, .. } => match parser.finish() {
                 Ok(events) => events.into_iter().filter_map(|event| self.event(event)).collect(),
-                Err(error) => {
-                    log::debug!("the answer broke off: {error}");
+                Err(_) => {
+                    log::debug!("the answer broke off within a header");
                     Vec::new()
                 }
             },

@@ -147,23 +147,32 @@ pub(crate) fn check_types() -> Result<()> {
 /// # Errors
 /// If a tool is missing or fails.
 pub(crate) fn tests() -> Result<Vec<PathBuf>> {
-    let (web, out) = (root().join("web"), target().join("web-test"));
-    npm::install(&web)?;
     let mut sources = Vec::new();
-    for entry in fs::read_dir(web.join("test"))? {
+    for entry in fs::read_dir(root().join("web/test"))? {
         let path = entry?.path();
         if path.to_string_lossy().ends_with(".test.ts") {
             sources.push(path);
         }
     }
     sources.sort();
+    for_node(&sources, &target().join("web-test"))
+}
+
+/// Bundles `sources` for node into `out`, a file each, and names them. What they import is looked for beside them, and then in `web/`.
+///
+/// # Errors
+/// If a tool is missing or fails.
+pub(crate) fn for_node(sources: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>> {
+    let web = root().join("web");
+    npm::install(&web)?;
     run(Command::new(web.join("node_modules/.bin/esbuild"))
-        .args(&sources)
+        .args(sources)
         .args(["--bundle", "--platform=node", "--format=esm", "--target=es2022", "--log-level=warning"])
         .args(["--out-extension:.js=.mjs"])
         // For what of the tests' own dependencies is CommonJS.
         .arg("--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);")
-        .arg(format!("--outdir={}", out.display())))?;
+        .arg(format!("--outdir={}", out.display()))
+        .env("NODE_PATH", web.join("node_modules")))?;
     let name = |source: &PathBuf| out.join(source.with_extension("mjs").file_name().unwrap_or_default());
     Ok(sources.iter().map(name).collect())
 }

@@ -1,4 +1,4 @@
-//! OpenAI's own clients, from npm and from PyPI, against `quire serve`.
+//! OpenAI's own clients, from npm and from PyPI, and Vercel's AI SDK over one of them, against `quire serve`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,18 +9,19 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::shell::{has, root, run, say, target};
 use crate::test::{self, Tally};
-use crate::{npm, setup};
+use crate::{bundle, npm, setup};
 
 const KEY: &str = "of-the-tests";
 
 /// The suites under `tests/clients`.
 ///
 /// # Errors
-/// If a client cannot be installed, or the server cannot be built or started.
+/// If a client cannot be installed or bundled, or the server cannot be built or started.
 pub(crate) fn test() -> Result<Tally> {
     let folder = root().join("tests/clients");
     npm::install(&folder)?;
     let python = python(&folder.join("requirements.txt"))?;
+    let ai_sdk = bundle::for_node(&[folder.join("ai-sdk.test.mjs")], &target().join("clients"))?;
     let server = Server::start()?;
     say("running the tests of the OpenAI clients");
     let client = |program: &Path| {
@@ -28,7 +29,14 @@ pub(crate) fn test() -> Result<Tally> {
         command.current_dir(&folder).env("QUIRE_URL", &server.url).env("QUIRE_API_KEY", KEY);
         command
     };
-    let mut tally = test::node_tests(client(Path::new("node")).args(["--test", "--test-reporter=tap", "openai.test.mjs"]))?;
+    // One after the other: the server has few places, as some of them check.
+    let node = || {
+        let mut node = client(Path::new("node"));
+        node.args(["--test", "--test-reporter=tap"]);
+        node
+    };
+    let mut tally = test::node_tests(node().arg("openai.test.mjs"))?;
+    tally += test::node_tests(node().args(ai_sdk))?;
     tally += unittest(client(&python).args(["-m", "unittest", "-v", "test_openai"]))?;
     Ok(tally)
 }

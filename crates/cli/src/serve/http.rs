@@ -1,14 +1,15 @@
 //! The server's paths.
 
 use std::convert::Infallible;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use api::{Call, Endpoint, ErrorReply, Examiner, Names, error_frame};
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, StringRejection};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{MatchedPath, Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,14 +20,15 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use super::body::{self, MOST_BYTES, PATIENCE};
 use super::guard::Guard;
 use super::metrics::Metrics;
 use super::page;
-use super::queue::{Event, Place, Queue};
+use super::queue::{Asked, Event, Queue};
 use super::standing::Asker;
 
-/// Bytes that a request may have: a context of 131,072 tokens as JSON, many times over.
-const MOST_BYTES: usize = 16 << 20;
+/// What the client of a request may quote; OpenAI's clients give it with every answer and error.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a stream may be silent: proxies give up on connections that say nothing.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -56,14 +58,11 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/metrics", get(metrics))
         .route("/stats", get(stats));
     for endpoint in Endpoint::ALL {
-        let handler = move |server: Shared, body: Result<String, StringRejection>| answer(server, endpoint, body);
+        let handler = move |server: Shared, request: Request| answer(server, endpoint, request);
         router = router.route(endpoint.path(), post(handler));
     }
-    let router = router
-        .fallback(other_path)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .layer(middleware::from_fn_with_state(server.clone(), admit));
+    let router =
+        router.fallback(other_path).method_not_allowed_fallback(wrong_method).layer(middleware::from_fn_with_state(server.clone(), admit));
     let router = match cors(&server.guard.origins) {
         Some(cors) => router.layer(cors),
         None => router,
@@ -79,7 +78,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         origins => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
     };
     let methods = [Method::GET, Method::POST];
-    Some(CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(AllowHeaders::mirror_request()))
+    let cors = CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(AllowHeaders::mirror_request());
+    Some(cors.expose_headers([REQUEST_ID, header::RETRY_AFTER]))
 }
 
 /// Turns away who may not ask.
@@ -97,16 +97,17 @@ async fn admit(State(server): Shared, request: Request, next: Next) -> Response 
     }
 }
 
-/// Counts requests and logs them, without anything that was said. Of a stream it is the time until its first part.
+/// Counts requests, names them by ids, and logs them, without anything that was said. Of a stream it is the time until its first part.
 async fn count(State(server): Shared, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
     const PATHS: [&str; 5] = ["/v1/models", "/v1/models/{*id}", "/health", "/metrics", "/stats"];
     let known = Endpoint::ALL.map(Endpoint::path);
     let path = path.and_then(|path| known.into_iter().chain(PATHS).find(|known| *known == path.as_str())).unwrap_or("other");
-    let began = Instant::now();
+    let (began, id) = (Instant::now(), request_id());
     let response = next.run(request).await;
     let status = response.status().as_u16();
     server.metrics.request(path, status);
-    log::info!("{path} {status} {:.3} s", began.elapsed().as_secs_f64());
+    log::info!("{path} {status} {:.3} s, {id}", began.elapsed().as_secs_f64());
+    let response = ([(REQUEST_ID, id)], response).into_response();
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
         let wait = server.metrics.mean().as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
         return ([(header::RETRY_AFTER, wait.to_string())], response).into_response();
@@ -114,28 +115,40 @@ async fn count(State(server): Shared, path: Option<MatchedPath>, request: Reques
     response
 }
 
-async fn answer(State(server): Shared, endpoint: Endpoint, body: Result<String, StringRejection>) -> Result<Response, Failure> {
-    let json = body.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ErrorReply::too_large(MOST_BYTES),
-        _ => ErrorReply::invalid(error.body_text()),
-    })?;
-    let call = Call::from_json(endpoint, &json).map_err(|error| ErrorReply::from(&error))?;
+/// Tells a request from all others, as a random UUID would.
+fn request_id() -> String {
+    let random = || u128::from(RandomState::new().build_hasher().finish());
+    let (version, variant) = (4 << 76, 2 << 62);
+    let hex = format!("{:032x}", (random() << 64 | random()) & !(15 << 76 | 3 << 62) | version | variant);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+async fn answer(State(server): Shared, endpoint: Endpoint, request: Request) -> Result<Response, Failure> {
+    let place = match server.queue.enter() {
+        Ok(place) => place,
+        Err(error) => {
+            body::pass(request).await;
+            return Err(error.into());
+        }
+    };
+    let call = {
+        let json = body::read(request.into_body(), PATIENCE).await?;
+        Call::from_json(endpoint, &json).map_err(|error| ErrorReply::from(&error))?
+    };
     let is_stream = call.stream;
     if let Some(asked) = call.model.as_deref().filter(|asked| !server.names.has(asked)) {
         return Err(ErrorReply::no_such_model(asked, server.names.id()).into());
     }
-    server.queue.admits()?;
-    let call = examined(&server, call).await?;
-    let mut place = server.queue.enter(call)?;
+    let mut asked = place.ask(examined(&server, call).await?)?;
     if is_stream {
         // Who waits for long learns by the stream alone what becomes of the request.
-        return match timeout(SILENCE, place.event()).await {
+        return match timeout(SILENCE, asked.event()).await {
             Ok(Event::Failed(error)) => Err(error.into()),
-            first => Ok(streaming(place, first.ok())),
+            first => Ok(streaming(asked, first.ok())),
         };
     }
     loop {
-        match place.event().await {
+        match asked.event().await {
             Event::Done(reply) => return Ok(([(header::CONTENT_TYPE, "application/json")], reply.json).into_response()),
             Event::Failed(error) => return Err(error.into()),
             Event::Frame(_) => {}
@@ -153,20 +166,20 @@ async fn examined(server: &Server, call: Call) -> Result<Call, ErrorReply> {
     }
 }
 
-/// The frames from `first` on. The connection owns the place: it is free as soon as the client has gone.
-fn streaming(place: Place, first: Option<Event>) -> Response {
-    let frames = stream::unfold((Some(place), first), |(place, first)| async move {
-        let mut place = place?;
+/// The frames from `first` on. The connection owns the request's place: it is free as soon as the client has gone.
+fn streaming(asked: Asked, first: Option<Event>) -> Response {
+    let frames = stream::unfold((Some(asked), first), |(asked, first)| async move {
+        let mut asked = asked?;
         let event = match first {
             Some(event) => event,
             // Where nothing has happened for a while a comment keeps the connection.
-            None => match timeout(SILENCE, place.event()).await {
+            None => match timeout(SILENCE, asked.event()).await {
                 Ok(event) => event,
-                Err(_) => return Some((":\n\n".to_owned(), (Some(place), None))),
+                Err(_) => return Some((":\n\n".to_owned(), (Some(asked), None))),
             },
         };
         match event {
-            Event::Frame(frame) => Some((frame.to_string(), (Some(place), None))),
+            Event::Frame(frame) => Some((frame.to_string(), (Some(asked), None))),
             Event::Done(_) => None,
             Event::Failed(error) => Some((error_frame(&error).to_string(), (None, None))),
         }

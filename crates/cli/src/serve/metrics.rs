@@ -65,7 +65,7 @@ impl Metrics {
             let name = head(&mut text, name, kind, help);
             let _ = writeln!(text, "{name} {value}");
         };
-        one("requests_in_hand", "gauge", "Requests that are being answered or wait.", &in_hand);
+        one("requests_in_hand", "gauge", "Requests that have a place: they come in, wait or are being answered.", &in_hand);
         one("requests_waiting", "gauge", "Requests that wait.", &waiting);
         one("answers_total", "counter", "Answers that came to their end.", &counts.answers);
         one("answers_broken_off_total", "counter", "Answers that failed, or whose client went away.", &counts.broken_off);

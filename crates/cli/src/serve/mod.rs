@@ -1,6 +1,7 @@
 //! `quire serve`: OpenAI's API over HTTP, and the chat page. Connections live on a thread of their own; the model stays on the main
 //! thread, answers some requests at a time, and is filled while there is none.
 
+mod body;
 mod guard;
 mod http;
 mod metrics;
@@ -70,7 +71,7 @@ pub(crate) struct Args {
     /// other, and one alone fastest with 1.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=args::MOST_PARALLEL))]
     parallel: u32,
-    /// Requests in hand at a time, those that wait in the order in which they came among them; more are refused with 429
+    /// Requests in hand at a time, those that wait in the order in which they came among them; more are refused with 429, unread
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
     queue: u16,
     /// Let web pages of this origin ask, such as https://example.com; * is any. May be given several times

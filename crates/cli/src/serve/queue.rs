@@ -1,5 +1,5 @@
-//! Between the connections and the model: requests wait in the order in which they came, no more of them than there are places.
-//! Whoever goes away leaves the queue, or ends the answer that is being made for them.
+//! Between the connections and the model: requests take a place, are read, and wait in the order in which they were, no more of them
+//! than there are places. Whoever goes away leaves the queue, or ends the answer that is being made for them.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,7 +22,7 @@ pub(super) struct Queue {
 struct State {
     phase: Phase,
     waiting: VecDeque<Job>,
-    /// Of those who wait, and of those who are being answered.
+    /// Of all who have a place: those who are still read, those who wait, and those who are being answered.
     in_hand: Vec<(u64, Cancel)>,
     next_id: u64,
     /// Of those who answer.
@@ -61,6 +61,13 @@ pub(super) enum Event {
 pub(super) struct Place {
     queue: Arc<Queue>,
     id: u64,
+    cancel: Cancel,
+}
+
+/// A request that waits for its answer, or hears it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    _place: Place,
     events: UnboundedReceiver<Event>,
 }
 
@@ -104,27 +111,18 @@ impl Queue {
         (state.in_hand.len(), state.waiting.len())
     }
 
-    /// # Errors
-    /// If there is no place, or not yet, or no longer.
-    pub(super) fn admits(&self) -> Result<(), ErrorReply> {
-        self.lock().admits(self.places)
-    }
-
-    /// Takes a place at the end.
+    /// Takes a place.
     ///
     /// # Errors
-    /// As [`Queue::admits`].
-    pub(super) fn enter(self: &Arc<Self>, call: Call) -> Result<Place, ErrorReply> {
+    /// If there is none, or not yet, or no longer.
+    pub(super) fn enter(self: &Arc<Self>) -> Result<Place, ErrorReply> {
         let mut state = self.lock();
         state.admits(self.places)?;
         let id = state.next_id;
         state.next_id += 1;
-        let (says, events) = unbounded();
         let cancel = Cancel::default();
         state.in_hand.push((id, cancel.clone()));
-        state.waiting.push_back(Job { id, call, cancel, events: says });
-        state.wake();
-        Ok(Place { queue: self.clone(), id, events })
+        Ok(Place { queue: self.clone(), id, cancel })
     }
 
     /// Who has waited longest; `None` once it is closed.
@@ -187,6 +185,24 @@ impl Job {
 }
 
 impl Place {
+    /// Waits for an answer, behind all who do.
+    ///
+    /// # Errors
+    /// If nobody is answered any more.
+    pub(super) fn ask(self, call: Call) -> Result<Asked, ErrorReply> {
+        let (says, events) = unbounded();
+        let mut state = self.queue.lock();
+        if state.phase == Phase::Closed {
+            return Err(closing());
+        }
+        state.waiting.push_back(Job { id: self.id, call, cancel: self.cancel.clone(), events: says });
+        state.wake();
+        drop(state);
+        Ok(Asked { _place: self, events })
+    }
+}
+
+impl Asked {
     /// What happens next. After [`Event::Done`] or [`Event::Failed`] nothing does.
     pub(super) async fn event(&mut self) -> Event {
         let gone = || ErrorReply::unavailable("the model has gone");
@@ -217,13 +233,17 @@ mod tests {
         queue
     }
 
+    fn enter(queue: &Arc<Queue>, model: &str) -> Result<Asked, ErrorReply> {
+        queue.enter()?.ask(call(model))
+    }
+
     /// The model that the next request asks for; `None` if nobody waits.
     fn next(queue: &Queue) -> Option<String> {
         queue.next().now_or_never().map(|job| job.unwrap().call.model.unwrap())
     }
 
-    fn failure(place: &mut Place) -> u16 {
-        match place.event().now_or_never() {
+    fn failure(asked: &mut Asked) -> u16 {
+        match asked.event().now_or_never() {
             Some(Event::Failed(error)) => error.status,
             other => unreachable!("{other:?}"),
         }
@@ -232,35 +252,47 @@ mod tests {
     #[test]
     fn requests_are_answered_in_the_order_in_which_they_came() {
         let queue = open(3);
-        let _places = ["a", "b", "c"].map(|model| queue.enter(call(model)).unwrap());
+        let _places = ["a", "b", "c"].map(|model| enter(&queue, model).unwrap());
         assert_eq!([next(&queue), next(&queue), next(&queue), next(&queue)], [Some("a".into()), Some("b".into()), Some("c".into()), None]);
     }
 
     #[test]
     fn there_are_no_more_than_there_are_places_and_who_goes_frees_one() {
         let queue = open(2);
-        let first = queue.enter(call("a")).unwrap();
-        let second = queue.enter(call("b")).unwrap();
+        let first = enter(&queue, "a").unwrap();
+        let second = enter(&queue, "b").unwrap();
         let job = queue.next().now_or_never().flatten().unwrap();
-        assert_eq!((queue.enter(call("c")).unwrap_err().status, queue.len()), (429, (2, 1)));
+        assert_eq!((enter(&queue, "c").unwrap_err().status, queue.len()), (429, (2, 1)));
         // Who waits is forgotten, who is being answered is told to end.
         drop(second);
         assert_eq!((queue.len(), next(&queue), job.cancel.is_cancelled()), ((1, 0), None, false));
         drop(first);
         assert_eq!((queue.len(), job.cancel.is_cancelled()), ((0, 0), true));
-        assert!(queue.enter(call("d")).is_ok());
+        assert!(enter(&queue, "d").is_ok());
+    }
+
+    #[test]
+    fn a_place_is_taken_before_it_is_known_what_is_asked() {
+        let queue = open(1);
+        let place = queue.enter().unwrap();
+        assert_eq!((queue.len(), next(&queue), queue.enter().unwrap_err().status), ((1, 0), None, 429));
+        drop(place);
+        let place = queue.enter().unwrap();
+        queue.close();
+        assert_eq!(place.ask(call("a")).unwrap_err().status, 503);
+        assert_eq!(queue.len(), (0, 0));
     }
 
     #[test]
     fn nobody_gets_in_before_it_opens_and_after_it_closes() {
         let queue = Arc::new(Queue::new(2));
-        assert_eq!(queue.enter(call("a")).unwrap_err().status, 503);
+        assert_eq!(enter(&queue, "a").unwrap_err().status, 503);
         queue.open();
-        let _first = queue.enter(call("a")).unwrap();
+        let _first = enter(&queue, "a").unwrap();
         let job = queue.next().now_or_never().flatten().unwrap();
-        let mut second = queue.enter(call("b")).unwrap();
+        let mut second = enter(&queue, "b").unwrap();
         queue.close();
-        assert_eq!((failure(&mut second), queue.enter(call("c")).unwrap_err().status), (503, 503));
+        assert_eq!((failure(&mut second), enter(&queue, "c").unwrap_err().status), (503, 503));
         assert!(queue.next().now_or_never().unwrap().is_none() && !job.cancel.is_cancelled());
         queue.cut();
         assert!(job.cancel.is_cancelled());

@@ -1,155 +1,19 @@
 //! `quire serve` over HTTP: nano says noise by seed, the parrot says what its script has.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+mod crowd;
+mod places;
+mod readme;
+mod server;
+
+use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use server::{Answer, Server, endless, ends, hello, hello_nano, nano, parrot, part, until, with};
 use tests::parrot;
-
-fn nano() -> String {
-    tests::vector("nano/nano.gguf").display().to_string()
-}
-
-fn parrot() -> String {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let write = || {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parrot.gguf");
-        std::fs::write(&path, parrot::parrot()).unwrap();
-        path
-    };
-    PATH.get_or_init(write).display().to_string()
-}
-
-/// A server of this test's own, on a free port.
-struct Server {
-    program: Child,
-    address: String,
-    /// All that it wrote to stderr so far.
-    said: Arc<Mutex<String>>,
-}
-
-impl Server {
-    fn start(args: &[&str]) -> Self {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_quire"))
-            .args(["serve", "--port", "0"])
-            .args(args)
-            .env_remove("QUIRE_API_KEY")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (said, mut stderr) = (Arc::<Mutex<String>>::default(), BufReader::new(program.stderr.take().unwrap()));
-        let mut address = None;
-        while address.is_none() {
-            let mut line = String::new();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended: {}", said.lock().unwrap());
-            said.lock().unwrap().push_str(&line);
-            address = line.split_once("at http://").map(|(_, rest)| rest.trim().trim_end_matches("/v1").to_owned());
-        }
-        let listener = said.clone();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| listener.lock().unwrap().push_str(&(line + "\n"))));
-        Self { program, address: address.unwrap(), said }
-    }
-
-    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
-        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let response = match body {
-            Some(body) => agent.run(request.body(body.to_owned()).unwrap()).unwrap(),
-            None => agent.run(request.body(()).unwrap()).unwrap(),
-        };
-        let status = response.status().as_u16();
-        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-        Answer { status, headers, body: response.into_body().read_to_string().unwrap() }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.request("GET", path, &[], None)
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Answer {
-        self.request("POST", path, &[("content-type", "application/json")], Some(&body.to_string()))
-    }
-
-    fn chat(&self, body: &Value) -> Answer {
-        self.post("/v1/chat/completions", body)
-    }
-
-    /// A request on a connection that the test may drop.
-    fn send(&self, path: &str, body: &Value) -> BufReader<TcpStream> {
-        let mut connection = TcpStream::connect(&self.address).unwrap();
-        let body = body.to_string();
-        write!(connection, "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-        BufReader::new(connection)
-    }
-
-    fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics").body;
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
-        line.rsplit(' ').next().unwrap().parse().unwrap()
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
-
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    /// Server-sent events, as name and data; `[DONE]` is a string.
-    fn events(&self) -> Vec<(String, Value)> {
-        assert_eq!(self.headers["content-type"], "text/event-stream", "{}", self.body);
-        let event = |text: &str| {
-            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
-            let data = field("data: ");
-            (field("event: "), serde_json::from_str(&data).unwrap_or(Value::String(data)))
-        };
-        self.body.split_terminator("\n\n").map(event).collect()
-    }
-
-    /// `{status, type, code}` of an error in OpenAI's form, which has words.
-    fn error(&self) -> (u16, String, Option<String>) {
-        let error = &self.json()["error"];
-        assert!(error["message"].as_str().is_some_and(|words| !words.is_empty()) && error.get("param").is_some(), "{}", self.body);
-        (self.status, error["type"].as_str().unwrap().to_owned(), error["code"].as_str().map(str::to_owned))
-    }
-}
-
-fn hello() -> Value {
-    json!({"model": "parrot", "messages": [{"role": "user", "content": "Hello!"}]})
-}
-
-fn hello_nano() -> Value {
-    json!({"messages": [{"role": "user", "content": "Hello!"}]})
-}
-
-fn with(mut body: Value, fields: Value) -> Value {
-    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    body
-}
 
 #[test]
 fn a_chat_is_answered_whole_and_in_parts() {
@@ -244,7 +108,10 @@ fn what_is_wrong_is_said_in_openais_form() {
     assert!(refused.starts_with("HTTP/1.1 400") && refused.contains(r#""code":"request_too_large""#), "{refused}");
     let not_found = |code: &str| (404, "invalid_request_error".to_owned(), Some(code.to_owned()));
     assert_eq!(post("/v1/completions", r#"{"model": "gpt-5", "prompt": "x"}"#), not_found("model_not_found"));
-    assert_eq!(server.get("/v1/models/gpt-5").error(), not_found("model_not_found"));
+    assert_eq!(
+        ["gpt-5", "%zz", "%FF"].map(|id| server.get(&format!("/v1/models/{id}")).error()),
+        [(); 3].map(|()| not_found("model_not_found"))
+    );
     assert_eq!([server.get("/page").error(), server.get("/v1/files").error()], [not_found("unknown_url"), not_found("unknown_url")]);
     assert_eq!(server.get("/v1/completions").error().0, 405);
     // By any of its names, which answers do not repeat.
@@ -328,27 +195,6 @@ fn who_has_the_key_sees_how_the_model_stands_while_it_answers_too() {
     until("its end", || (stats()["requests"]["in_hand"] == 0).then_some(()));
 }
 
-/// Goes on until the context is full.
-fn endless(stream: bool) -> Value {
-    json!({"prompt": [5, 80, 200], "max_tokens": 4000, "stream": stream, "logit_bias": ends()})
-}
-
-/// No token that ends a text.
-fn ends() -> Value {
-    (275..300).map(|id| (id.to_string(), json!(-100))).collect::<serde_json::Map<_, _>>().into()
-}
-
-fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(done) = ready() {
-            return done;
-        }
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn who_goes_away_frees_a_place_at_once_and_who_finds_none_may_come_again() {
     let server = Server::start(&[&nano(), "--queue", "2"]);
@@ -401,53 +247,6 @@ fn what_cannot_be_answered_is_refused_while_others_wait_in_streams_too() {
 }
 
 #[test]
-fn many_clients_at_once_get_each_their_own_answer_whole() {
-    for parallel in ["1", "8"] {
-        crowd(&Server::start(&[&nano(), "--parallel", parallel]));
-    }
-}
-
-fn crowd(server: &Server) {
-    let ask = |seed: u64, stream: bool| json!({"prompt": format!("client {seed}"), "seed": seed, "max_tokens": 6, "logit_bias": ends(), "stream": stream});
-    let alone: Vec<String> = (0..8)
-        .map(|seed| server.post("/v1/completions", &ask(seed, false)).json()["choices"][0]["text"].as_str().unwrap().to_owned())
-        .collect();
-    let end = Instant::now() + Duration::from_secs(6);
-    let answers: usize = thread::scope(|scope| {
-        let client = |n: u64| {
-            let alone = &alone;
-            scope.spawn(move || {
-                let mut count = 0;
-                while Instant::now() < end {
-                    let (seed, is_streaming) = ((n + count) % 8, n.is_multiple_of(2));
-                    let answer = server.post("/v1/completions", &ask(seed, is_streaming));
-                    assert_eq!(answer.status, 200, "{}", answer.body);
-                    let text: String = match is_streaming {
-                        true => {
-                            answer.events().iter().filter_map(|(_, data)| Some(data["choices"][0]["text"].as_str()?.to_owned())).collect()
-                        }
-                        false => answer.json()["choices"][0]["text"].as_str().unwrap().to_owned(),
-                    };
-                    assert_eq!(text, alone[seed as usize], "client {n}");
-                    count += 1;
-                }
-                count as usize
-            })
-        };
-        (0..32).map(client).collect::<Vec<_>>().into_iter().map(|client| client.join().unwrap()).sum()
-    });
-    assert!(answers >= 32, "{answers} answers");
-    assert_eq!(server.metric("quire_requests_in_hand"), 0.0);
-    assert_eq!(server.metric("quire_answers_total") as usize, answers + 8);
-}
-
-/// The next part of a stream that is no comment; `None` at its end.
-fn part(stream: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut lines = stream.by_ref().lines().map_while(Result::ok);
-    lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).filter(|data| data != "[DONE]")
-}
-
-#[test]
 fn two_streams_advance_at_the_same_time_and_a_third_waits() {
     let server = Server::start(&[&nano(), "--parallel", "2"]);
     let mut streams = [(); 2].map(|()| server.send("/v1/completions", &endless(true)));
@@ -470,13 +269,29 @@ fn two_streams_advance_at_the_same_time_and_a_third_waits() {
 
 #[test]
 fn nothing_that_was_said_is_logged() {
-    let server = Server::start(&[&parrot(), "-v"]);
+    let server = Server::start(&[&parrot(), "-vv"]);
     let body = json!({"messages": [{"role": "user", "content": "xyzzy"}], "user": "xyzzy"});
     assert_eq!(server.chat(&body).status, 200);
     assert_eq!(server.request("POST", "/v1/chat/completions", &[], Some(r#"{"messages": "xyzzy"}"#)).status, 400);
-    until("both are logged", || (server.said().matches("/v1/chat/completions").count() == 2).then_some(()));
+    // It breaks off in the header of its thoughts.
+    assert_eq!(server.chat(&with(body, json!({"max_completion_tokens": 2}))).status, 200);
+    until("all are logged", || (server.said().matches("/v1/chat/completions").count() == 3).then_some(()));
     let said = server.said();
-    assert!(!said.contains("xyzzy") && !said.contains(parrot::SAID), "{said}");
+    assert!(said.contains("the answer broke off"), "{said}");
+    for word in ["xyzzy", "analysis", parrot::THOUGHT, parrot::SAID] {
+        assert!(!said.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
+fn each_answer_has_an_id_of_its_own_which_the_log_knows() {
+    let server = Server::start(&[&nano(), "-v", "--cors", "https://a.example"]);
+    let found =
+        [server.get("/v1/models"), server.get("/v1/models"), server.get("/v1/files")].map(|answer| answer.headers["x-request-id"].clone());
+    assert!(found[0] != found[1] && found.iter().all(|id| id.len() == 36 && id.split('-').count() == 5), "{found:?}");
+    until("they are logged", || found.iter().all(|id| server.said().contains(id)).then_some(()));
+    let page = server.request("GET", "/v1/models", &[("origin", "https://a.example")], None);
+    assert!(page.headers["access-control-expose-headers"].contains("x-request-id"));
 }
 
 #[cfg(unix)]
