@@ -20,6 +20,15 @@ const NAMES = `quire-page ${scope} `;
 const NAME = NAMES + BUILD;
 const ours = new Set(FILES.map(urlOf));
 
+/**
+ * In the page that is shown meanwhile: reloads it when the next build has taken over, or may have done so before this was heard. A page that
+ * did so without end would be stopped by the browser, and stay empty.
+ */
+const RELOAD = `
+  navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
+  setTimeout(() => location.reload(), 500);
+`;
+
 self.addEventListener("install", (event) => event.waitUntil(fill()));
 self.addEventListener("activate", (event) => event.waitUntil(forgetOthers()));
 self.addEventListener("message", ({ data }) => {
@@ -50,19 +59,9 @@ async function page(request: Request & { isReloadNavigation?: boolean }): Promis
   // The only tab gets the next build by a reload; tabs that are closed leave it the field anyway.
   if (waiting && request.isReloadNavigation && (await self.clients.matchAll()).length < 2) {
     waiting.postMessage("take over");
-    return new Response(`<script>(${reloadLater})()</script>`, { headers: { "content-type": "text/html" } });
+    return new Response(`<script>${RELOAD}</script>`, { headers: { "content-type": "text/html" } });
   }
   return kept(urlOf("./"), request);
-}
-
-/**
- * In the page that is shown meanwhile: reloads it when the next build has taken over. A page that did so without end would be stopped by the
- * browser, and stay empty.
- */
-function reloadLater(): void {
-  navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
-  // It may have done so before this was heard.
-  setTimeout(() => location.reload(), 500);
 }
 
 async function kept(url: string, request: Request): Promise<Response> {
