@@ -127,9 +127,8 @@ fn reflect(files: &Files, name: &str, shader: &str, weights: Option<&str>, defin
 
     let bindings: String = bindings.values().map(|(n, k)| format!("Binding {{ name: {n:?}, access: Access::{k} }}, ")).collect();
     format!(
-        "Kernel {{ name: {name:?}, shader: {shader:?}, weights: {weights:?}, defines: &{defines:?}, workgroup: {:?}, \
-         rows: {rows}, columns: {columns}, wide: {wide}, bindings: &[{bindings}], args: &[{fields}], args_bytes: {args_bytes} }}",
-        entry.workgroup_size
+        "Kernel {{ name: {name:?}, shader: {shader:?}, weights: {weights:?}, defines: &{defines:?}, \
+         rows: {rows}, columns: {columns}, wide: {wide}, bindings: &[{bindings}], args: &[{fields}], args_bytes: {args_bytes} }}"
     )
 }
 

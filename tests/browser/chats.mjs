@@ -22,8 +22,8 @@ const reload = async (tab) => {
   await tab.page.reload();
   await tab.until("the model", () => document.getElementById("adapter").textContent);
 };
-/** Waits for what the page is writing: a transaction waits for those that began before it. */
-export const written = (tab) =>
+/** All turns as they are kept, once the page has written what it is writing: a transaction waits for those that began before it. */
+export const kept = (tab) =>
   tab.evaluate(
     () =>
       new Promise((resolve, reject) => {
@@ -31,8 +31,11 @@ export const written = (tab) =>
         request.onerror = () => reject(request.error);
         request.onsuccess = () => {
           const transaction = request.result.transaction(["heads", "turns", "documents"]);
-          transaction.objectStore("heads").count();
-          transaction.oncomplete = () => resolve(request.result.close());
+          const all = transaction.objectStore("turns").getAll();
+          transaction.oncomplete = () => {
+            request.result.close();
+            resolve(all.result);
+          };
         };
       }),
   );
@@ -97,7 +100,7 @@ const mainPath = {
     assert.equal(await tab.evaluate(() => document.querySelector("[role=group][aria-label=Versions] span").textContent), "2 of 2");
     await tab.click("button", "Previous version");
     assert.deepEqual(await turns(tab), ["first", "You said: first"]);
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     assert.deepEqual(await turns(tab), ["first", "You said: first"]);
   },
@@ -122,7 +125,7 @@ const edits = {
     const { messages } = JSON.parse(await tab.until("the request", () => document.querySelector(".answer pre")?.textContent));
     assert.deepEqual([messages.length, messages[1].role], [3, "assistant"]);
     assert.match(messages[1].content, /and \*\*more\*\*$/);
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     assert.equal((await turns(tab)).length, 4);
     await tab.click("button", "Previous version");
@@ -150,7 +153,7 @@ const edits = {
     await edit(tab, 2, "other");
     await until(tab, after);
     await ended(tab);
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     await until(tab, after);
     assert.deepEqual(await versions(tab), ["2 of 2"]);
@@ -161,7 +164,7 @@ const edits = {
     await until(tab, ["a", "Who?"]);
     await step(tab, 1, "Previous version");
     await until(tab, before);
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     await until(tab, before);
     assert.deepEqual(await versions(tab), ["1 of 2", "1 of 2"]);
@@ -233,7 +236,7 @@ export const tests = {
     });
     await says(tab, "not kept");
     await tab.until("words", () => document.getElementById("notice").textContent === "This conversation is not kept: The disk is full.");
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     assert.deepEqual(await turns(tab), ["kept", "You said: kept", "not kept", "You said: not kept"]);
   },
@@ -246,7 +249,7 @@ export const tests = {
     await other.close();
     await tab.until("its end", () => ![...document.querySelectorAll("#chats a")].some((link) => link.textContent === "kept"));
     await says(tab, "again");
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     assert.deepEqual((await turns(tab)).filter((_, n) => n % 2 === 0), ["kept", "not kept", "again"]);
   },
@@ -260,7 +263,7 @@ export const tests = {
     await tab.fill("textbox", "Name of the conversation", "Named meanwhile");
     await tab.page.keyboard.press("Enter");
     await ended(tab);
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     await tab.until("the name", () => document.querySelector("#chats").textContent.includes("Named meanwhile"));
   },
@@ -273,7 +276,7 @@ export const tests = {
       [...document.querySelectorAll("#chats a")].find((link) => link.textContent === "stays").click();
       document.getElementById("new-chat").click();
     });
-    await written(tab);
+    await kept(tab);
     assert.deepEqual(await turns(tab), []);
     await tab.click("link", "stays");
     await shows(tab, "You said: stays");
@@ -298,7 +301,7 @@ export const tests = {
     await tab.click("button", "Delete stays");
     await tab.until("words", () => document.getElementById("notice").textContent === "The disk is broken.");
     await says(tab, "more");
-    await written(tab);
+    await kept(tab);
     await reload(tab);
     assert.deepEqual(await turns(tab), ["stays", "You said: stays", "more", "You said: more"]);
   },

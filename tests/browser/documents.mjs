@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { ask, ended, load, written } from "./chats.mjs";
+import { ask, ended, kept, load } from "./chats.mjs";
 
 /** A PDF file as small as it can be; a page is a font and what it shows, a string of PDF's in the font's codes. */
 function pdf(...pages) {
@@ -37,7 +37,7 @@ const scripts = [
 const inScripts = () => pdf(...scripts.map(([encoding, ordering, , codes]) => [named(encoding, ordering), `<${codes}>`]), ...Array(6).fill([latin, "(Nothing here)"]));
 
 /** Gives a file in any browser. */
-const put = (tab, name, buffer) =>
+export const put = (tab, name, buffer) =>
   tab.evaluate(
     ({ name, base64 }) => {
       const data = new DataTransfer();
@@ -96,7 +96,7 @@ export const tests = {
     await tab.page.reload();
     await given(tab, 2);
     await tab.click("button", "Remove notes.txt");
-    await written(tab);
+    await kept(tab);
     await tab.page.reload();
     await given(tab, 1);
   },

@@ -11,7 +11,7 @@ const kept = [
 ];
 const fill = { type: "fill", state: "done", loaded: 12e9, total: 12e9, verified: false };
 const stats = { places: [["gpu", "ram"], ["disk", "network"]], heat: [[1, 0], [0, 0]], fill, hits: 30, misses: 10, tokens: 20, passes: 30, replays: 10 };
-const rest = { stall_seconds: 1.5, bytes_fetched: 3e9, bytes_disk: 2e9, bytes_ram: 1e9, bytes_held: 5e8, bytes_wasm: 2e7, bytes_gpu: 4e9, slots: 1 };
+const rest = { stall_seconds: 1.5, bytes_fetched: 3e9, bytes_network: 3e9, bytes_disk: 2e9, bytes_ram: 1e9, bytes_held: 5e8, bytes_wasm: 2e7, bytes_gpu: 4e9, slots: 1 };
 
 /** `pieces` put together to some fifty. */
 function few(pieces) {

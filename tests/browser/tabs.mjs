@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 
-import { ask, ended, load, written } from "./chats.mjs";
+import { ask, ended, kept, load } from "./chats.mjs";
+import { put } from "./documents.mjs";
 
 /** Another tab of the same browser at what the first one shows. */
 async function second(tab) {
@@ -34,23 +35,6 @@ const send = (tab, text) =>
     field.dispatchEvent(new Event("input"));
     document.getElementById("composer").requestSubmit();
   }, text);
-
-/** Turns of the conversation that is shown as they are kept. */
-const kept = (tab) =>
-  tab.evaluate(
-    () =>
-      new Promise((resolve, reject) => {
-        const request = indexedDB.open("quire-conversations");
-        request.onerror = () => reject(request.error);
-        request.onsuccess = () => {
-          const all = request.result.transaction("turns").objectStore("turns").getAll();
-          all.onsuccess = () => {
-            request.result.close();
-            resolve(all.result.filter(({ conversation }) => conversation === location.hash.slice(1)).map(({ message }) => message.content.trim()));
-          };
-        };
-      }),
-  );
 
 export const tests = {
   async "a second tab shows an answer as it grows, and its end"(tab) {
@@ -96,7 +80,6 @@ export const tests = {
     await says(tab, " one");
     await idle(tab);
     await idle(other);
-    await written(tab);
     const fields = await Promise.all([tab, other].map((tab) => tab.evaluate(() => document.getElementById("message").value)));
     const notices = await Promise.all([notice(tab), notice(other)]);
     assert.deepEqual([...fields].map((field) => field === "").sort(), [false, true], fields.join("|"));
@@ -177,13 +160,7 @@ export const tests = {
   async "a document that is given in one tab is there in the other"(tab) {
     const { other } = tab;
     const items = (n) => other.until(`${n} documents`, (n) => document.querySelectorAll("#attached li").length === n, n, 10);
-    await tab.evaluate(() => {
-      const data = new DataTransfer();
-      data.items.add(new File(["Zebras."], "zebras.txt"));
-      const input = document.getElementById("documents");
-      input.files = data.files;
-      input.dispatchEvent(new Event("change"));
-    });
+    await put(tab, "zebras.txt", Buffer.from("Zebras."));
     await items(1);
     await tab.evaluate(() => document.querySelector("#attached button").click());
     await items(0);
@@ -198,7 +175,7 @@ export const tests = {
     await other.until("its name", () => [...document.querySelectorAll("#chats a")].some((link) => link.textContent.startsWith("slowly gone")));
     await other.evaluate(() => document.querySelector("#chats li .icon:last-of-type").click());
     await idle(tab);
-    await written(tab);
+    await kept(tab);
     for (const each of [tab, other]) assert.deepEqual((await each.evaluate(names)).filter((name) => name.startsWith("slowly gone")), []);
     await tab.evaluate(() => document.querySelector("#chats a").click());
     await shows(tab, "You said: begin");
@@ -220,7 +197,7 @@ export const tests = {
   async "a tab that is opened in the middle of an answer goes on with it, and all turns are kept"(tab) {
     await send(tab, `slowly ${"tick ".repeat(14)}`);
     await says(tab, "tick tick tick");
-    await written(tab);
+    await kept(tab);
     const other = await second(tab);
     assert.equal((await log(other)).isBusy, true);
     await ended(tab);
@@ -228,7 +205,7 @@ export const tests = {
     const { said } = await log(other);
     assert.equal(said.at(-1), "tick ".repeat(14).trim());
     assert.deepEqual(said, (await log(tab)).said);
-    await written(tab);
+    await kept(tab);
     await other.page.reload();
     await shows(other, said.at(-1));
     assert.deepEqual((await log(other)).said, said);

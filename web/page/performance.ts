@@ -47,7 +47,7 @@ export function ofPace(pace: Pace | undefined): Row[] {
   return rows;
 }
 
-export function ofStats({ hits, misses, tokens, passes, stall_seconds, bytes_gpu, bytes_fetched, bytes_disk, bytes_ram, requests }: Standing): Row[] {
+export function ofStats({ hits, misses, tokens, passes, stall_seconds, bytes_gpu, bytes_network, bytes_disk, bytes_ram, requests }: Standing): Row[] {
   const rows: Row[] = [];
   if (requests) rows.push([t("Requests at the server"), t("{n}, of which {waiting} wait", { n: requests.in_hand, waiting: requests.waiting })]);
   if (tokens > 0) rows.push([t("Passes a token"), (passes / tokens).toFixed(2)]);
@@ -56,6 +56,6 @@ export function ofStats({ hits, misses, tokens, passes, stall_seconds, bytes_gpu
     rows.push([t("Waited for experts"), t("{n} s", { n: stall_seconds.toFixed(1) })]);
   }
   rows.push([t("To the GPU"), bytes(bytes_gpu)]);
-  rows.push([t("From network, disk, RAM"), [bytes_fetched, bytes_disk, bytes_ram].map(bytes).join(", ")]);
+  rows.push([t("From network, disk, RAM"), [bytes_network, bytes_disk, bytes_ram].map(bytes).join(", ")]);
   return rows;
 }

@@ -257,6 +257,8 @@ export interface EngineInfo {
 export interface Stats extends ExpertMap {
   /** Bytes that came over the network; of a file on this machine, what was read. */
   bytes_fetched: number;
+  /** Bytes that came over the network. */
+  bytes_network: number;
   /** Requests that failed or broke off, and were sent again. */
   retries: number;
   /** Bytes that were read of what is kept on this machine, or of a file that is here anyway. */

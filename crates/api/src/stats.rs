@@ -11,6 +11,8 @@ use crate::monitor::{Fixed, TierBytes};
 pub struct Stats {
     /// Bytes that came over the network; of files that are on this machine, what was read.
     pub bytes_fetched: u64,
+    /// Bytes that came over the network.
+    pub bytes_network: u64,
     /// Requests that failed or broke off, and were sent again.
     pub retries: u64,
     /// Bytes that were read of what is kept on this machine, or of files that are here anyway.
@@ -67,6 +69,7 @@ impl Stats {
     ) -> Self {
         Self {
             bytes_fetched: if fixed.is_remote { tiers.network } else { tiers.disk },
+            bytes_network: tiers.network,
             retries: traffic.retries,
             bytes_disk: tiers.disk,
             bytes_ram: tiers.ram,

@@ -74,15 +74,13 @@ impl Engine {
     /// [`Error::OutOfMemory`].
     pub async fn new(gpu: Gpu, mut model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
         loop {
-            let smaller = model.smaller();
-            let n_slots = model.n_slots;
-            match (Self::with_all_of(gpu.clone(), model, feed.clone(), unusable.clone()).await, smaller) {
-                (Err(refused @ Error::OutOfMemory { .. }), Ok(Some(smaller))) => {
-                    log::warn!("{refused}; trying with {} slots a layer instead of {n_slots}", smaller.n_slots);
-                    model = smaller;
-                }
-                (made, _) => return made,
-            }
+            let refused = match Self::with_all_of(gpu.clone(), model.clone(), feed.clone(), unusable.clone()).await {
+                Err(refused @ Error::OutOfMemory { .. }) => refused,
+                made => return made,
+            };
+            let Ok(Some(smaller)) = model.smaller() else { return Err(refused) };
+            log::warn!("{refused}; trying with {} slots a layer instead of {}", smaller.n_slots, model.n_slots);
+            model = smaller;
         }
     }
 

@@ -11,8 +11,6 @@ pub struct Kernel {
     pub shader: &'static str,
     pub(crate) weights: Option<&'static str>,
     pub(crate) defines: &'static [&'static str],
-    /// Threads a workgroup.
-    pub workgroup: [u32; 3],
     /// Rows of a matrix that a workgroup makes, and for how many columns of x; 0 for kernels without a matrix.
     pub rows: u32,
     pub columns: u32,

@@ -83,7 +83,7 @@ pub(super) async fn run(args: &MissArgs) -> Result<()> {
     let root = args::home(None).map_or_else(std::env::temp_dir, |home| home.root().to_owned());
     fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
     let kept_in = tempfile::tempdir_in(&root).with_context(|| root.display().to_string())?;
-    let ways = ways(&location, &whole, kept_in.path()).await?;
+    let mut ways = ways(&location, &whole, kept_in.path()).await?;
     let feed = Rc::new(Switch(RefCell::new(files.feed())));
     let mut engine = Engine::new(gpu, model, feed.clone(), Vec::new()).await?;
     // Memory that was never written to costs the system more than what is written.
@@ -94,7 +94,7 @@ pub(super) async fn run(args: &MissArgs) -> Result<()> {
     let bar = output::progress("measuring".to_owned(), u64::from(args.rounds));
     // The first round warms up: pipelines, staging buffers, connections.
     for round in 0..=args.rounds {
-        for (way, samples) in ways.iter().zip(&mut samples) {
+        for (way, samples) in ways.iter_mut().zip(&mut samples) {
             let sample = bench.measure(way).await?;
             if round > 0 {
                 samples.push(sample);
@@ -139,7 +139,7 @@ impl Bench {
     }
 
     /// Brings experts that are missing in the next layer, once plainly and once as a miss.
-    async fn measure(&mut self, way: &Way) -> Result<Sample> {
+    async fn measure(&mut self, way: &mut Way) -> Result<Sample> {
         let model = self.engine.model();
         let (layer, n_experts) = (self.nth % model.layers.len(), model.config.experts.n);
         self.nth += 1;

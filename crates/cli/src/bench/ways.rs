@@ -1,6 +1,5 @@
 //! The ways of a missing expert's bytes, as users have them, each beside the plainest way to the same bytes.
 
-use std::cell::RefCell;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -42,14 +41,17 @@ impl Tier {
 pub(super) struct Way {
     pub(super) tier: Tier,
     pub(super) files: Files,
-    /// The folder of a cache.
-    kept_in: Option<PathBuf>,
-    /// Where its bytes come from plainly.
-    plain: Option<RefCell<Plain>>,
+    plain: Plain,
 }
 
+/// The plainest way of the same bytes.
 enum Plain {
-    Disk(Disk),
+    /// Host memory has them.
+    Nothing,
+    /// Out of the files themselves.
+    Files,
+    /// Out of a cache's files in this folder.
+    Kept(PathBuf),
     Http(Http),
 }
 
@@ -64,18 +66,15 @@ pub(super) async fn ways(location: &str, model: &Model, kept_in: &Path) -> Resul
     memory.library.hold_in_memory(room, runs.map(|Run { shard, range }| store::Run { shard, range }), |_| false);
     let cache = load::open_in(Some(Directory::new(kept_in)), &url).await?;
     let http = load::open_in(None, &url).await?;
-    let agent = Plain::Http(Http::new(&http));
     let mut ways = vec![
-        Way { tier: Tier::Memory, files: memory, kept_in: None, plain: None },
-        Way { tier: Tier::Cache, files: cache, kept_in: Some(kept_in.to_owned()), plain: None },
-        Way { tier: Tier::Http, files: http, kept_in: None, plain: Some(RefCell::new(agent)) },
+        Way { tier: Tier::Memory, files: memory, plain: Plain::Nothing },
+        Way { tier: Tier::Cache, files: cache, plain: Plain::Kept(kept_in.to_owned()) },
     ];
     if is_file {
-        let files = Files::open(location).await?;
-        let paths: Vec<PathBuf> = files.library.shards().iter().map(|shard| shard.location().into()).collect();
-        let plain = Some(RefCell::new(Plain::Disk(Disk::open(&paths)?)));
-        ways.insert(2, Way { tier: Tier::Disk, files, kept_in: None, plain });
+        ways.push(Way { tier: Tier::Disk, files: Files::open(location).await?, plain: Plain::Files });
     }
+    let plain = Plain::Http(Http::new(&http));
+    ways.push(Way { tier: Tier::Http, files: http, plain });
     Ok(ways)
 }
 
@@ -93,28 +92,16 @@ impl Way {
     }
 
     /// How long a plain read takes; where a disk can forget, it has forgotten before and after.
-    pub(super) fn read_plainly(&self, runs: &[Run]) -> Result<Option<Duration>> {
-        if let Some(folder) = &self.kept_in {
-            return Ok(Some(Disk::open(&self.data_in(folder)?)?.read(runs)?));
-        }
-        self.plain
-            .as_ref()
-            .map(|plain| match &mut *plain.borrow_mut() {
-                Plain::Disk(disk) => disk.read(runs),
-                Plain::Http(http) => http.read(runs),
-            })
-            .transpose()
-    }
-
-    /// Where a cache has the bytes of each shard.
-    fn data_in(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        let kept = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-        let data_of = |shard: &Rc<dyn Source>| {
-            let name = shard.location().rsplit('/').next().unwrap_or_default();
-            let found = kept.iter().find(|entry| entry.file_name().to_string_lossy().starts_with(name));
-            Ok(found.with_context(|| format!("{}: nothing is kept of it", shard.location()))?.path().join("data"))
+    pub(super) fn read_plainly(&mut self, runs: &[Run]) -> Result<Option<Duration>> {
+        let took = match &mut self.plain {
+            Plain::Nothing => return Ok(None),
+            Plain::Files => {
+                Disk::open(&self.files.library.shards().iter().map(|shard| shard.location().into()).collect::<Vec<_>>())?.read(runs)
+            }
+            Plain::Kept(folder) => Disk::open(&data_in(folder, self.files.library.shards())?)?.read(runs),
+            Plain::Http(http) => http.read(runs),
         };
-        self.files.library.shards().iter().map(data_of).collect()
+        took.map(Some)
     }
 
     /// Bytes that this tier has given so far, if it counts them.
@@ -127,6 +114,17 @@ impl Way {
             Tier::Http => Some(library.traffic().bytes),
         }
     }
+}
+
+/// Where a cache in `folder` has the bytes of each shard.
+fn data_in(folder: &Path, shards: &[Rc<dyn Source>]) -> Result<Vec<PathBuf>> {
+    let kept = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let data_of = |shard: &Rc<dyn Source>| {
+        let name = shard.location().rsplit('/').next().unwrap_or_default();
+        let found = kept.iter().find(|entry| entry.file_name().to_string_lossy().starts_with(name));
+        Ok(found.with_context(|| format!("{}: nothing is kept of it", shard.location()))?.path().join("data"))
+    };
+    shards.iter().map(data_of).collect()
 }
 
 /// Where an expert's bytes are.

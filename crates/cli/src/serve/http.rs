@@ -1,7 +1,6 @@
 //! The server's paths.
 
 use std::convert::Infallible;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use uuid::Uuid;
 
 use super::body::{self, MOST_BYTES, PATIENCE};
 use super::guard::Guard;
@@ -102,7 +102,7 @@ async fn count(State(server): Shared, path: Option<MatchedPath>, request: Reques
     const PATHS: [&str; 5] = ["/v1/models", "/v1/models/{*id}", "/health", "/metrics", "/stats"];
     let known = Endpoint::ALL.map(Endpoint::path);
     let path = path.and_then(|path| known.into_iter().chain(PATHS).find(|known| *known == path.as_str())).unwrap_or("other");
-    let (began, id) = (Instant::now(), request_id());
+    let (began, id) = (Instant::now(), Uuid::new_v4().to_string());
     let response = next.run(request).await;
     let status = response.status().as_u16();
     server.metrics.request(path, status);
@@ -113,14 +113,6 @@ async fn count(State(server): Shared, path: Option<MatchedPath>, request: Reques
         return ([(header::RETRY_AFTER, wait.to_string())], response).into_response();
     }
     response
-}
-
-/// Tells a request from all others, as a random UUID would.
-fn request_id() -> String {
-    let random = || u128::from(RandomState::new().build_hasher().finish());
-    let (version, variant) = (4 << 76, 2 << 62);
-    let hex = format!("{:032x}", (random() << 64 | random()) & !(15 << 76 | 3 << 62) | version | variant);
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 async fn answer(State(server): Shared, endpoint: Endpoint, request: Request) -> Result<Response, Failure> {

@@ -61,10 +61,8 @@ impl Teller {
         while let Some(question) = self.0.next().await {
             let (in_hand, waiting) = queue.len();
             let requests = Requests { in_hand, waiting };
-            // Of files that lie here nothing comes over the network.
-            let stats = Stats { bytes_fetched: monitor.tiers().network, ..monitor.stats() };
             // Whoever has gone does not hear it.
-            let _ = question.send(Standing { stats, map: monitor.map(), fill: fill.progress(), keeps, requests });
+            let _ = question.send(Standing { stats: monitor.stats(), map: monitor.map(), fill: fill.progress(), keeps, requests });
         }
         pending().await
     }

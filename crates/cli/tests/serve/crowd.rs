@@ -14,8 +14,9 @@ const CLIENTS: u64 = 32;
 const ONE_GOES: u64 = 5;
 /// Prompts, each with an answer of its own.
 const PROMPTS: u64 = 8;
-/// Bytes that a server may grow by after the first quarter, in which it comes to know its work.
-const MOST_GROWTH: u64 = 4 << 20;
+/// Bytes that a server may grow by after the first quarter, in which it comes to know its work. An answer that was kept would take
+/// more before long.
+const MOST_GROWTH: u64 = 16 << 20;
 
 /// How long a crowd asks. `QUIRE_CROWD_SECONDS=120 cargo test --workspace --test serve crowd -- --nocapture` takes its time, and
 /// tells what it counted.
@@ -38,7 +39,7 @@ fn many_clients_at_once_get_each_their_own_answer_whole_though_some_go_away_and_
         let server = Server::start(&[&nano(), "--parallel", &parallel.to_string(), "--queue", &queue.to_string()]);
         let (refusals, grown) = crowd(&server);
         assert_eq!(refusals > 0, queue < CLIENTS, "{refusals} were refused");
-        // With more sequences than four lavapipe compiles kernels anew for each answer, and keeps what it made.
+        // With more than four sequences memory grows on lavapipe, in code that the driver makes.
         if let Some((early, late)) = grown.filter(|_| parallel <= 4) {
             assert!(late.saturating_sub(early) <= MOST_GROWTH, "the server grew from {early} to {late} bytes");
         }
