@@ -192,6 +192,6 @@ test("a question is put with its passages, and the answer's citations are read",
 test("performance is told in rows", () => {
   const pace = { tokensPerSecond: 3, promptTokens: 7, timings: { prefill_seconds: 0.5, prefill_tps: 14, decode_tps: 21.5 } };
   assert.deepEqual(ofPace(pace), [["Speed", "21.5 tok/s"], ["Prompt", "7 tokens in 0.5 s"]]);
-  const stats = { hits: 3, misses: 1, tokens: 2, passes: 3, stall_seconds: 0.25, bytes_gpu: 4e9, bytes_fetched: 3e9, bytes_disk: 0, bytes_ram: 1e6 } as Stats;
+  const stats = { hits: 3, misses: 1, tokens: 2, passes: 3, stall_seconds: 0.25, bytes_gpu: 4e9, bytes_network: 3e9, bytes_disk: 0, bytes_ram: 1e6 } as Stats;
   assert.deepEqual(ofStats(stats).map(([, value]) => value), ["1.50", "3 of 4", "0.3 s", "4.0 GB", "3.0 GB, 0 B, 1.0 MB"]);
 });
