@@ -2,7 +2,12 @@
 // and looks back. A workgroup works for up to eight query heads of one KV head over one part of the keys; parts past
 // the position have nothing to do. The sum starts from the sink, which takes part in it and has no value.
 
+#ifdef WIDE
 const THREADS: u32 = 128u;
+#else
+// Few, whom a barrier on a software adapter has not long to wait for; the longest heads have as many eights.
+const THREADS: u32 = 32u;
+#endif
 const TILE: u32 = THREADS;  // a key a thread
 
 struct Args {

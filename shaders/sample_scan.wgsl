@@ -1,7 +1,11 @@
 // Looks at each row's scores and logits once, a slice of the vocabulary a workgroup: the best score, the best with
 // noise, the logits' softmax sum, and the largest logits if they are to be reported.
 
+#ifdef WIDE
 const THREADS: u32 = 256u;
+#else
+const THREADS: u32 = 32u;  // a software adapter has few to wait for at a barrier
+#endif
 
 struct Args {
     n_vocab: u32,

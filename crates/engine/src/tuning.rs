@@ -59,7 +59,8 @@ impl Engine {
 
     /// Runs the matrix kernels in both their shapes, over whatever is in memory, and keeps to the faster one: each kernel of decode steps by
     /// itself, those of a prompt's chunk together, since its experts' kernels must agree on their tiles. What was chosen for this adapter
-    /// before stays so; the wide shape stays where there was no time to try, or little between them.
+    /// before stays so; the wide shape stays where there was no time to try, or little between them. Kernels without a matrix run wide: what
+    /// they need depends on the position, and little of a step's time goes to them.
     ///
     /// # Errors
     /// What the GPU reports.
@@ -72,6 +73,7 @@ impl Engine {
         for pass in [Pass::Alone, Pass::Batch { n: most.next_power_of_two(), most }] {
             let mut step = self.model.forward(pass);
             self.model.head(&mut step, 0, pass);
+            step.commands.retain(|command| command.product.is_some());
             trials.extend(kinds(in_two_shapes(step)));
             if most == 1 {
                 break;
