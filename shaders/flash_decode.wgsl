@@ -177,8 +177,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let row = row_of(sequence, slot, tile + thread, kv_head);
             score = Rows(vec4<f32>(0.0), vec4<f32>(0.0));
             for (var i = 0u; i < n_eights; i++) {
-                let more = products(0u, i, key(row, i));
-                score = Rows(score.a + more.a, score.b + more.b);
+                let k = key(row, i);
+                score.a += products_of_four(16u * i, k);
+                // Where four heads or fewer share a KV head there is no second four.
+                if (n_rows > 4u) {
+                    score.b += products_of_four(16u * i + 4u, k);
+                }
             }
         }
         scores[2u * thread] = score.a;
@@ -192,7 +196,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         sums = fade(sums, 0u);
         if (subset < n_subsets) {
             for (var j = subset; j < n; j += n_subsets) {
-                sums = plus(sums, value(row_of(sequence, slot, tile + j, kv_head), thread % n_eights), 2u * j);
+                let v = value(row_of(sequence, slot, tile + j, kv_head), thread % n_eights);
+                sums.a_lo += outer(v.lo, scores[2u * j]);
+                sums.a_hi += outer(v.hi, scores[2u * j]);
+                if (n_rows > 4u) {
+                    sums.b_lo += outer(v.lo, scores[2u * j + 1u]);
+                    sums.b_hi += outer(v.hi, scores[2u * j + 1u]);
+                }
             }
         }
         workgroupBarrier();

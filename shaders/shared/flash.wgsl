@@ -31,15 +31,16 @@ struct Sums {
     b_hi: mat4x4<f32>,
 }
 
+// Eight dimensions of four rows times those of a key; the rows' first four are at q of query.
+fn products_of_four(q: u32, k: Eight) -> vec4<f32> {
+    return k.lo * mat4x4<f32>(query[q], query[q + 1u], query[q + 2u], query[q + 3u])
+        + k.hi * mat4x4<f32>(query[q + 8u], query[q + 9u], query[q + 10u], query[q + 11u]);
+}
+
 // The i-th eight dimensions of group `group`'s rows times those of a key.
 fn products(group: u32, i: u32, k: Eight) -> Rows {
     let q = group * 2u * args.head_dim + 16u * i;
-    return Rows(
-        k.lo * mat4x4<f32>(query[q], query[q + 1u], query[q + 2u], query[q + 3u])
-            + k.hi * mat4x4<f32>(query[q + 8u], query[q + 9u], query[q + 10u], query[q + 11u]),
-        k.lo * mat4x4<f32>(query[q + 4u], query[q + 5u], query[q + 6u], query[q + 7u])
-            + k.hi * mat4x4<f32>(query[q + 12u], query[q + 13u], query[q + 14u], query[q + 15u]),
-    );
+    return Rows(products_of_four(q, k), products_of_four(q + 4u, k));
 }
 
 // Takes the scores of `n_keys` keys into tops, and says by how much that fades what was summed before.

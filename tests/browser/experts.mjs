@@ -65,6 +65,17 @@ export const tests = {
     return `${slots} slots, ${await words(tab)}`;
   },
 
+  async "where the browser has no room for all of the model, that is said beforehand"(tab) {
+    const look = () => tab.evaluate(() => document.querySelector("#experts summary").click());
+    const room = (await stats(tab)).fill.loaded / 1e6 + 2;
+    await tab.evaluate((quota) => (navigator.storage.estimate = async () => ({ usage: 0, quota })), 2e6);
+    await look();
+    await until(tab, ` · the browser has room for ${room.toFixed(room < 100 ? 1 : 0)} MB`);
+    await tab.evaluate(() => delete navigator.storage.estimate);
+    await look();
+    await tab.until("room", () => !document.getElementById("fill-words").textContent.includes("room"));
+  },
+
   async "a paused fill fetches nothing, also after an answer"(tab) {
     await tab.click("button", "Pause the download");
     await until(tab, "paused");

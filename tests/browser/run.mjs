@@ -3,7 +3,7 @@
 // `node run.mjs WORDS` runs the suites whose name, such as `Firefox: the engine`, contains the words. SCREENSHOTS may name a
 // folder for pictures of the page; CDN_URL is where the CDN simulator serves tests/vectors, for each browser another if there
 // are two with a space between, since it is told how to misbehave; PACKAGED is the folder of pages that `cargo xtask test`
-// builds from the npm package, PARROT the model that speaks by a script, QUIRE the program.
+// builds from the npm package, SITE the static site, PARROT the model that speaks by a script, QUIRE the program.
 
 import { browsers } from "./browsers.mjs";
 import { suites } from "./suites.mjs";

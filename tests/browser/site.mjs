@@ -16,7 +16,7 @@ import { findings } from "./shell.mjs";
 export async function openSite({ browser, webgpu }) {
   const [profile, engine] = await Promise.all(["profile", "engine"].map((name) => mkdtemp(join(tmpdir(), `quire-site-${name}-`))));
   await copyFile(fileURLToPath(new URL("standin-worker.js", import.meta.url)), join(engine, "worker.js"));
-  const site = await serveFolders({ quire: [engine, join(process.env.PACKAGED, "../site")] });
+  const site = await serveFolders({ quire: [engine, process.env.SITE] });
   const { tab, close } = await browsers[browser].open({ webgpu, profile });
   tab.site = site;
   tab.page.setDefaultTimeout(10_000);

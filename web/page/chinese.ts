@@ -63,6 +63,7 @@ export const chinese = {
   "{part} % of the GPU's share is there, {loaded} of {size}": "GPU 份额的 {part}% 已就位，{loaded} / {size}",
   "for the first answer": "用于第一次回答",
   "more comes with the first answer": "第一次回答时会获取更多",
+  "the browser has room for {room}": "浏览器只能存下 {room}",
   "paused": "已暂停",
   "stopped": "已停止",
   "This model has no experts: all of it is on the GPU.": "这个模型没有专家：它全部在 GPU 上。",

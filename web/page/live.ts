@@ -30,6 +30,8 @@ export class Live {
   #stats: (() => Promise<Standing>) | undefined;
   #fill: FillProgress | undefined;
   #where: Where = "here";
+  /** Bytes that the browser has room for of the model. */
+  #room = Infinity;
   #ends: (() => void)[] = [];
   #isAsking = false;
 
@@ -93,12 +95,14 @@ export class Live {
     setTimeout(async () => {
       const asked = this.#stats;
       const stats = await asked?.().catch(() => undefined);
+      const free = await freeBytes();
       if (this.#stats !== asked) return;
       this.#isAsking = false;
       this.#section.hidden = stats === undefined;
       this.#fill = stats?.fill;
       if (!stats) return;
       this.#where = whereIs(this.#engine, stats);
+      this.#room = this.#where === "here" ? stats.fill.loaded + free : Infinity;
       this.#show(stats.fill);
       if (!this.#details.open) return;
       this.#grid.show(stats, this.#engine === undefined);
@@ -110,7 +114,7 @@ export class Live {
     this.#fill = fill;
     this.#section.hidden = false;
     const rate = this.#rate.add(fill.loaded);
-    this.#words.textContent = words(fill, this.#where, rate);
+    this.#words.textContent = words(fill, this.#where, rate, this.#room);
     this.#bar.value = fill.loaded / Math.max(1, fill.total);
     this.#bar.hidden = fill.state === "done";
     this.#button.hidden = fill.state === "done" || !this.#engine;
@@ -124,12 +128,21 @@ function whereIs(engine: Engine | undefined, { keeps, places }: Standing): Where
   return places.flat().every((place) => place === "gpu") ? "all on the GPU" : "GPU";
 }
 
+/** What the browser still lets this site keep; endless if it does not say. */
+async function freeBytes(): Promise<number> {
+  const { quota = 0, usage = 0 } = (await navigator.storage?.estimate().catch(() => undefined)) ?? {};
+  return quota > 0 ? Math.max(0, quota - usage) : Infinity;
+}
+
 function isGoing(fill: FillProgress | undefined): boolean {
   return fill?.state === "waiting" || fill?.state === "running";
 }
 
-/** How far the fill is, in words: of all of the model, or where nothing is kept, of what the GPU has room for. `rate` is bytes a second. */
-export function words({ state, loaded, total }: FillProgress, where: Where, rate?: number): string {
+/**
+ * How far the fill is, in words: of all of the model, or where nothing is kept, of what the GPU has room for. `rate` is bytes a second, `room`
+ * how many can be kept.
+ */
+export function words({ state, loaded, total }: FillProgress, where: Where, rate?: number, room = Infinity): string {
   const share = "{part} % of the GPU's share is there, {loaded} of {size}";
   const said = {
     here: ["All of the model is here, {size}", "{part} % of the model is here, {loaded} of {size}"],
@@ -145,5 +158,6 @@ export function words({ state, loaded, total }: FillProgress, where: Where, rate
   if (state === "paused") parts.push(t("paused"));
   if (state === "stopped") parts.push(t("stopped"));
   if (state === "running" && rate) parts.push(`${bytes(rate)}/s`, t("{time} left", { time: duration((total - loaded) / rate) }));
+  if (room < total) parts.push(t("the browser has room for {room}", { room: bytes(room) }));
   return parts.join(" · ");
 }

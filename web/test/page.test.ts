@@ -38,6 +38,8 @@ test("the fill tells how far it is, how fast, and how long it will take", () => 
   assert.equal(words({ ...fill, state: "done", loaded: fill.total }, "here"), "All of the model is here, 12.1 GB");
   assert.equal(words({ ...fill, state: "paused" }, "server"), "25 % of the model is on the server, 3.1 GB of 12.1 GB · paused");
   assert.equal(words({ ...fill, state: "done", loaded: fill.total }, "all on the GPU"), "All of the model is on the GPU, 12.1 GB");
+  assert.match(words(fill, "here", 30e6, 10e9), / · 5 min left · the browser has room for 10.0 GB$/);
+  assert.equal(words(fill, "here", 30e6, fill.total), words(fill, "here", 30e6));
   assert.match(words(fill, "GPU"), /^25 % of the GPU's share is there/);
 });
 

@@ -45,7 +45,7 @@ enum Command {
     Bench(bench::Args),
     /// List the models by name, or make those that are named
     Models { names: Vec<String> },
-    /// Make what is published: the static site and the npm package, in target/package
+    /// Make what is published: the static site and the npm package, in dist
     Package,
 }
 

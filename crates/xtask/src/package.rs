@@ -32,18 +32,18 @@ const PARTS: [&str; 14] = [
     "wasm/quire_grammar_bg.wasm",
 ];
 
-/// Makes `target/package/site` and `target/package/quire-VERSION.tgz`, and says where the latter is.
+/// Makes `dist/site` and `dist/quire-VERSION.tgz`, and says where the latter is.
 ///
 /// # Errors
 /// If the page cannot be built, a tool fails, or the package is too large.
 pub(crate) fn build() -> Result<PathBuf> {
     let page = bundle::build()?;
-    let out = target().join("package");
+    let out = root().join("dist");
     if out.exists() {
         fs::remove_dir_all(&out)?;
     }
     let files = bundle::files(&page)?;
-    copy(&page, &out.join("site"), &files)?;
+    copy(&page, &site(), &files)?;
     leave_for_the_server(&page, &files)?;
 
     let web = root().join("web");
@@ -62,7 +62,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     let tarball = out.join(name);
     let bytes = within(&tarball, MAX_TARBALL)?;
     within(&dist.join("index.js"), MAX_SCRIPT)?;
-    say(&format!("{}: {bytes} bytes; the site is in {}", tarball.display(), out.join("site").display()));
+    say(&format!("{}: {bytes} bytes; the site is in {}", tarball.display(), site().display()));
     Ok(tarball)
 }
 
@@ -107,9 +107,14 @@ fn copy(from: &Path, to: &Path, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
+/// The static site.
+pub(crate) fn site() -> PathBuf {
+    root().join("dist/site")
+}
+
 /// Where [`check`] leaves the pages that it builds with the package.
 pub(crate) fn apps() -> PathBuf {
-    target().join("package/apps")
+    target().join("apps")
 }
 
 /// Looks the package over, and installs it into a project of its own, as someone who uses it would: types check, every export is

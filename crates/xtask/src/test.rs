@@ -209,6 +209,7 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
         .env("FIREFOX", browsers.firefox)
         .env("SCREENSHOTS", screenshots)
         .env("PACKAGED", package::apps())
+        .env("SITE", package::site())
         .env("PARROT", parrot)
         .env("QUIRE", target().join("debug/quire"))
         .stdout(Stdio::piped())

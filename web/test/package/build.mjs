@@ -11,6 +11,7 @@ import webpack from "webpack";
 const [out, examples] = process.argv.slice(2, 4).map((folder) => resolve(folder));
 const app = resolve("app");
 const dist = resolve("node_modules/quire/dist");
+await rm(out, { recursive: true, force: true });
 
 await vite({ root: app, base: "./", logLevel: "warn", build: { outDir: join(out, "vite"), emptyOutDir: true } });
 
