@@ -124,3 +124,17 @@ fn where_the_next_device_has_less_memory_the_answer_goes_on_with_fewer_slots() {
         assert_eq!(answer(&mut engine, &SamplingOptions::greedy(), None).unwrap().ids, whole.ids, "after a loss");
     }
 }
+
+#[test]
+fn a_device_that_runs_out_of_memory_in_an_answer_makes_way_for_one_with_fewer_slots() {
+    let files = open(&vector("nano-moe16/nano-moe16.gguf"));
+    let options = Options { context: 128, max_binding: gpu().max_binding(), ..Options::default() };
+    let mut engine = lazy_engine_of(gpu(), &files, Model::new(&files.directory, options).unwrap());
+    let whole = answer(&mut engine, &SamplingOptions::greedy(), None).unwrap();
+    let got_on = losing(&mut engine, &SamplingOptions::greedy(), Some(9), Gpu::run_out).unwrap();
+    assert_eq!((got_on.ids, engine.experts().n_slots()), (whole.ids.clone(), 12));
+    // A plan that can be no smaller is tried as it is.
+    let mut least = self::engine();
+    let got_on = losing(&mut least, &SamplingOptions::greedy(), Some(9), Gpu::run_out).unwrap();
+    assert_eq!((got_on.ids, least.experts().n_slots()), (whole.ids, 5));
+}

@@ -28,6 +28,8 @@ fn to_the_first_token_generate_fetches_what_it_needs_and_says_so() {
     let needed = header + dense + touched * stats["bytes_per_expert"].as_u64().unwrap();
     assert!(fetched as f64 <= 1.02 * needed as f64, "{fetched} of {needed}: {stats}");
     assert!(touched > 0 && hits + misses >= touched && passes >= 1 && readbacks >= 1, "{stats}");
+    // One byte asks for the size.
+    assert!(cdn.counts().bytes_again() <= 1, "{:?}", cdn.counts());
     assert_eq!(visit()["bytes_fetched"], 0);
     std::fs::remove_dir_all(&kept).unwrap();
 }

@@ -20,7 +20,7 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     name: String,
     limits: wgpu::Limits,
-    trouble: Arc<Mutex<Option<Error>>>,
+    trouble: Arc<Mutex<Trouble>>,
     counters: Rc<Cell<Counters>>,
     /// Which kernels run in their wide shape: all engines on this adapter do alike.
     pub(crate) shapes: Shapes,
@@ -56,6 +56,38 @@ impl std::ops::Sub for Counters {
             bytes_written: self.bytes_written - before.bytes_written,
             bytes_read: self.bytes_read - before.bytes_read,
             readbacks: self.readbacks - before.readbacks,
+        }
+    }
+}
+
+/// What went wrong with a device.
+#[derive(Debug, Default)]
+struct Trouble {
+    first: Option<Error>,
+    /// Whether it ran out of memory while it worked.
+    is_short: bool,
+}
+
+impl Trouble {
+    fn note(this: &Mutex<Self>, error: Error) {
+        let is_lost = matches!(error, Error::DeviceLost { .. });
+        match is_lost {
+            // Answers go on on another one.
+            true => log::warn!("{error}"),
+            false => log::error!("{error}"),
+        }
+        let Ok(mut trouble) = this.lock() else { return };
+        // What failed before a loss was its herald.
+        if is_lost || trouble.first.is_none() {
+            trouble.first = Some(error);
+        }
+    }
+
+    /// Without memory for what comes and goes with each step, nothing is right any more: the device counts as lost.
+    fn note_short(this: &Mutex<Self>, why: &str) {
+        Self::note(this, Error::DeviceLost { why: format!("it ran out of memory: {why}") });
+        if let Ok(mut trouble) = this.lock() {
+            trouble.is_short = true;
         }
     }
 }
@@ -106,27 +138,16 @@ impl Gpu {
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| Error::NoDevice { why: e.to_string() })?;
 
-        let trouble = Arc::new(Mutex::new(None));
-        let note = |trouble: &Arc<Mutex<Option<Error>>>, error: Error| {
-            match error {
-                // Answers go on on another one.
-                Error::DeviceLost { .. } => log::warn!("{error}"),
-                _ => log::error!("{error}"),
-            }
-            if let Ok(mut first) = trouble.lock() {
-                match error {
-                    // What failed before it was its herald.
-                    Error::DeviceLost { .. } => *first = Some(error),
-                    _ => drop(first.get_or_insert(error)),
-                }
-            }
-        };
+        let trouble = Arc::new(Mutex::new(Trouble::default()));
         let on_error = trouble.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&on_error, Error::Gpu { why: error.to_string() })));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| match error {
+            wgpu::Error::OutOfMemory { .. } => Trouble::note_short(&on_error, &error.to_string()),
+            _ => Trouble::note(&on_error, Error::Gpu { why: error.to_string() }),
+        }));
         let on_lost = trouble.clone();
         device.set_device_lost_callback(move |reason, why| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                note(&on_lost, Error::DeviceLost { why });
+                Trouble::note(&on_lost, Error::DeviceLost { why });
             }
         });
         let info = adapter.get_info();
@@ -136,10 +157,18 @@ impl Gpu {
 
     /// Loses the device, as a driver does that is reset: for tests.
     pub fn lose(&self) {
-        if let Ok(mut trouble) = self.trouble.lock() {
-            *trouble = Some(Error::DeviceLost { why: "it was given up".into() });
-        }
+        Trouble::note(&self.trouble, Error::DeviceLost { why: "it was given up".into() });
         self.device.destroy();
+    }
+
+    /// Has it run out of memory, as a driver says it: for tests.
+    pub fn run_out(&self) {
+        Trouble::note_short(&self.trouble, "a test took the rest");
+    }
+
+    /// Whether it had no memory left for what a step needs.
+    pub(crate) fn is_short(&self) -> bool {
+        self.trouble.lock().is_ok_and(|trouble| trouble.is_short)
     }
 
     /// Gives no more than `bytes` to buffers from now on, as a device with less memory would: for tests.
@@ -294,7 +323,7 @@ impl Gpu {
     /// The first that the GPU reported.
     pub fn check(&self) -> Result<(), Error> {
         match self.trouble.lock() {
-            Ok(trouble) => trouble.clone().map_or(Ok(()), Err),
+            Ok(trouble) => trouble.first.clone().map_or(Ok(()), Err),
             Err(_) => Ok(()),
         }
     }

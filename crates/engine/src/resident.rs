@@ -124,8 +124,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Begins anew on another device after this one was lost: buffers are made again, for fewer experts if there is less memory now, and
-    /// dense weights are read again; experts come when they are asked for. False if `cancel` ended it.
+    /// Begins anew on another device after this one was lost: buffers are made again, for fewer experts if there is less memory now or this
+    /// one ran out of it, and dense weights are read again; experts come when they are asked for. False if `cancel` ended it.
     ///
     /// # Errors
     /// No device, [`Error::OutOfMemory`], or what the feed or the GPU reports.
@@ -133,7 +133,11 @@ impl Engine {
         // A driver may count them as long as they are held.
         self.free();
         let gpu = self.gpu.reopen().await?;
-        let mut fresh = Self::new(gpu, self.model.clone(), self.feed.clone(), self.unusable.clone()).await?;
+        let model = match self.model.smaller() {
+            Ok(Some(smaller)) if self.gpu.is_short() => smaller,
+            _ => self.model.clone(),
+        };
+        let mut fresh = Self::new(gpu, model, self.feed.clone(), self.unusable.clone()).await?;
         self.experts.vacate(fresh.model.n_slots);
         fresh.experts = self.experts.clone();
         // Until all of it is read the lost one stays, which nobody can mistake for a whole one.

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long an extent grows, on a slow link: what came in this time may be lost with the process.
 const GROWTH: Duration = Duration::from_secs(2);
 /// Bytes on their way to the shelf before readers have to wait; the last piece of each and the extents that grow come on top.
-pub(crate) const MOST_PENDING: u64 = 32 << 20;
+pub(crate) const MOST_PENDING: u64 = 8 << 20;
 
 /// A shelf, what is on it, and what is on its way there.
 pub(crate) struct Store {

@@ -36,7 +36,7 @@ pub use tools::{Verified, export, import, verify};
 /// The most that a checksum covers: what passes through memory at once.
 pub const CHUNK_BYTES: usize = crate::source::WINDOW_BYTES;
 /// The most that a shelf commits at once, if it does not say otherwise.
-pub const EXTENT_BYTES: usize = 4 << 20;
+pub const EXTENT_BYTES: usize = 2 << 20;
 
 /// Which version of which file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
