@@ -31,9 +31,11 @@ var<workgroup> n_tiles: array<u32, THREADS>;  // of each expert
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) expert: u32) {
+    // lavapipe makes a program anew for each dispatch whose loops end where uniforms alone say.
+    let n_choices = min(args.n_choices, arrayLength(&routes));
     var n = 0u;
     if (expert < args.n_experts) {
-        for (var i = 0u; i < args.n_choices; i++) {
+        for (var i = 0u; i < n_choices; i++) {
             n += u32(routes[i].expert == expert && routes[i].slot < DONE);
         }
     }
@@ -47,7 +49,7 @@ fn main(@builtin(local_invocation_index) expert: u32) {
     }
 
     var c = 0u;
-    for (var i = 0u; i < args.n_choices && n > 0u; i++) {
+    for (var i = 0u; i < n_choices && n > 0u; i++) {
         if (routes[i].expert == expert && routes[i].slot < DONE) {
             if (c == 0u) {
                 put_header(first, expert, routes[i].slot, min(n, COLS));
@@ -64,7 +66,7 @@ fn main(@builtin(local_invocation_index) expert: u32) {
             }
         }
     }
-    let most = (args.n_choices + (COLS - 1u) * min(args.n_experts, args.n_choices)) / COLS;
+    let most = (n_choices + (COLS - 1u) * min(args.n_experts, n_choices)) / COLS;
     for (var i = total + expert; i < most; i += THREADS) {
         put_header(i, 0u, MISS, 0u);
     }
