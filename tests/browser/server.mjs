@@ -31,6 +31,9 @@ export class Server {
   /** Whether `HEAD` is answered. */
   knowsHead = true;
   #http;
+  /** Requests so far, and those of which nothing more comes. */
+  #asked = 0;
+  #silent = 0;
   #free = 0;
   #progress = new EventEmitter();
 
@@ -51,6 +54,11 @@ export class Server {
     while (this.sent < bytes) await once(this.#progress, "sent");
   }
 
+  /** Leaves the answers under way as they are, unfinished; others are given. */
+  fallSilent() {
+    this.#silent = this.#asked;
+  }
+
   async stop() {
     if (!this.#http.listening) return;
     this.#http.closeAllConnections();
@@ -59,6 +67,7 @@ export class Server {
   }
 
   async #answer(request, answer) {
+    const number = (this.#asked += 1);
     answer.setHeader("Access-Control-Allow-Origin", "*");
     answer.setHeader("Access-Control-Allow-Headers", "Range, Authorization");
     if (this.showsHeaders) answer.setHeader("Access-Control-Expose-Headers", "Content-Range, ETag");
@@ -88,7 +97,7 @@ export class Server {
     for (let at = start; at < end && !answer.destroyed; at += PIECE) {
       const piece = this.file.subarray(at, Math.min(end, at + PIECE));
       await this.#turn(piece.length);
-      if (answer.destroyed) return;
+      if (answer.destroyed || number <= this.#silent) return;
       if (end - start > 1) {
         this.sent += piece.length;
         this.#progress.emit("sent");

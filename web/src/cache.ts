@@ -5,14 +5,17 @@ import type { Calls, Op } from "./messages.ts";
 import { startWorker } from "./start.ts";
 import type { CachedFile, CacheEstimate, CacheHome, CacheOptions, Manifest, Verified } from "./types.ts";
 
+/** What ends a call. */
+export type Abortable = Pick<CacheOptions, "signal">;
+
 /** A URL may be that of any shard of a set; but for `export` and `import`, all of them are meant. */
 export interface Cache {
   /** All files, also those of which only parts are kept; of each URL the oldest version first. */
-  list(): Promise<CachedFile[]>;
+  list(options?: Abortable): Promise<CachedFile[]>;
   /** Bytes that are kept of all files. */
-  size(): Promise<number>;
+  size(options?: Abortable): Promise<number>;
   /** Whether a model is kept whole, so that it opens without a network. */
-  has(url: string): Promise<boolean>;
+  has(url: string, options?: Abortable): Promise<boolean>;
   /** Fetches what is missing of a model and keeps it. Resolves to its size and to the bytes that were fetched. */
   add(
     url: string,
@@ -25,28 +28,28 @@ export interface Cache {
     },
   ): Promise<{ size: number; fetched: number }>;
   /** Removes a model; resolves to the bytes that were kept of it. */
-  remove(url: string): Promise<number>;
+  remove(url: string, options?: Abortable): Promise<number>;
   /** Reads all that is kept of a model and holds it against its checksums, and whole files against a manifest's sums. */
   verify(url: string, options?: CacheOptions): Promise<Verified>;
   /** A file that is kept whole, checked as it is read; `new Response(stream).blob()` makes it a Blob. */
-  export(url: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
+  export(url: string, options?: Abortable): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
   /** Keeps a file that is here as what `url` would give, so that it is not fetched. */
   import(file: Blob, url: string, options?: CacheOptions): Promise<void>;
   /** What the browser allows, and which home it reads fastest. */
-  estimate(): Promise<CacheEstimate>;
+  estimate(options?: Abortable): Promise<CacheEstimate>;
 }
 
 /** What is kept on this machine, of all models that this page's origin has opened or added. Calls reject with a {@link QuireError}. */
 export const cache: Cache = {
   list,
-  size: async () => (await list()).reduce((sum, file) => sum + file.kept, 0),
-  has: (url) => call("cacheHas", { url: absolute(url) }),
+  size: async (options) => (await list(options)).reduce((sum, file) => sum + file.kept, 0),
+  has: (url, options) => call("cacheHas", { url: absolute(url) }, options),
   async add(url, { home = "auto", token, manifest, ...options } = {}) {
     askToPersist();
     const added = await call("cacheAdd", { url: absolute(url), home, token, manifest: manifest && JSON.stringify(manifest) }, options);
     return JSON.parse(added) as { size: number; fetched: number };
   },
-  remove: (url) => call("cacheRemove", { url: absolute(url) }),
+  remove: (url, options) => call("cacheRemove", { url: absolute(url) }, options),
   verify: async (url, options) =>
     JSON.parse(await call("cacheVerify", { url: absolute(url) }, options)) as Verified,
   export: exportFile,
@@ -54,29 +57,29 @@ export const cache: Cache = {
     askToPersist();
     await call("cacheImport", { file, url: absolute(url) }, options);
   },
-  estimate: async () => JSON.parse(await call("cacheEstimate", {})) as CacheEstimate,
+  estimate: async (options) => JSON.parse(await call("cacheEstimate", {}, options)) as CacheEstimate,
 };
 
-async function list(): Promise<CachedFile[]> {
-  return JSON.parse(await call("cacheList", {})) as CachedFile[];
+async function list(options?: Abortable): Promise<CachedFile[]> {
+  return JSON.parse(await call("cacheList", {}, options)) as CachedFile[];
 }
 
 /** What is read at once of a file that is exported. */
 const EXPORT_BYTES = 4 << 20;
 
-async function exportFile(url: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+async function exportFile(url: string, { signal }: Abortable = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   // A worker of its own: it holds one file open.
   const client = new Client(startWorker());
   const end = <E>(error: E): never => {
     client.terminate();
     throw error;
   };
-  await client.call("cacheOpen", { url: absolute(url) }).catch(end);
+  await client.call("cacheOpen", { url: absolute(url) }, undefined, signal).catch(end);
   let start = 0;
   return new ReadableStream(
     {
       async pull(controller) {
-        const bytes = await client.call("cacheRead", { start, end: start + EXPORT_BYTES }).catch(end);
+        const bytes = await client.call("cacheRead", { start, end: start + EXPORT_BYTES }, undefined, signal).catch(end);
         start += bytes.length;
         if (bytes.length > 0) {
           controller.enqueue(bytes);

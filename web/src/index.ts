@@ -34,7 +34,7 @@ import type {
   TextCompletion,
 } from "./types.ts";
 
-export { cache, type Cache } from "./cache.ts";
+export { type Abortable, cache, type Cache } from "./cache.ts";
 export { QuireError, type ErrorCode } from "./errors.ts";
 export type { Server } from "./serve.ts";
 export { isSupported, type Support } from "./support.ts";

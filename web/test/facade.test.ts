@@ -322,6 +322,28 @@ test("the cache needs no WebGPU, resolves URLs against the page, and starts anew
   await assert.rejects(listing);
 });
 
+test("every call of the cache ends at its signal", async () => {
+  const calls = {
+    list: (options: { signal: AbortSignal }) => cache.list(options),
+    size: (options) => cache.size(options),
+    has: (options) => cache.has("m.gguf", options),
+    add: (options) => cache.add("m.gguf", options),
+    remove: (options) => cache.remove("m.gguf", options),
+    verify: (options) => cache.verify("m.gguf", options),
+    export: (options) => cache.export("m.gguf", options),
+    import: (options) => cache.import(new Blob(), "m.gguf", options),
+    estimate: (options) => cache.estimate(options),
+  } satisfies { [K in keyof typeof cache]: (options: { signal: AbortSignal }) => Promise<unknown> };
+  for (const [name, call] of Object.entries(calls)) {
+    const stop = new AbortController();
+    const called = call({ signal: stop.signal });
+    const { id } = await PlayedWorker.last.next();
+    stop.abort();
+    await assert.rejects(called, { name: "AbortError" }, name);
+    assert.deepEqual(await PlayedWorker.last.next(), { id, op: "abort" }, name);
+  }
+});
+
 test("an export is read piece by piece, as it is wanted, and ends its worker", async () => {
   const exporting = cache.export("m.gguf");
   const worker = PlayedWorker.last;
