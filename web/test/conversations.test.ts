@@ -169,6 +169,18 @@ test("documents are cut at paragraphs, sentences and words, and no letter is los
   assert.equal(cut("c", [lump]).map(({ text }) => text).join(""), lump);
 });
 
+test("passages are as long in tokens in any script: a letter of Chinese, Japanese or Korean is one", () => {
+  const lengths = (text: string) => cut("a", [text]).map(({ text }) => [...text].length);
+  for (const letter of ["量", "か", "말", "𠮷"]) {
+    const text = letter.repeat(700);
+    assert.deepEqual(lengths(text), [300, 300, 100], letter);
+    assert.equal(cut("a", [text]).map(({ text }) => text).join(""), text);
+  }
+  assert.deepEqual(lengths("x".repeat(2800)), [1200, 1200, 400]);
+  assert.deepEqual(lengths(`${"量".repeat(200)}\n\n${"x".repeat(398)}\n\n${"x".repeat(400)}`), [600, 400]);
+  assert.deepEqual(lengths(`${"量子。".repeat(80)}${"纠".repeat(100)}`), [240, 100]);
+});
+
 test("the passages that fit a question are found, in Chinese too", () => {
   const texts = ["The cat sleeps.", "量子纠缠是一种现象。", "Bread is baked.", "Rain falls.", "Ships sail.", "A horse runs.", "Stones lie."];
   const document = { conversation: "c", id: "d", name: "n", passages: texts.map((text) => ({ source: "n", text })) };
@@ -191,6 +203,10 @@ test("a question is put with its passages, and the answer's citations are read",
   const [message] = tree.messages(asked);
   assert.match(message!.content!, /^\[1\] a\.txt:\nA\n\n\[2\] b\.pdf, page 2:\nB\n\n.*\n\nWhy\?$/s);
   assert.equal(asked.message.content, "Why?");
+  const answered = tree.add(asked, answer("So [1]."));
+  assert.deepEqual(tree.messages(answered)[0], message);
+  const next = tree.add(answered, user("And?"), { passages: passages.slice(1) });
+  assert.deepEqual(tree.messages(next).map(({ content }) => content), ["Why?", "So [1].", withPassages("And?", passages.slice(1))]);
   assert.equal(withPassages("Why?", []), "Why?");
   assert.deepEqual(cited("As in [2], 【1†L3-L5】 and [7] [2].", passages), [0, 1]);
   assert.deepEqual(fromJson(toJson([tree]))[0]!.turns[0]!.passages, passages);
