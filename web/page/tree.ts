@@ -3,8 +3,8 @@
 import type { Message } from "../src/index.ts";
 import { type Document, type Passage, withPassages } from "./passages.ts";
 
-/** How an answer ended: by itself, cut at the longest length, stopped by the person, with trouble, or not yet. */
-export type End = "stop" | "length" | "stopped" | "failed" | "going";
+/** How an answer ended: by itself, cut at the longest length, cut where the context is full, stopped by the person, with trouble, or not yet. */
+export type End = "stop" | "length" | "full" | "stopped" | "failed" | "going";
 
 export interface Turn {
   /** Of the conversation. */
