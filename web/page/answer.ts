@@ -100,8 +100,8 @@ export function ofFull(): string {
 
 /** An error as a sentence. */
 export function words(error: unknown): string {
-  if (error instanceof QuireError && error.code === "device_lost") {
-    return t("The graphics processor was lost: {why} Reload the page to go on.", { why: error.message });
-  }
-  return known(error instanceof Error ? error.message : String(error));
+  if (!(error instanceof QuireError)) return known(error instanceof Error ? error.message : String(error));
+  const { code, message } = error;
+  if (code === "device_lost") return t("The graphics processor was lost: {why} Reload the page to go on.", { why: message });
+  return known(message, code);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { grow } from "../page/answer.ts";
+import { grow, words } from "../page/answer.ts";
 import { chinese } from "../page/chinese.ts";
 import { choose, speak, t } from "../page/language.ts";
 import { ofPace, ofStats } from "../page/performance.ts";
@@ -10,7 +10,7 @@ import { cited, cut, withPassages } from "../page/passages.ts";
 import { best, tokenize } from "../page/search.ts";
 import { titleOf, Tree } from "../page/tree.ts";
 import { fromJson, toJson, toMarkdown } from "../page/transfer.ts";
-import type { Message, Stats } from "../src/index.ts";
+import { type ErrorCode, type Message, QuireError, type Stats } from "../src/index.ts";
 
 const user = (content: string): Message => ({ role: "user", content });
 const answer = (content: string): Message => ({ role: "assistant", content });
@@ -80,6 +80,19 @@ test("the page speaks the browser's language or the one that is asked for", asyn
   assert.throws(() => fromJson("["), /文件不是 JSON/);
   await speak("en");
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 of 3");
+});
+
+test("errors of every code are told in Chinese, with the engine's own words behind", async () => {
+  const source = await readFile(new URL("../../web/src/errors.ts", import.meta.url), "utf8");
+  const codes = [...source.matchAll(/^  \| "(\w+)"/gm)].map(([, code]) => code as ErrorCode);
+  assert.equal(codes.length, 12);
+  await speak("zh");
+  const said = codes.map((code) => words(new QuireError(code, "it broke")));
+  for (const [n, text] of said.entries()) assert.match(text, /^\p{Script=Han}.*[（：]it broke/u, codes[n]);
+  assert.equal(new Set(said).size, codes.length);
+  assert.match(words(new QuireError("no_webgpu", "WebGPU needs a secure page: open it over https or from localhost.")), /^WebGPU 需要安全的页面[^a-z]+https[^a-z]+localhost[^a-z]+$/);
+  await speak("en");
+  assert.equal(words(new QuireError("network", "it broke")), "it broke");
 });
 
 test("all that index.html says is in the table", async () => {
