@@ -209,6 +209,40 @@ export const tests = {
     assert.equal(await note(tab), "Stopped.");
   },
 
+  async "an answer that failed in its middle goes on where it was, or from what it is edited to"(tab) {
+    await tab.click("button", "New chat");
+    await says(tab, "break one two");
+    assert.deepEqual([(await turns(tab))[1], await note(tab)], ["one two", "it broke"]);
+    await tab.click("button", "Continue");
+    await ended(tab);
+    assert.deepEqual([(await turns(tab))[1], await note(tab)], ["one two and on after 7 letters.", ""]);
+    await tab.click("button", "New chat");
+    await says(tab, "break one two");
+    await edit(tab, 1, "Twelve words");
+    await shows(tab, "Twelve words");
+    await tab.click("button", "Continue");
+    await shows(tab, "Twelve words and on after 12 letters.");
+    await ended(tab);
+  },
+
+  async "where the context is full the page says what to do, and an answer that cannot go on is none that failed"(tab) {
+    const what = "Set a longer context in Settings and load the model again, or begin a new conversation.";
+    await load(tab, "?context_length=9");
+    await says(tab, "repeat one two three four five six");
+    const cut = ["one two", `The answer was cut: the context is full. ${what}`];
+    assert.deepEqual([(await turns(tab))[1], await note(tab)], cut);
+    await tab.click("button", "Continue");
+    await ended(tab);
+    assert.deepEqual([(await turns(tab))[1], await note(tab)], cut);
+    assert.equal(await tab.evaluate(() => document.querySelector(".note.trouble")), null);
+    await says(tab, "more");
+    assert.equal(await note(tab), `This does not fit into the context: the prompt has 10 tokens, the context holds 9. ${what}`);
+    await load(tab, "?context_length=9&max_tokens=1");
+    await says(tab, "repeat one two three");
+    assert.equal(await note(tab), "The answer was cut: it reached the longest length allowed.");
+    await load(tab);
+  },
+
   async "a conversation is renamed, and deleted but for a change of mind"(tab) {
     await tab.click("button", "Rename first");
     await tab.fill("textbox", "Name of the conversation", "The first");

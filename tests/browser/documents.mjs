@@ -77,15 +77,29 @@ export const tests = {
     await tab.until("words", () => /broken\.pdf could not be read/.test(document.getElementById("notice").textContent));
   },
 
-  async "a question is put with the passages that fit it, and the answer's citations lead to them"(tab) {
+  async "a question is put with the passages that fit it, and shown without them"(tab) {
     await ask(tab, "How much does the zebra weigh, and where was it born?");
     await ended(tab);
     // The stand-in says again what it was asked, passages and all.
     const said = await tab.evaluate(() => document.querySelector(".answer").textContent);
     assert.match(said, /notes\.txt:[^]*The zebra was born in Nairobi\.[^]*\[\d\] report\.pdf, page 2:\s*The zebra weighs 300 kg/);
-    const sources = await tab.evaluate(() => [...document.querySelectorAll(".assistant .passages cite")].map((cite) => cite.textContent));
-    assert.ok(sources.some((source) => /^\[\d\] report\.pdf, page 2$/.test(source)), sources.join());
     assert.equal(await tab.evaluate(() => document.querySelector(".user > .text").textContent), "How much does the zebra weigh, and where was it born?");
+  },
+
+  async "of the passages those that an answer cites are its sources, and only the last question is put with its own"(tab) {
+    await ask(tab, "repeat What the zebra weighs stands in [2].");
+    await ended(tab);
+    const cites = (turn) => tab.evaluate((turn) => [...document.querySelectorAll(turn)[1].querySelectorAll(".passages cite")].map((cite) => cite.textContent), turn);
+    const [, second, ...more] = await cites(".user");
+    assert.ok(second.startsWith("[2] ") && more.length > 0, second);
+    assert.deepEqual(await cites(".assistant"), [second]);
+    await ask(tab, "request of the zebra");
+    await ended(tab);
+    const { messages } = JSON.parse(await tab.until("the request", () => document.querySelector(".answer pre")?.textContent));
+    const asked = messages.filter(({ role }) => role === "user").map(({ content }) => content);
+    assert.deepEqual(asked.slice(0, 2), ["How much does the zebra weigh, and where was it born?", "repeat What the zebra weighs stands in [2]."]);
+    assert.match(asked[2], /^\[1\] [^]*\n\nrequest of the zebra$/);
+    assert.deepEqual(await cites(".assistant"), [second]);
   },
 
   async "documents stay with their conversation, and go when they are let go"(tab) {

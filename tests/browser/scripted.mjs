@@ -181,3 +181,28 @@ export const tests = {
     assert.ok(found.seconds < 5, `${found.seconds}`);
   },
 };
+
+/** Chromium's adapter takes a minute to load another engine. */
+export const several = {
+  async "of two engines that one answers which has the model, and neither another's"(tab, options) {
+    const found = await tab.evaluate(async (base64) => {
+      const { createEngine } = await import(new URL("index.js", document.baseURI).href);
+      const model = new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], "other.gguf");
+      const other = await createEngine({ model });
+      await other.serve("service-worker.js");
+      /** Which engine had something to do. */
+      const asked = async (model) => {
+        const tokens = async () => [(await window.engine.stats()).tokens, (await other.stats()).tokens];
+        const before = await tokens();
+        await window.openai.chat.completions.create({ ...window.asked, model, max_tokens: 2 });
+        return (await tokens()).map((tokens, n) => tokens > before[n]);
+      };
+      const answered = [await asked("file"), await asked("other")];
+      const refused = await window.failure(window.openai.chat.completions.create({ ...window.asked, model: "gpt-5" }));
+      await other.unload();
+      return { answered, refused };
+    }, (await readFile(options.parrot)).toString("base64"));
+    assert.deepEqual(found.answered, [[true, false], [false, true]]);
+    assert.deepEqual(found.refused, ["NotFoundError", 404, "invalid_request_error", "model_not_found"]);
+  },
+};

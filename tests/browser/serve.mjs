@@ -23,7 +23,7 @@ export async function openPage(page, { packaged, browser }) {
     window.OpenAI = OpenAI;
     // Its control tokens are kept from ending answers.
     const logit_bias = Object.fromEntries(Array.from({ length: 21 }, (_, n) => [275 + n, -100]));
-    window.body = { model: "any", messages: [{ role: "user", content: "the" }], temperature: 0, max_tokens: 4, logit_bias };
+    window.body = { model: "nano", messages: [{ role: "user", content: "the" }], temperature: 0, max_tokens: 4, logit_bias };
     /** A class of the client's errors, and what OpenAI says of it. */
     window.failure = (promise) =>
       promise.then(
@@ -64,7 +64,7 @@ export const tests = {
       }
       const several = async () => (await completions.create({ ...window.body, n: 2, seed: 5, temperature: 1 })).choices.map(({ index, message }) => [index, message.content]);
       const [n, again] = [await several(), await several()];
-      const raw = await window.openai.completions.create({ model: "any", prompt: "the", max_tokens: 3, temperature: 0 });
+      const raw = await window.openai.completions.create({ model: "nano", prompt: "the", max_tokens: 3, temperature: 0 });
       const tokens = await window.engine.tokenize({ messages: window.body.messages });
       return { whole, text: pieces.join(""), pieces: pieces.length, usage: usages[0], n, again, tokens: tokens.length, raw };
     });
@@ -78,6 +78,14 @@ export const tests = {
     assert.notEqual(n[0][1], n[1][1]);
     assert.deepEqual(again, n);
     assert.ok(raw.choices[0].text.length > 0);
+  },
+
+  async "a model is asked by its own name, by its file's, or by none"(tab) {
+    const models = await tab.evaluate(async () => {
+      const ask = async (model) => (await window.openai.chat.completions.create({ ...window.body, model, max_tokens: 1 })).model;
+      return [await ask("nano"), await ask("openai/File"), await ask(undefined)];
+    });
+    assert.deepEqual(models, ["nano", "nano", "nano"]);
   },
 
   async "an answer is JSON of its schema"(tab) {
@@ -115,6 +123,7 @@ export const tests = {
         schema: await refused({ response_format: { type: "json_schema", json_schema: { name: "none", strict: true, schema: { type: "integer", minimum: 5, maximum: 3 } } } }),
         long: await refused({ messages: [{ role: "user", content: "the ".repeat(5000) }] }),
         method: (await fetch("v1/chat/completions")).status,
+        model: await refused({ model: "absent", stream: true }),
         json: await (await fetch("v1/chat/completions", { method: "POST", body: "{" })).json(),
         name: await fetch("v1/models/%zz").then(async (response) => [response.status, (await response.json()).error.code]),
         others: (await fetch("v1/embeddings", { method: "POST", body: "{}" })).headers.get("x-request-id"),
@@ -123,6 +132,7 @@ export const tests = {
     const invalid = ["BadRequestError", 400, "invalid_request_error", null];
     assert.deepEqual([found.shape, found.range, found.stream, found.schema], [invalid, invalid, invalid, invalid]);
     assert.deepEqual(found.long, ["BadRequestError", 400, "invalid_request_error", "context_length_exceeded"]);
+    assert.deepEqual(found.model, ["NotFoundError", 404, "invalid_request_error", "model_not_found"]);
     assert.equal(found.method, 405);
     assert.deepEqual(found.name, [404, "model_not_found"]);
     assert.match(found.json.error.message, /body cannot be read/);

@@ -24,6 +24,17 @@ export async function findings(tab) {
 const markdown = "repeat # Title\n\n`code` and **bold**, [a link](https://example.com/).\n\n```python\ndef f(x): return 'x' # why\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |";
 const focused = (tab) => tab.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent.trim());
 
+/** Presses Tab, or another key, until what has the focus is called `name`; resolves to what was passed, that included. */
+async function walk(tab, name, key = "Tab") {
+  const passed = [];
+  while (passed.at(-1) !== name) {
+    assert.ok(passed.length < 60, `no ${name} among ${passed.join(", ")}`);
+    await tab.page.keyboard.press(key);
+    passed.push(await focused(tab));
+  }
+  return passed;
+}
+
 /** What comes before the page is there. */
 async function weighFirstPaint(tab) {
   const sizes = [];
@@ -132,6 +143,70 @@ export const tests = {
     await tab.page.setViewportSize({ width: 1200, height: 720 });
   },
 
+  async "by Tab the page is walked through as it is read, and by keys dialogs open and close, a model and a conversation are chosen"(tab) {
+    const { keyboard } = tab.page;
+    const dialog = () => tab.evaluate(() => document.querySelector("dialog[open]")?.id ?? "");
+    await keyboard.press("Control+Shift+O");
+    for (const text of ["walked", "other"]) {
+      await keyboard.type(text);
+      await keyboard.press("Enter");
+      await tab.until("the answer", (text) => document.querySelector(".answer")?.textContent.trim() === `You said: ${text}`, text);
+      await ended(tab);
+      await keyboard.press("Control+Shift+O");
+    }
+    const model = await tab.evaluate(() => document.getElementById("choose").textContent.trim());
+    const known = ["New chat", "other", "Rename other", "Delete other", "walked", "Settings", "Storage", "Export and import", "Conversations", model, "Attach documents", "Message"];
+    const passed = await walk(tab, "Message");
+    assert.deepEqual(passed.filter((name) => known.includes(name)), known);
+
+    await walk(tab, "Settings");
+    await keyboard.press("Enter");
+    assert.deepEqual([await dialog(), await focused(tab)], ["settings", "Close"]);
+    await keyboard.press("Tab");
+    assert.equal(await tab.evaluate(() => document.activeElement.name), "system");
+    await keyboard.press("Escape");
+    assert.deepEqual([await dialog(), await focused(tab)], ["", "Settings"]);
+    await walk(tab, "Storage");
+    await keyboard.press("Enter");
+    assert.deepEqual([await dialog(), await focused(tab)], ["storage", "Close"]);
+    await keyboard.press("Enter");
+    assert.deepEqual([await dialog(), await focused(tab)], ["", "Storage"]);
+
+    await walk(tab, "Conversations");
+    await keyboard.press("Enter");
+    assert.deepEqual([await tab.count("button", "New chat"), await focused(tab)], [0, "Conversations"]);
+    await keyboard.press("Enter");
+    assert.deepEqual([await tab.count("button", "New chat"), await focused(tab)], [1, "Conversations"]);
+
+    await walk(tab, model);
+    await keyboard.press("Enter");
+    assert.deepEqual([await dialog(), await focused(tab)], ["models", "Close"]);
+    await keyboard.press("Escape");
+    assert.deepEqual([await dialog(), await focused(tab)], ["", model]);
+    await keyboard.press("Enter");
+    await walk(tab, "Stand-inSays what it is told to");
+    await keyboard.press("Enter");
+    await tab.until("the model", () => document.activeElement.id === "message" && document.getElementById("adapter").textContent);
+    assert.equal(await dialog(), "");
+
+    await walk(tab, "walked");
+    await keyboard.press("Enter");
+    await tab.until("its turns", () => document.querySelector(".answer")?.textContent.trim() === "You said: walked");
+    await walk(tab, "Rename walked");
+    await keyboard.press("Enter");
+    await keyboard.type("not kept");
+    await keyboard.press("Escape");
+    await tab.until("its name", () => document.activeElement.textContent === "walked");
+    await walk(tab, "Rename walked");
+    await keyboard.press("Enter");
+    await keyboard.type("gone");
+    await keyboard.press("Enter");
+    await tab.until("its name", () => document.activeElement.textContent === "gone");
+    await walk(tab, "Delete gone");
+    await keyboard.press("Enter");
+    await tab.until("its end", () => !document.getElementById("chats").textContent.includes("gone") && document.activeElement.id === "message");
+  },
+
   async "the keyboard is enough"(tab) {
     const { keyboard } = tab.page;
     await keyboard.press("Control+Shift+O");
@@ -149,12 +224,12 @@ export const tests = {
     await ended(tab);
     assert.equal(await focused(tab), "Message");
     // What is pressed keeps the focus when the turns are drawn anew, or what is beside it.
-    await tab.page.getByRole("button", { name: "Previous version" }).focus();
+    await walk(tab, "Previous version", "Shift+Tab");
     await keyboard.press("Enter");
     assert.equal(await focused(tab), "Next version");
     await keyboard.press("Enter");
     assert.equal(await focused(tab), "Previous version");
-    await tab.page.getByRole("button", { name: "Regenerate" }).focus();
+    await walk(tab, "Regenerate");
     await keyboard.press("Enter");
     // Unless it has ended by now.
     assert.ok(["Stop", "Message"].includes(await focused(tab)));
@@ -165,16 +240,16 @@ export const tests = {
     assert.equal(await tab.count("textbox", "Edit the message"), 0);
     assert.equal(await focused(tab), "Edit");
     // An answer has lines, which Enter ends.
-    const answer = tab.page.getByRole("button", { name: "Edit the answer" });
-    await answer.focus();
+    await walk(tab, "Edit the answer");
     await keyboard.press("Enter");
     assert.equal(await focused(tab), "Answer");
     await keyboard.press("Control+End");
     for (const key of ["Enter", "Enter", "!", "Control+Enter"]) await keyboard.press(key);
     await tab.until("the edited answer", () => document.querySelectorAll(".answer p")[1]?.textContent === "!");
     await tab.until("what comes next", () => document.activeElement.id === "message");
-    await tab.page.getByRole("button", { name: "Previous version" }).last().click();
-    await answer.focus();
+    await walk(tab, "Previous version", "Shift+Tab");
+    await keyboard.press("Enter");
+    await walk(tab, "Edit the answer");
     await keyboard.press("Enter");
     await keyboard.type("not kept");
     await keyboard.press("Escape");

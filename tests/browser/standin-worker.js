@@ -1,10 +1,13 @@
 // In the place of the engine's worker. What the last message of a request says is done: `repeat TEXT` is answered with the
 // text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME` by a
-// call of a tool, `request` with the request itself; everything else with "You said: " and what was said. A model whose address
-// says `slowly` takes a second to load, and tells how far it is; others come at once. Which it was the adapter's name tells.
+// call of a tool, `request` with the request itself, `break TEXT` with the text and then a failure; everything else with "You said: " and
+// what was said. Of a message with passages of documents its last paragraph says what is done. A context that is asked for holds so many
+// words, and no answer goes without one. A model whose address says `slowly` takes a second to load, and tells how far it is; others come at once. Which it was the
+// adapter's name tells.
 
 const post = (message) => self.postMessage(message);
 const stopped = new Set();
+let context = Infinity;
 const kept = [
   { url: "https://models.test/first.gguf", size: 12_000_000_000, kept: 3_000_000_000, tag: null },
   { url: "https://models.test/second.gguf", size: 100_000_000, kept: 100_000_000, tag: null },
@@ -24,6 +27,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function load(id, { model, options }) {
   const from = model.name ?? model;
+  context = options.contextLength ?? Infinity;
   const tell = (progress) => post({ id, kind: "part", json: JSON.stringify(progress) });
   if (from.includes("slowly")) {
     tell({ phase: "header", loaded: 0, total: 0, model: 0 });
@@ -41,7 +45,8 @@ async function load(id, { model, options }) {
 function answer(request) {
   const last = request.messages.at(-1);
   if (request.continue_final_message) return { pieces: [{ content: ` and on after ${last.content.length} letters.` }], ms: 5 };
-  const [, order, text] = /^(repeat|think|slowly|call|request)\b\s?(.*)$/s.exec(last.content) ?? [];
+  const said = last.content.startsWith("[1] ") ? last.content.split("\n\n").at(-1) : last.content;
+  const [, order, text] = /^(repeat|think|slowly|call|request|break)\b\s?(.*)$/s.exec(said) ?? [];
   const parts = (text) => (text.match(/\s*\S+\s*/g) ?? [text]).map((content) => ({ content }));
   switch (order) {
     case "repeat":
@@ -52,6 +57,8 @@ function answer(request) {
       return { pieces: parts(text), ms: 500 };
     case "call":
       return { pieces: [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: text, arguments: '{"a":' } }] }, { tool_calls: [{ index: 0, function: { arguments: "1}" } }] }], ms: 5, end: "tool_calls" };
+    case "break":
+      return { pieces: parts(text), ms: 5, end: "failed" };
     case "request":
       return { pieces: [{ content: "```json\n" + JSON.stringify(request, undefined, 1) + "\n```" }], ms: 5 };
     default:
@@ -59,9 +66,13 @@ function answer(request) {
   }
 }
 
+const wordsOf = ({ content }) => (content ?? "").match(/\S+/g)?.length ?? 0;
+
 async function chat(id, request) {
+  const prompt = request.messages.reduce((sum, message) => sum + wordsOf(message), 0);
+  if (prompt >= context) return post({ id, kind: "failed", code: "context_length", message: `the prompt has ${prompt} tokens, the context holds ${context}` });
   const { pieces, ms, end = "stop" } = answer(request);
-  const most = request.max_tokens ?? Infinity;
+  const most = Math.min(request.max_tokens ?? Infinity, context - prompt);
   const tell = (delta, finish_reason = null) => post({ id, kind: "part", json: JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] }) });
   tell({ role: "assistant" });
   for (const delta of pieces.slice(0, most)) {
@@ -69,6 +80,7 @@ async function chat(id, request) {
     if (stopped.has(id)) return post({ id, kind: "failed", code: "aborted", message: "stopped" });
     tell(delta);
   }
+  if (end === "failed") return post({ id, kind: "failed", code: "internal", message: "it broke" });
   tell({}, pieces.length > most ? "length" : end);
   const usage = { prompt_tokens: 7, completion_tokens: Math.min(most, pieces.length), total_tokens: 0 };
   post({ id, kind: "part", json: JSON.stringify({ choices: [], usage, timings: { prefill_seconds: 0.5, prefill_tps: 14, decode_tps: 21.5 } }) });

@@ -55,7 +55,8 @@ export const suites = [
   { name: "the examples", only: "Firefox", tests: packaged.examples }, // Chromium's adapter takes 15 to 30 s for each, Firefox's 2
   { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
-  { name: "the service worker with a model that calls", tests: scripted.tests },
+  { name: "the service worker with a model that calls", only: "Chromium", tests: scripted.tests },
+  { name: "the service worker with a model that calls", only: "Firefox", tests: { ...scripted.tests, ...scripted.several } },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

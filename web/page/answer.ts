@@ -30,21 +30,28 @@ export async function answer(
 ): Promise<void> {
   turn.end = "going";
   delete turn.trouble;
+  const hasBegun = Boolean(turn.message.content || turn.message.reasoning);
   try {
     const stream = await engine.chat.completions.create({ ...request, stream: true, stream_options: { include_usage: true } }, { signal });
     const meter = new Meter();
     let end: Turn["end"] = "stop";
+    let tokens = 0;
     for await (const chunk of stream) {
       const choice = chunk.choices[0];
       if (choice && grow(turn.message, choice.delta)) meter.tick();
       if (choice?.finish_reason === "length") end = "length";
+      tokens = chunk.usage?.completion_tokens ?? tokens;
       onGrowth(meter.pace(chunk));
     }
-    turn.end = end;
+    // What is cut before its longest length is cut by the context.
+    turn.end = end === "length" && tokens < (request.max_tokens ?? Infinity) ? "full" : end;
   } catch (error) {
     const isAbort = error instanceof DOMException && error.name === "AbortError";
-    turn.end = isAbort ? "stopped" : "failed";
-    if (!isAbort) turn.trouble = words(error);
+    // Nothing is wrong with an answer that only cannot go on.
+    const isFull = error instanceof QuireError && error.code === "context_length";
+    turn.end = isAbort ? "stopped" : isFull && hasBegun ? "full" : "failed";
+    if (turn.end !== "failed") return;
+    turn.trouble = isFull ? t("This does not fit into the context: {why}. {what}", { why: error.message, what: ofFull() }) : words(error);
   }
 }
 
@@ -85,10 +92,16 @@ class Meter {
   }
 }
 
+/** What to do once the context is full. A server's is not for its guests to set. */
+export function ofFull(): string {
+  const isServed = document.documentElement.dataset["engine"] === "server";
+  return isServed ? t("Begin a new conversation.") : t("Set a longer context in Settings and load the model again, or begin a new conversation.");
+}
+
 /** An error as a sentence. */
 export function words(error: unknown): string {
-  if (error instanceof QuireError && error.code === "device_lost") {
-    return t("The graphics processor was lost: {why} Reload the page to go on.", { why: error.message });
-  }
-  return known(error instanceof Error ? error.message : String(error));
+  if (!(error instanceof QuireError)) return known(error instanceof Error ? error.message : String(error));
+  const { code, message } = error;
+  if (code === "device_lost") return t("The graphics processor was lost: {why} Reload the page to go on.", { why: message });
+  return known(message, code);
 }

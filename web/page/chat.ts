@@ -234,8 +234,7 @@ export class Chat implements Actions {
   /** Puts an answer that says `text` in the place of `turn`. If that was cut, this one can go on as well. */
   async #amend({ tree }: Answering, turn: Turn, text: string): Promise<void> {
     const { message, end = "stop" } = turn;
-    const isCut = end !== "stop" && end !== "failed";
-    const amended = tree.add(tree.before(turn), { ...message, content: text }, { end: isCut ? "stopped" : "stop" });
+    const amended = tree.add(tree.before(turn), { ...message, content: text }, { end: end === "stop" ? "stop" : "stopped" });
     this.#keep(tree, [amended]);
     this.show();
   }

@@ -1,3 +1,5 @@
+import type { ErrorCode } from "../src/index.ts";
+
 /** Everything that the page says, in English and in Chinese. What `{}` encloses is filled in. */
 export const chinese = {
   // The page itself
@@ -186,6 +188,10 @@ export const chinese = {
   "Reasoning": "推理",
   "Calls {name}": "调用 {name}",
   "The answer was cut: it reached the longest length allowed.": "回答被截断：已达到允许的最大长度。",
+  "The answer was cut: the context is full.": "回答被截断：上下文已满。",
+  "This does not fit into the context: {why}. {what}": "超出了上下文长度：{why}。{what}",
+  "Set a longer context in Settings and load the model again, or begin a new conversation.": "请在设置中增大上下文长度并重新加载模型，或开始新对话。",
+  "Begin a new conversation.": "请开始新对话。",
   "Stopped.": "已停止。",
   "Interrupted.": "已中断。",
   "Another tab is answering in this conversation.": "另一个标签页正在回答这个对话。",
@@ -197,3 +203,18 @@ export const chinese = {
   "Name of the conversation": "对话名称",
   "“{title}” was deleted.": "“{title}”已删除。",
 } as const;
+
+/** What errors of a code are; the engine's own words stand behind. What a lost GPU means is said above. */
+export const troubles: Record<Exclude<ErrorCode, "device_lost">, string> = {
+  no_webgpu: "没有可用的图形处理器",
+  out_of_memory: "内存不足以容纳模型",
+  network: "无法获取数据",
+  integrity: "获取的数据与预期不符",
+  quota: "浏览器的存储空间已满",
+  format: "文件不是 GGUF，或已损坏",
+  unsupported: "不支持这个模型或这项操作",
+  context_length: "超出了上下文长度的限制",
+  busy: "引擎正在回答另一个请求",
+  invalid_request: "请求无效",
+  internal: "引擎内部出错",
+};

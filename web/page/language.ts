@@ -1,24 +1,25 @@
 /** What the page says, in English or Chinese. English stands in the code and in index.html; `chinese.ts`, fetched for those who read it, has the rest. */
 
-import type { chinese } from "./chinese.ts";
+import type { chinese, troubles } from "./chinese.ts";
 
 export type Text = keyof typeof chinese;
 export type Language = "en" | "zh";
 
 /** None for English. */
-let table: typeof chinese | undefined;
+let spoken: { chinese: typeof chinese; troubles: typeof troubles } | undefined;
 
 /** `text` as the person reads it, `{name}` replaced by the value of that name. */
 export function t(text: Text, values: Record<string, string | number> = {}): string {
-  const said: string = table && Object.hasOwn(table, text) ? table[text] : text;
+  const said: string = spoken && Object.hasOwn(spoken.chinese, text) ? spoken.chinese[text] : text;
   return said.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 /** Sentences one after the other: Chinese has no space between them. */
-export const sentences = (...said: string[]): string => said.join(table ? "" : " ");
+export const sentences = (...said: string[]): string => said.join(spoken ? "" : " ");
 
-/** What the engine says, where it is known here: its errors have no other language. */
-export function known(text: string): string {
+/** What the engine says, where it is known here. Its errors have no other language: before one that is not known stands what errors of its `code` are. */
+export function known(text: string, code?: keyof typeof troubles): string {
+  if (spoken && code && !Object.hasOwn(spoken.chinese, text)) return `${spoken.troubles[code]}（${text}）`;
   return t(text as Text);
 }
 
@@ -37,7 +38,7 @@ export function choose(asked: string, offered: readonly string[] = navigator.lan
 
 /** English goes on to be spoken if the rest cannot be fetched. */
 export async function speak(next: Language): Promise<void> {
-  table = next === "zh" ? await import("./chinese.ts").then(({ chinese }) => chinese, () => undefined) : undefined;
+  spoken = next === "zh" ? await import("./chinese.ts").catch(() => undefined) : undefined;
 }
 
 /** English text and attributes of the elements of index.html that are marked `data-t`. */

@@ -49,7 +49,7 @@ export class Loader {
         onProgress: (progress) => {
           if (this.#load === mine) this.#loading.show(progress);
         },
-        onWarning: (warning) => notify(warning.message),
+        onWarning: (warning) => notify(words(warning)),
       });
       this.engine = this.#loaded = loaded;
       this.live.start(loaded);

@@ -16,18 +16,35 @@ export interface Document {
   passages: Passage[];
 }
 
-/** Letters of a passage, at most: some 300 tokens. */
-const LONGEST = 1200;
+/** Tokens of a passage, at most, by estimate. */
+const LONGEST = 300;
+
+/** Some four letters are a token; from where the scripts of China, Japan and Korea begin, each is about one. */
+const tokensOf = (letter: string): number => (letter < "\u2e80" ? 0.25 : 1);
+
+/** Up to where `text` has so many tokens, and how many it has up to there. */
+function measure(text: string, most = Infinity): { end: number; tokens: number } {
+  let [end, tokens] = [0, 0];
+  for (const letter of text) {
+    if (tokens + tokensOf(letter) > most) break;
+    tokens += tokensOf(letter);
+    end += letter.length;
+  }
+  return { end, tokens };
+}
 
 /** Passages of whole paragraphs where these are short enough, of pieces of them where not. */
 export function cut(name: string, pages: string[]): Passage[] {
   return pages.flatMap((page, n) => {
     const source = pages.length > 1 ? t("{name}, page {n}", { name, n: n + 1 }) : name;
     const texts: string[] = [];
+    let size = LONGEST;
     for (const paragraph of page.replace(/\r\n?/g, "\n").split(/\n\s*\n/).flatMap(pieces)) {
-      const last = texts.at(-1);
-      if (last !== undefined && last.length + paragraph.length + 2 <= LONGEST) texts[texts.length - 1] = `${last}\n\n${paragraph}`;
+      const { tokens } = measure(paragraph);
+      const joined = size + measure("\n\n").tokens + tokens;
+      if (joined <= LONGEST) texts[texts.length - 1] += `\n\n${paragraph}`;
       else texts.push(paragraph);
+      size = joined <= LONGEST ? joined : tokens;
     }
     return texts.map((text) => ({ source, text }));
   });
@@ -37,10 +54,12 @@ export function cut(name: string, pages: string[]): Passage[] {
 function pieces(paragraph: string): string[] {
   const found: string[] = [];
   let rest = paragraph.trim();
-  while (rest.length > LONGEST) {
-    const head = rest.slice(0, LONGEST);
+  for (;;) {
+    const most = measure(rest, LONGEST).end;
+    if (most === rest.length) break;
+    const head = rest.slice(0, most);
     const ends = [...head.matchAll(/[.!?](?=\s)|[。！？]/g)].map(({ index }) => index + 1);
-    const end = [ends.at(-1) ?? 0, head.lastIndexOf(" ")].find((at) => at > LONGEST / 3) ?? LONGEST;
+    const end = [ends.at(-1) ?? 0, head.lastIndexOf(" ")].find((at) => at > most / 3) ?? most;
     found.push(rest.slice(0, end).trim());
     rest = rest.slice(end).trim();
   }

@@ -16,12 +16,18 @@ export function tokenize(text: string): string[] {
   });
 }
 
-/** The best passages in the order in which they stand; all of them if they are few. */
+/**
+ * The best passages in the order in which they stand; all of them if they are few. Where fewer fit than may go, as for "Summarise this", the
+ * documents' beginnings go with them.
+ */
 export function best(documents: Document[], question: string): Passage[] {
   const all = documents.flatMap(({ passages }) => passages);
   if (all.length <= MOST) return all;
   const index = new MiniSearch<{ id: number; text: string }>({ fields: ["text"], tokenize });
   index.addAll(all.map(({ text }, id) => ({ id, text })));
-  const found = index.search(question, { prefix: (term) => term.length > 3 }).slice(0, MOST);
-  return found.map(({ id }) => id as number).sort((a, b) => a - b).map((id) => all[id]!);
+  const found = index.search(question, { prefix: (term) => term.length > 3 }).map(({ id }) => id as number);
+  const places = documents.flatMap(({ passages }) => [...passages.keys()]);
+  const firsts = [...all.keys()].sort((a, b) => places[a]! - places[b]!);
+  const chosen = [...new Set([...found, ...firsts])].slice(0, MOST);
+  return chosen.sort((a, b) => a - b).map((id) => all[id]!);
 }

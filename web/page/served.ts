@@ -1,6 +1,6 @@
 /** The engine of a page that comes from `quire serve`: the server, by its own API. */
 
-import type { CallOptions, ChatCompletionChunk, ChatRequest, Stats } from "../src/index.ts";
+import { type CallOptions, type ChatCompletionChunk, type ChatRequest, QuireError, type Stats } from "../src/index.ts";
 import { toJson } from "../src/json.ts";
 import { t } from "./language.ts";
 
@@ -44,7 +44,8 @@ async function ask(path: string, key: string, request: RequestInit = {}): Promis
   if (key) headers["authorization"] = `Bearer ${key}`;
   const answer = await fetch(new URL(path, document.baseURI), { ...request, headers }).catch(gone);
   if (answer.ok) return answer;
-  const { error } = (await answer.json().catch(() => ({}))) as { error?: { message: string } };
+  const { error } = (await answer.json().catch(() => ({}))) as { error?: { message: string; code?: string | null } };
+  if (error?.code === "context_length_exceeded") throw new QuireError("context_length", error.message);
   throw new Refusal(answer.status, error?.message ?? `${answer.status} ${answer.statusText}`);
 }
 

@@ -73,7 +73,7 @@ function conversation(value: unknown, index: number): Kept {
   return { head, turns, documents };
 }
 
-const ends: readonly End[] = ["stop", "length", "stopped", "failed", "going"];
+const ends: readonly End[] = ["stop", "length", "full", "stopped", "failed", "going"];
 
 function message(value: unknown, at: string): Message {
   const { role, content, reasoning, tool_calls } = record(value, at);

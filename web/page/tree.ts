@@ -3,8 +3,8 @@
 import type { Message } from "../src/index.ts";
 import { type Document, type Passage, withPassages } from "./passages.ts";
 
-/** How an answer ended: by itself, cut at the longest length, stopped by the person, with trouble, or not yet. */
-export type End = "stop" | "length" | "stopped" | "failed" | "going";
+/** How an answer ended: by itself, cut at the longest length, cut where the context is full, stopped by the person, with trouble, or not yet. */
+export type End = "stop" | "length" | "full" | "stopped" | "failed" | "going";
 
 export interface Turn {
   /** Of the conversation. */
@@ -85,12 +85,17 @@ export class Tree implements Kept {
     return this.#turns.get(turn.parent);
   }
 
-  /** What was said up to `turn`, itself included, with the passages of documents that go with it; no turn is nothing. */
+  /**
+   * What was said up to `turn`, itself included, the last question with the passages of documents that go with it: those of all questions
+   * would soon fill the context. No turn is nothing.
+   */
   messages(turn: Turn | undefined): Message[] {
     const said: Message[] = [];
+    let isAsked = false;
     for (let at = turn; at; at = this.before(at)) {
       const { message, passages } = at;
-      said.unshift(passages ? { ...message, content: withPassages(message.content ?? "", passages) } : message);
+      said.unshift(passages && !isAsked ? { ...message, content: withPassages(message.content ?? "", passages) } : message);
+      isAsked ||= message.role === "user";
     }
     return said;
   }

@@ -1,10 +1,11 @@
 /** Turns as the log shows them: what was said, how it ended, and what can be done with it. */
 
 import type { ToolCall } from "../src/index.ts";
+import { ofFull } from "./answer.ts";
 import { copyButton } from "./copy.ts";
 import { create, iconButton, textButton } from "./dom.ts";
 import { openEditor } from "./editor.ts";
-import { t } from "./language.ts";
+import { sentences, t } from "./language.ts";
 import { cited, type Passage } from "./passages.ts";
 import { RichText } from "./rich.ts";
 import type { Tree, Turn } from "./tree.ts";
@@ -99,7 +100,7 @@ class AnswerView implements TurnView {
     this.#note.textContent = note;
     this.#note.classList.toggle("trouble", end === "failed");
     this.#tools.hidden = isGoing;
-    const isCut = end === "length" || end === "stopped" || end === "going";
+    const isCut = end !== undefined && end !== "stop";
     this.#resume.hidden = !isCut || tool_calls.length > 0 || !(content || reasoning);
   }
 }
@@ -108,6 +109,8 @@ function noteOf(end: Turn["end"], trouble = ""): string {
   switch (end) {
     case "length":
       return t("The answer was cut: it reached the longest length allowed.");
+    case "full":
+      return sentences(t("The answer was cut: the context is full."), ofFull());
     case "stopped":
       return t("Stopped.");
     case "going":

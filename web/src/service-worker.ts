@@ -54,9 +54,13 @@ async function respond(event: FetchEvent, route: Route): Promise<Response> {
   if (route.path === MODELS) return listModels(hosts, route.id);
   const body = await request.text();
   const asked = modelOf(body);
-  const host = hosts.find(({ model }) => model === asked) ?? hosts[0];
-  if (!host) return refuse(httpError(503, "no_model", "No page of this site has a model: open one, and ask again once it has loaded."));
-  return relay(host, route.path, body);
+  let answer = refuse(httpError(503, "no_model", "No page of this site has a model: open one, and ask again once it has loaded."));
+  // By which names a model goes, its engine alone knows; by the one in the list it is found at once.
+  for (const host of [...hosts].sort((a, b) => Number(b.model === asked) - Number(a.model === asked))) {
+    answer = await relay(host, route.path, body);
+    if (answer.status !== 404) return answer;
+  }
+  return answer;
 }
 
 /** The model that a request names. Whether it is one, the engine tells. */

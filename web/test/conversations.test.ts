@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { grow } from "../page/answer.ts";
+import { grow, words } from "../page/answer.ts";
 import { chinese } from "../page/chinese.ts";
 import { choose, speak, t } from "../page/language.ts";
 import { ofPace, ofStats } from "../page/performance.ts";
@@ -10,7 +10,7 @@ import { cited, cut, withPassages } from "../page/passages.ts";
 import { best, tokenize } from "../page/search.ts";
 import { titleOf, Tree } from "../page/tree.ts";
 import { fromJson, toJson, toMarkdown } from "../page/transfer.ts";
-import type { Message, Stats } from "../src/index.ts";
+import { type ErrorCode, type Message, QuireError, type Stats } from "../src/index.ts";
 
 const user = (content: string): Message => ({ role: "user", content });
 const answer = (content: string): Message => ({ role: "assistant", content });
@@ -80,6 +80,19 @@ test("the page speaks the browser's language or the one that is asked for", asyn
   assert.throws(() => fromJson("["), /文件不是 JSON/);
   await speak("en");
   assert.equal(t("{n} of {all}", { n: 2, all: 3 }), "2 of 3");
+});
+
+test("errors of every code are told in Chinese, with the engine's own words behind", async () => {
+  const source = await readFile(new URL("../../web/src/errors.ts", import.meta.url), "utf8");
+  const codes = [...source.matchAll(/^  \| "(\w+)"/gm)].map(([, code]) => code as ErrorCode);
+  assert.equal(codes.length, 12);
+  await speak("zh");
+  const said = codes.map((code) => words(new QuireError(code, "it broke")));
+  for (const [n, text] of said.entries()) assert.match(text, /^\p{Script=Han}.*[（：]it broke/u, codes[n]);
+  assert.equal(new Set(said).size, codes.length);
+  assert.match(words(new QuireError("no_webgpu", "WebGPU needs a secure page: open it over https or from localhost.")), /^WebGPU 需要安全的页面[^a-z]+https[^a-z]+localhost[^a-z]+$/);
+  await speak("en");
+  assert.equal(words(new QuireError("network", "it broke")), "it broke");
 });
 
 test("all that index.html says is in the table", async () => {
@@ -169,12 +182,31 @@ test("documents are cut at paragraphs, sentences and words, and no letter is los
   assert.equal(cut("c", [lump]).map(({ text }) => text).join(""), lump);
 });
 
+test("passages are as long in tokens in any script: a letter of Chinese, Japanese or Korean is one", () => {
+  const lengths = (text: string) => cut("a", [text]).map(({ text }) => [...text].length);
+  for (const letter of ["量", "か", "말", "𠮷"]) {
+    const text = letter.repeat(700);
+    assert.deepEqual(lengths(text), [300, 300, 100], letter);
+    assert.equal(cut("a", [text]).map(({ text }) => text).join(""), text);
+  }
+  assert.deepEqual(lengths("x".repeat(2800)), [1200, 1200, 400]);
+  assert.deepEqual(lengths(`${"量".repeat(200)}\n\n${"x".repeat(398)}\n\n${"x".repeat(400)}`), [600, 400]);
+  assert.deepEqual(lengths(`${"量子。".repeat(80)}${"纠".repeat(100)}`), [240, 100]);
+});
+
 test("the passages that fit a question are found, in Chinese too", () => {
   const texts = ["The cat sleeps.", "量子纠缠是一种现象。", "Bread is baked.", "Rain falls.", "Ships sail.", "A horse runs.", "Stones lie."];
   const document = { conversation: "c", id: "d", name: "n", passages: texts.map((text) => ({ source: "n", text })) };
   assert.deepEqual(best([document], "What does the horse do?").map(({ text }) => text).includes("A horse runs."), true);
-  assert.equal(best([document], "什么是量子纠缠？")[0]?.text, texts[1]);
+  assert.deepEqual(best([document], "什么是量子纠缠？").map(({ text }) => text).includes(texts[1]!), true);
   assert.deepEqual(tokenize("Die 量子纠 7"), ["Die", "量子", "子纠", "7"]);
+});
+
+test("a question that no passage fits is put with the beginnings of the documents, in order", () => {
+  const document = (name: string, n: number) => ({ conversation: "c", id: name, name, passages: Array.from({ length: n }, (_, at) => ({ source: name, text: `${name}${at}` })) });
+  const put = (question: string) => best([document("a", 8), document("b", 1), document("c", 8)], question).map(({ text }) => text);
+  assert.deepEqual(put("Summarise these documents"), ["a0", "a1", "b0", "c0", "c1"]);
+  assert.deepEqual(put("What of c7?"), ["a0", "a1", "b0", "c0", "c7"]);
 });
 
 test("a question is put with its passages, and the answer's citations are read", () => {
@@ -184,6 +216,10 @@ test("a question is put with its passages, and the answer's citations are read",
   const [message] = tree.messages(asked);
   assert.match(message!.content!, /^\[1\] a\.txt:\nA\n\n\[2\] b\.pdf, page 2:\nB\n\n.*\n\nWhy\?$/s);
   assert.equal(asked.message.content, "Why?");
+  const answered = tree.add(asked, answer("So [1]."));
+  assert.deepEqual(tree.messages(answered)[0], message);
+  const next = tree.add(answered, user("And?"), { passages: passages.slice(1) });
+  assert.deepEqual(tree.messages(next).map(({ content }) => content), ["Why?", "So [1].", withPassages("And?", passages.slice(1))]);
   assert.equal(withPassages("Why?", []), "Why?");
   assert.deepEqual(cited("As in [2], 【1†L3-L5】 and [7] [2].", passages), [0, 1]);
   assert.deepEqual(fromJson(toJson([tree]))[0]!.turns[0]!.passages, passages);

@@ -68,6 +68,11 @@ test("what is refused is told in the server's words", async () => {
   await assert.rejects(connect(""), { message: "502 Bad Gateway" });
 });
 
+test("a conversation that does not fit into the context is refused as by an engine", async () => {
+  answers.push(Response.json({ error: { message: "the prompt is long", code: "context_length_exceeded" } }, { status: 400 }));
+  await assert.rejects(said(), { name: "QuireError", code: "context_length", message: "the prompt is long" });
+});
+
 test("an answer that fails or breaks off midway is no whole one", async () => {
   const failed = `event: error\ndata: ${JSON.stringify({ type: "error", error: { message: "the GPU burns" } })}\n\n`;
   answers.push(stream(cut(delta("a") + failed, 9)).answer);

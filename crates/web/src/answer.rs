@@ -54,6 +54,9 @@ impl Quire {
         let abort = Abort::new(signal);
         let work = async {
             let asked = read(path, request)?;
+            if let Some(model) = asked.model.as_deref().filter(|model| !self.names.has(model)) {
+                return Err(ErrorReply::no_such_model(model, self.names.id()));
+            }
             let mime = if asked.stream { "text/event-stream" } else { "application/json" };
             let mut has_begun = false;
             let mut say = |frame: Frame| {
@@ -69,10 +72,9 @@ impl Quire {
             if !asked.stream {
                 tell(&on_answer, &Answer::Part { text });
             }
-            Ok::<_, Failure>(())
+            Ok(())
         };
-        if let Err(failure) = work.await {
-            let reply = ErrorReply::from(failure);
+        if let Err(reply) = work.await {
             tell(&on_answer, &Answer::Failed { status: reply.status, body: reply.json() });
         }
     }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use abort::Abort;
-use api::{Dialect, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Progress, Request, Stats};
+use api::{Dialect, ExpertMap, Files, FillProgress, LiveEvent, LoadOptions, Model, Names, Progress, Request, Stats};
 use desk::Desk;
 use engine::{Cancel, Engine, Gpu};
 use failure::Failure;
@@ -42,11 +42,16 @@ pub struct Quire {
     tokenizer: Arc<text::Tokenizer>,
     dialect: Option<Arc<Dialect>>,
     info: String,
+    /// By which requests over HTTP may ask for it.
+    names: Names,
 }
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct JsLoadOptions {
+    /// Of the model: its URL, or its file's name.
+    #[serde(skip)]
+    location: String,
     context_length: Option<u32>,
     max_gpu_bytes: Option<f64>,
     /// What to do with where nobody says.
@@ -189,7 +194,7 @@ impl Quire {
         progress: &dyn Fn(JsProgress),
         warnings: Warnings,
     ) -> Result<Self, Failure> {
-        let wanted: JsLoadOptions = match js_sys::JSON::stringify(&options).ok().and_then(|s| s.as_string()) {
+        let mut wanted: JsLoadOptions = match js_sys::JSON::stringify(&options).ok().and_then(|s| s.as_string()) {
             Some(text) => serde_json::from_str(&text).map_err(|e| Failure::Request(format!("load options: {e}")))?,
             None => JsLoadOptions::default(),
         };
@@ -197,11 +202,13 @@ impl Quire {
         progress(JsProgress { phase: "header", loaded: 0, total: 0, model: 0 });
         let url = match model.dyn_into::<web_sys::File>() {
             Ok(file) => {
+                wanted.location = file.name();
                 let files = Files::from_sources(vec![Rc::new(store::BlobFile::from(file))]).await?;
                 return Self::start(files, None, gpu, &wanted, abort, progress, warnings).await;
             }
             Err(url) => url.as_string().ok_or_else(|| Failure::Request("model must be a URL or a File".into()))?,
         };
+        wanted.location.clone_from(&url);
         let mut has_changed = false;
         loop {
             let begun = async {
@@ -264,9 +271,10 @@ impl Quire {
         if wanted.fill == Some(false) {
             model.fill().pause();
         }
+        let names = Names::new(&wanted.location, "", &[config.name.clone()]);
         let (tokenizer, dialect) = (model.tokenizer.clone(), model.dialect.clone());
         let desk = Desk::open(model, files.library.clone(), home, warnings);
-        Ok(Self { files, desk, tokenizer, dialect, info })
+        Ok(Self { files, desk, tokenizer, dialect, info, names })
     }
 }
 

@@ -75,6 +75,8 @@ fn esbuild(web: &Path, out: &Path, entries: &[&str], options: &[&str]) -> Result
     run(Command::new(web.join("node_modules/.bin/esbuild"))
         .args(entries)
         .args(["--bundle", "--format=esm", "--target=es2022", "--minify", "--sourcemap", "--log-level=warning", "--entry-names=[name]"])
+        // Chinese is half as long.
+        .arg("--charset=utf8")
         .args(options)
         .arg(format!("--outdir={}", out.display()))
         .current_dir(web))

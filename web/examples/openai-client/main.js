@@ -12,12 +12,13 @@ status.textContent = `${engine.info.name} on ${engine.info.adapter}`;
 const { baseURL } = await engine.serve("service-worker.js");
 // From here on nothing knows of Quire; any page of this site could do the same.
 const openai = new OpenAI({ baseURL, apiKey: "none", dangerouslyAllowBrowser: true });
+const [{ id }] = (await openai.models.list()).data;
 form.querySelector("button").disabled = false;
 
 form.onsubmit = async (event) => {
   event.preventDefault();
   answer.textContent = "";
   const messages = [{ role: "user", content: form.question.value }];
-  const stream = await openai.chat.completions.create({ model: "gpt-oss-20b", messages, stream: true });
+  const stream = await openai.chat.completions.create({ model: id, messages, stream: true });
   for await (const { choices } of stream) answer.append(choices[0]?.delta.content ?? "");
 };
