@@ -63,6 +63,23 @@ fn ids_are_continued_as_the_engine_continues_them() {
 }
 
 #[test]
+fn logprobs_say_where_each_token_begins_in_characters_from_the_prompts_start() {
+    let json = r#"{"prompt": "h\u00e9llo", "max_tokens": 24, "seed": 7, "logprobs": 0}"#;
+    let (whole, parts) = complete(&mut model(), json);
+    let choice = &whole.choices[0];
+    let logprobs = choice.logprobs.as_ref().unwrap();
+    let said: Vec<char> = "h\u{e9}llo".chars().chain(choice.text.chars()).collect();
+    assert_eq!((logprobs.text_offset[0], logprobs.text_offset.len()), (5, logprobs.tokens.len()));
+    // Neither markup, which is not said, nor parts of characters.
+    let is_plain = |token: &str| !token.starts_with("<|") && !token.contains(char::REPLACEMENT_CHARACTER);
+    let places = logprobs.text_offset.iter().zip(&logprobs.tokens).filter(|(_, token)| is_plain(token));
+    let found = places.inspect(|(at, token)| assert!(said[**at..].starts_with(&token.chars().collect::<Vec<_>>()), "{token:?} at {at}"));
+    assert!(found.count() > 8, "{:?}", logprobs.tokens);
+    let streamed = parts.iter().flat_map(|part| part.choices[0].logprobs.clone().unwrap().text_offset);
+    assert_eq!(streamed.collect::<Vec<_>>(), logprobs.text_offset);
+}
+
+#[test]
 fn several_completions_of_a_text_each_have_their_index_and_seed() {
     let (whole, _) = complete(&mut model(), r#"{"prompt": "hello", "max_tokens": 12, "n": 3, "seed": 7}"#);
     assert_eq!(whole.choices.iter().map(|choice| choice.index).collect::<Vec<_>>(), [0, 1, 2]);

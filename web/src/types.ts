@@ -41,6 +41,8 @@ export interface Answer {
   role: "assistant";
   /** `null` if it only called tools. */
   content: string | null;
+  /** As OpenAI's clients expect it: what a model refuses it refuses in its content. */
+  refusal: null;
   /** The model's reasoning before its answer. */
   reasoning?: string;
   tool_calls?: ToolCall[];
@@ -158,6 +160,8 @@ export interface Logprobs {
 /** A part of an answer. Of `n` answers one comes after the other. */
 export interface ChatCompletionChunk {
   id: string;
+  /** Of {@link Answer.refusal}. */
+  refusal: null;
   object: "chat.completion.chunk";
   /** Seconds since 1970. */
   created: number;
@@ -201,26 +205,32 @@ export interface CompletionRequest extends Sampling {
   logprobs?: number | null;
 }
 
-/** A whole completion, or a part of one as it streams. */
-export interface TextCompletion {
+/** A text, or a part of one as it streams. */
+export interface TextChoice {
+  index: number;
+  text: string;
+  logprobs: {
+    /** An addition to OpenAI's fields. */
+    ids: number[];
+    tokens: string[];
+    token_logprobs: number[];
+    top_logprobs: Record<string, number>[];
+    /** Where each token begins, in characters (Unicode's code points) from the prompt's start. */
+    text_offset: number[];
+  } | null;
+  /** `null` in a part before the last one. */
+  finish_reason: Exclude<FinishReason, "tool_calls"> | null;
+}
+
+/** A part of a completion as it streams. */
+export interface TextCompletionChunk {
   id: string;
   object: "text_completion";
   /** Seconds since 1970. */
   created: number;
   /** As its file calls it. */
   model: string;
-  choices: {
-    index: number;
-    text: string;
-    logprobs: {
-      /** An addition to OpenAI's fields. */
-      ids: number[];
-      tokens: string[];
-      token_logprobs: number[];
-      top_logprobs: Record<string, number>[];
-    } | null;
-    finish_reason: FinishReason | null;
-  }[];
+  choices: TextChoice[];
   usage?: Usage;
   timings?: Timings;
 }
@@ -230,6 +240,13 @@ export interface Progress {
   phase: "header" | "weights";
   loaded: number;
   /** 0 while it is not known. */
+/** A whole completion. */
+export interface TextCompletion extends TextCompletionChunk {
+  choices: (TextChoice & { finish_reason: NonNullable<TextChoice["finish_reason"]> })[];
+  usage: Usage;
+  timings: Timings;
+}
+
   total: number;
   /** All of the model; 0 while it is not known. */
   model: number;

@@ -119,7 +119,7 @@ fn thoughts_words_and_calls_are_items_that_begin_grow_and_end() {
     let reasoning = |text: &str| Delta { reasoning: Some(text.into()), ..Delta::default() };
     let content = |text: &str| Delta { content: Some(text.into()), ..Delta::default() };
     let token = LoneLogprob { token: "Loo".into(), logprob: -0.5, bytes: b"Loo".to_vec() };
-    let logprobs = Logprobs { content: vec![TokenLogprob { token, top_logprobs: Vec::new() }] };
+    let logprobs = Logprobs { content: vec![TokenLogprob { token, top_logprobs: Vec::new() }], refusal: None };
     let (events, response) = happen(vec![
         chunk(Delta { role: Some("assistant"), ..Delta::default() }, None, None),
         chunk(reasoning("I "), None, None),
