@@ -103,6 +103,12 @@ export type ResponseFormat =
 /** Whether tools are called: as the model likes, not at all, one of them, or this one. */
 export type ToolChoice = "auto" | "none" | "required" | { type: "function"; function: { name: string } };
 
+/**
+ * How long the model thinks first, if it is one that does; by default `medium`. Of OpenAI's other values, `none` and `minimal` are taken as
+ * `low`, `xhigh` and `max` as `high`.
+ */
+export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
+
 /** What {@link Completions.create} takes, as OpenAI has it. */
 export interface ChatRequest extends Sampling {
   messages: RequestMessage[];
@@ -110,8 +116,7 @@ export interface ChatRequest extends Sampling {
   logprobs?: boolean | null;
   /** Likeliest tokens to report beside each one, 0 to 20. */
   top_logprobs?: number | null;
-  /** How long the model thinks first, if it is one that does; by default `medium`. */
-  reasoning_effort?: "low" | "medium" | "high";
+  reasoning_effort?: ReasoningEffort | null;
   tools?: Tool[];
   /** Whether the last message, the assistant's, was only begun: the answer is what follows it. An addition, by vLLM's name. */
   continue_final_message?: boolean;

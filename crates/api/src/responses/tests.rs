@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use text::harmony::ReasoningEffort;
+
 use super::*;
 use crate::reply::{
     Chunk, ChunkChoice, CompletionDetails, Delta, FinishReason, FunctionDelta, Logprobs, LoneLogprob, PromptDetails, TokenLogprob,
@@ -68,6 +70,15 @@ fn tools_and_formats_are_nested_as_a_chat_has_them() {
     assert_eq!(chat["tool_choice"], json!({"type": "function", "function": {"name": "f"}}));
     assert_eq!(chat["response_format"], json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}));
     assert_eq!(as_chat(json!({"input": "x", "tool_choice": "none", "text": {"format": {"type": "text"}}}))["tool_choice"], "none");
+}
+
+#[test]
+fn an_effort_that_the_model_does_not_know_is_taken_as_the_nearest() {
+    let taken = [("none", ReasoningEffort::Low), ("minimal", ReasoningEffort::Low), ("xhigh", ReasoningEffort::High)];
+    for (asked, effort) in taken {
+        let chat = as_chat(json!({"input": "x", "reasoning": {"effort": asked}}));
+        assert_eq!(Request::from_json(&chat.to_string()).unwrap().chat.reasoning_effort, Some(effort), "{asked}");
+    }
 }
 
 #[test]
