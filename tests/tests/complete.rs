@@ -105,6 +105,14 @@ fn several_prompts_are_continued_each_by_itself() {
 }
 
 #[test]
+fn a_top_p_of_0_takes_the_likeliest_token_each_time() {
+    let mut model = model();
+    let mut text =
+        |fields: &str| complete(&mut model, &format!(r#"{{"prompt": "hello", "max_tokens": 12, {fields}}}"#)).0.choices[0].text.clone();
+    assert_eq!(text(r#""top_p": 0, "temperature": 2, "seed": 7"#), text(r#""temperature": 0"#));
+}
+
+#[test]
 fn logprobs_are_of_the_tokens_before_a_stop_string_alone() {
     let mut model = model();
     let json = |stop: &str| format!(r#"{{"prompt": [5, 80, 200], "max_tokens": 24, "temperature": 0, "logprobs": 0, "stop": {stop}}}"#);
@@ -129,6 +137,8 @@ fn requests_of_another_shape_are_refused_in_words() {
         (r#"{"prompt": ["a", "b", "c", "d", "e", "f", "g", "h", "i"], "n": 16}"#, "144 texts, at most 128"),
         (r#"{"prompt": "a", "logprobs": 21}"#, "logprobs is 21, must be 0 to 20"),
         (r#"{"prompt": "a", "n": 17}"#, "n must be 1 to 16"),
+        (r#"{"prompt": "a", "top_p": -0.1}"#, "top_p is -0.1: expected 0 to 1"),
+        (r#"{"prompt": "a", "top_p": 1.1}"#, "top_p is 1.1: expected 0 to 1"),
         ("once upon", "expected"),
     ] {
         let said = CompletionRequest::from_json(json).unwrap_err().to_string();

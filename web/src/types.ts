@@ -68,7 +68,7 @@ export interface Sampling {
   max_completion_tokens?: number | null;
   /** 0 takes the likeliest token each time; by default 1. */
   temperature?: number | null;
-  /** Only the likeliest tokens that together are as probable as this; by default 1, all of them. */
+  /** Only the likeliest tokens that together are as probable as this: 0 is the likeliest one alone; by default 1, all of them. */
   top_p?: number | null;
   /** Only so many of the likeliest tokens; by default 0, all of them. An addition to OpenAI's fields, as `min_p` is. */
   top_k?: number | null;
