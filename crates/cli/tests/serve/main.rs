@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
 mod crowd;
+mod metrics;
 mod places;
 mod readme;
 mod server;
