@@ -160,13 +160,13 @@ export interface TokenLogprob {
 /** Of each token of the content; `top_logprobs` are the likeliest, as many as were asked for. */
 export interface Logprobs {
   content: (TokenLogprob & { top_logprobs: TokenLogprob[] })[];
+  /** Of {@link Answer.refusal}. */
+  refusal: null;
 }
 
 /** A part of an answer. Of `n` answers one comes after the other. */
 export interface ChatCompletionChunk {
   id: string;
-  /** Of {@link Answer.refusal}. */
-  refusal: null;
   object: "chat.completion.chunk";
   /** Seconds since 1970. */
   created: number;
@@ -240,11 +240,6 @@ export interface TextCompletionChunk {
   timings?: Timings;
 }
 
-/** How far loading is, in bytes: of what an answer needs in any case. Experts come when they are asked for. */
-export interface Progress {
-  phase: "header" | "weights";
-  loaded: number;
-  /** 0 while it is not known. */
 /** A whole completion. */
 export interface TextCompletion extends TextCompletionChunk {
   choices: (TextChoice & { finish_reason: NonNullable<TextChoice["finish_reason"]> })[];
@@ -252,6 +247,11 @@ export interface TextCompletion extends TextCompletionChunk {
   timings: Timings;
 }
 
+/** How far loading is, in bytes: of what an answer needs in any case. Experts come when they are asked for. */
+export interface Progress {
+  phase: "header" | "weights";
+  loaded: number;
+  /** 0 while it is not known. */
   total: number;
   /** All of the model; 0 while it is not known. */
   model: number;
@@ -360,7 +360,7 @@ export interface FillProgress {
   type: "fill";
   /**
    * Before the first token it is `waiting`, so that an answer begins after the fewest bytes. It has `stopped` if what
-   * came could not be kept or fetched; it tries again after a while, or when it is resumed.
+   * came could not be kept or fetched; it tries again after a while, after an answer if there is more room, or when it is resumed.
    */
   state: "waiting" | "running" | "paused" | "stopped" | "done";
   /** Bytes of the model that are kept on this machine; where nothing is kept, bytes of weights on the GPU. */

@@ -127,6 +127,14 @@ fn what_killed_writers_left_half_written_is_removed_once_it_is_old() {
 }
 
 #[test]
+fn a_home_says_how_much_there_is_room_for() {
+    let folder = Folder::new("room");
+    let home = Directory::new(&folder.0);
+    fill(&home, &identity(1000, "1")).unwrap();
+    assert!(block_on(home.free_bytes()).is_some_and(|free| free > 0));
+}
+
+#[test]
 fn data_that_was_cut_off_is_noticed() {
     let folder = Folder::new("cut");
     let (home, identity) = (Directory::new(&folder.0), identity(1_000_000, "1"));

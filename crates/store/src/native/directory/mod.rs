@@ -286,6 +286,10 @@ impl Home for Directory {
         })
     }
 
+    fn free_bytes(&self) -> LocalFuture<'_, Option<u64>> {
+        Box::pin(async { fs4::available_space(&self.root).ok() })
+    }
+
     fn remove<'a>(&'a self, identity: &'a Identity) -> LocalFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.put_away(&self.folder(identity))?;
