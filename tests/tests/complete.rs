@@ -63,6 +63,23 @@ fn ids_are_continued_as_the_engine_continues_them() {
 }
 
 #[test]
+fn logprobs_say_where_each_token_begins_in_characters_from_the_prompts_start() {
+    let json = r#"{"prompt": "h\u00e9llo", "max_tokens": 24, "seed": 7, "logprobs": 0}"#;
+    let (whole, parts) = complete(&mut model(), json);
+    let choice = &whole.choices[0];
+    let logprobs = choice.logprobs.as_ref().unwrap();
+    let said: Vec<char> = "h\u{e9}llo".chars().chain(choice.text.chars()).collect();
+    assert_eq!((logprobs.text_offset[0], logprobs.text_offset.len()), (5, logprobs.tokens.len()));
+    // Neither markup, which is not said, nor parts of characters.
+    let is_plain = |token: &str| !token.starts_with("<|") && !token.contains(char::REPLACEMENT_CHARACTER);
+    let places = logprobs.text_offset.iter().zip(&logprobs.tokens).filter(|(_, token)| is_plain(token));
+    let found = places.inspect(|(at, token)| assert!(said[**at..].starts_with(&token.chars().collect::<Vec<_>>()), "{token:?} at {at}"));
+    assert!(found.count() > 8, "{:?}", logprobs.tokens);
+    let streamed = parts.iter().flat_map(|part| part.choices[0].logprobs.clone().unwrap().text_offset);
+    assert_eq!(streamed.collect::<Vec<_>>(), logprobs.text_offset);
+}
+
+#[test]
 fn several_completions_of_a_text_each_have_their_index_and_seed() {
     let (whole, _) = complete(&mut model(), r#"{"prompt": "hello", "max_tokens": 12, "n": 3, "seed": 7}"#);
     assert_eq!(whole.choices.iter().map(|choice| choice.index).collect::<Vec<_>>(), [0, 1, 2]);
@@ -85,6 +102,14 @@ fn several_prompts_are_continued_each_by_itself() {
     assert!((0..4).all(|n| of(n).map(|choice| choice.text.as_str()).collect::<String>() == whole.choices[n as usize].text));
     assert_eq!(whole.usage.unwrap().prompt_tokens, hello.len() + 3);
     assert_eq!(texts(&complete(&mut model, r#"{"prompt": ["hello"], "max_tokens": 8, "n": 2, "seed": 7}"#).0), texts(&alone[0]));
+}
+
+#[test]
+fn a_top_p_of_0_takes_the_likeliest_token_each_time() {
+    let mut model = model();
+    let mut text =
+        |fields: &str| complete(&mut model, &format!(r#"{{"prompt": "hello", "max_tokens": 12, {fields}}}"#)).0.choices[0].text.clone();
+    assert_eq!(text(r#""top_p": 0, "temperature": 2, "seed": 7"#), text(r#""temperature": 0"#));
 }
 
 #[test]
@@ -112,6 +137,8 @@ fn requests_of_another_shape_are_refused_in_words() {
         (r#"{"prompt": ["a", "b", "c", "d", "e", "f", "g", "h", "i"], "n": 16}"#, "144 texts, at most 128"),
         (r#"{"prompt": "a", "logprobs": 21}"#, "logprobs is 21, must be 0 to 20"),
         (r#"{"prompt": "a", "n": 17}"#, "n must be 1 to 16"),
+        (r#"{"prompt": "a", "top_p": -0.1}"#, "top_p is -0.1: expected 0 to 1"),
+        (r#"{"prompt": "a", "top_p": 1.1}"#, "top_p is 1.1: expected 0 to 1"),
         ("once upon", "expected"),
     ] {
         let said = CompletionRequest::from_json(json).unwrap_err().to_string();

@@ -394,6 +394,27 @@ fn a_fill_that_cannot_keep_or_fetch_stops_and_goes_on_when_told() {
 }
 
 #[test]
+fn a_fill_that_lacked_room_goes_on_after_an_answer_once_there_is_some() {
+    let (remote, home) = (Remote::new(), home());
+    let mut model = visit(&gpu(), &remote, Some(&home), Some(5));
+    answer(&mut model, 5, 1);
+    let fill = model.fill().clone();
+    home.set_budget(home.held_bytes());
+    assert!(!pollster::block_on(fill.keep()).unwrap());
+    // After a write that failed nothing is written for a while.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    // Too little room is not tried again and again.
+    home.set_budget(home.held_bytes() + 1000);
+    answer(&mut model, 5, 1);
+    assert_eq!(fill.progress().state, FillState::Stopped);
+    home.set_budget(u64::MAX);
+    answer(&mut model, 5, 1);
+    assert_eq!(fill.progress().state, FillState::Running);
+    while pollster::block_on(fill.keep()).unwrap() {}
+    assert_eq!(fill.progress().loaded, remote.size);
+}
+
+#[test]
 fn without_a_cache_the_fill_ends_when_the_slots_are_full() {
     let remote = Remote::new();
     let mut model = visit(&gpu(), &remote, None, Some(8));

@@ -251,6 +251,7 @@ fn sampling_does_what_its_options_say() {
     assert_eq!(drawn(&mut engine, SamplingOptions::greedy()), plain, "a bias outlives its request");
     assert_eq!(drawn(&mut engine, SamplingOptions { top_k: 1, ..seeded(3) }), plain);
     assert_eq!(drawn(&mut engine, SamplingOptions { top_p: 1e-6, ..seeded(3) }), plain);
+    assert_eq!(drawn(&mut engine, SamplingOptions { top_p: 0.0, ..seeded(3) }), plain);
     assert_eq!(drawn(&mut engine, SamplingOptions { min_p: 1.0, ..seeded(3) }), plain);
 
     // 30 above the others, a token is drawn again and again until what is taken off has grown to that.
@@ -344,7 +345,7 @@ fn requests_that_cannot_be_met_are_refused_in_words() {
         ("temperature is -1", |s| s.temperature = -1.0),
         ("temperature is NaN", |s| s.temperature = f32::NAN),
         ("temperature is inf", |s| s.temperature = f32::INFINITY),
-        ("top_p is 0", |s| s.top_p = 0.0),
+        ("top_p is -0.1", |s| s.top_p = -0.1),
         ("top_p is 1.5", |s| s.top_p = 1.5),
         ("min_p is -0.1", |s| s.min_p = -0.1),
         ("min_p is 2", |s| s.min_p = 2.0),
@@ -371,7 +372,7 @@ fn a_refused_request_leaves_the_cache_as_it_was() {
     let mut engine = nano(&gpu(), OPTIONS);
     let prompt = prompt(20);
     let before = greedy(&mut engine, &prompt, 6);
-    let bad = request(&prompt, 6, SamplingOptions { top_p: 0.0, ..SamplingOptions::greedy() });
+    let bad = request(&prompt, 6, SamplingOptions { top_p: -1.0, ..SamplingOptions::greedy() });
     let refused = pollster::block_on(engine.generate(&bad, &Cancel::default(), &mut |_| ControlFlow::Continue(())));
     assert!(matches!(refused, Err(Error::Option { name: "top_p", .. })));
     let after = greedy(&mut engine, &prompt, 6);

@@ -32,6 +32,7 @@ import type {
   Progress,
   Stats,
   TextCompletion,
+  TextCompletionChunk,
 } from "./types.ts";
 
 export { type Abortable, cache, type Cache } from "./cache.ts";
@@ -111,11 +112,11 @@ export interface Completions {
 /** OpenAI's text completions: raw text, no chat format around it. Calls reject as those of {@link Completions} do. */
 export interface TextCompletions {
   /** Streams parts. Leaving the loop early stops the answer. */
-  create(body: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<TextCompletion>>;
+  create(body: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<TextCompletionChunk>>;
   /** Resolves to the whole text. */
   create(body: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<TextCompletion>;
   /** Either, where only running tells. */
-  create(body: CompletionRequest, options?: CallOptions): Promise<TextCompletion | AsyncIterable<TextCompletion>>;
+  create(body: CompletionRequest, options?: CallOptions): Promise<TextCompletion | AsyncIterable<TextCompletionChunk>>;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The part of OpenAI's responses API that Quire speaks. */
 
-import type { Logprobs, Role, Sampling } from "./types.ts";
+import type { Logprobs, ReasoningEffort, Role, Sampling } from "./types.ts";
 
 /** What is said, by anybody, thought or called: an element of `input`, as `output` has it. */
 export type ResponseInputItem =
@@ -30,8 +30,7 @@ export interface ResponseRequest
   instructions?: string | null;
   /** Tokens of the answer at most, its reasoning included; by default what the context has room for. */
   max_output_tokens?: number | null;
-  /** How long the model thinks first, if it is one that does. */
-  reasoning?: { effort?: "low" | "medium" | "high" | null } | null;
+  reasoning?: { effort?: ReasoningEffort | null } | null;
   tools?: ResponseTool[];
   tool_choice?: "auto" | "none" | "required" | { type: "function"; name: string };
   /** What the answer must look like. */

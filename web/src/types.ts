@@ -41,6 +41,8 @@ export interface Answer {
   role: "assistant";
   /** `null` if it only called tools. */
   content: string | null;
+  /** As OpenAI's clients expect it: what a model refuses it refuses in its content. */
+  refusal: null;
   /** The model's reasoning before its answer. */
   reasoning?: string;
   tool_calls?: ToolCall[];
@@ -66,7 +68,7 @@ export interface Sampling {
   max_completion_tokens?: number | null;
   /** 0 takes the likeliest token each time; by default 1. */
   temperature?: number | null;
-  /** Only the likeliest tokens that together are as probable as this; by default 1, all of them. */
+  /** Only the likeliest tokens that together are as probable as this: 0 is the likeliest one alone; by default 1, all of them. */
   top_p?: number | null;
   /** Only so many of the likeliest tokens; by default 0, all of them. An addition to OpenAI's fields, as `min_p` is. */
   top_k?: number | null;
@@ -101,6 +103,12 @@ export type ResponseFormat =
 /** Whether tools are called: as the model likes, not at all, one of them, or this one. */
 export type ToolChoice = "auto" | "none" | "required" | { type: "function"; function: { name: string } };
 
+/**
+ * How long the model thinks first, if it is one that does; by default `medium`. Of OpenAI's other values, `none` and `minimal` are taken as
+ * `low`, `xhigh` and `max` as `high`.
+ */
+export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
+
 /** What {@link Completions.create} takes, as OpenAI has it. */
 export interface ChatRequest extends Sampling {
   messages: RequestMessage[];
@@ -108,8 +116,7 @@ export interface ChatRequest extends Sampling {
   logprobs?: boolean | null;
   /** Likeliest tokens to report beside each one, 0 to 20. */
   top_logprobs?: number | null;
-  /** How long the model thinks first, if it is one that does; by default `medium`. */
-  reasoning_effort?: "low" | "medium" | "high";
+  reasoning_effort?: ReasoningEffort | null;
   tools?: Tool[];
   /** Whether the last message, the assistant's, was only begun: the answer is what follows it. An addition, by vLLM's name. */
   continue_final_message?: boolean;
@@ -153,6 +160,8 @@ export interface TokenLogprob {
 /** Of each token of the content; `top_logprobs` are the likeliest, as many as were asked for. */
 export interface Logprobs {
   content: (TokenLogprob & { top_logprobs: TokenLogprob[] })[];
+  /** Of {@link Answer.refusal}. */
+  refusal: null;
 }
 
 /** A part of an answer. Of `n` answers one comes after the other. */
@@ -201,28 +210,41 @@ export interface CompletionRequest extends Sampling {
   logprobs?: number | null;
 }
 
-/** A whole completion, or a part of one as it streams. */
-export interface TextCompletion {
+/** A text, or a part of one as it streams. */
+export interface TextChoice {
+  index: number;
+  text: string;
+  logprobs: {
+    /** An addition to OpenAI's fields. */
+    ids: number[];
+    tokens: string[];
+    token_logprobs: number[];
+    top_logprobs: Record<string, number>[];
+    /** Where each token begins, in characters (Unicode's code points) from the prompt's start. */
+    text_offset: number[];
+  } | null;
+  /** `null` in a part before the last one. */
+  finish_reason: Exclude<FinishReason, "tool_calls"> | null;
+}
+
+/** A part of a completion as it streams. */
+export interface TextCompletionChunk {
   id: string;
   object: "text_completion";
   /** Seconds since 1970. */
   created: number;
   /** As its file calls it. */
   model: string;
-  choices: {
-    index: number;
-    text: string;
-    logprobs: {
-      /** An addition to OpenAI's fields. */
-      ids: number[];
-      tokens: string[];
-      token_logprobs: number[];
-      top_logprobs: Record<string, number>[];
-    } | null;
-    finish_reason: FinishReason | null;
-  }[];
+  choices: TextChoice[];
   usage?: Usage;
   timings?: Timings;
+}
+
+/** A whole completion. */
+export interface TextCompletion extends TextCompletionChunk {
+  choices: (TextChoice & { finish_reason: NonNullable<TextChoice["finish_reason"]> })[];
+  usage: Usage;
+  timings: Timings;
 }
 
 /** How far loading is, in bytes: of what an answer needs in any case. Experts come when they are asked for. */
@@ -338,7 +360,7 @@ export interface FillProgress {
   type: "fill";
   /**
    * Before the first token it is `waiting`, so that an answer begins after the fewest bytes. It has `stopped` if what
-   * came could not be kept or fetched; it tries again after a while, or when it is resumed.
+   * came could not be kept or fetched; it tries again after a while, after an answer if there is more room, or when it is resumed.
    */
   state: "waiting" | "running" | "paused" | "stopped" | "done";
   /** Bytes of the model that are kept on this machine; where nothing is kept, bytes of weights on the GPU. */

@@ -105,7 +105,20 @@ test("an answer that does not stream comes whole", async () => {
   const call = await worker.next();
   assert.deepEqual(call, { id: call.id, op: "answer", path: "/v1/chat/completions", request: JSON.stringify({ messages }) });
   worker.say({ id: call.id, kind: "done", result: '{"object":"chat.completion"}' });
-  assert.equal((await answer).object, "chat.completion");
+  // As OpenAI's client types it.
+  const whole: OpenAI.ChatCompletion = await answer;
+  assert.equal(whole.object, "chat.completion");
+});
+
+test("a text is asked for at its own path", async () => {
+  const { engine, worker } = await loaded();
+  const text = engine.completions.create({ prompt: "Once" });
+  const { id, ...call } = await worker.next();
+  assert.deepEqual(call, { op: "answer", path: "/v1/completions", request: '{"prompt":"Once"}' });
+  worker.say({ id, kind: "done", result: '{"object":"text_completion"}' });
+  // As OpenAI's client types it.
+  const whole: OpenAI.Completion = await text;
+  assert.equal(whole.object, "text_completion");
 });
 
 test("chunks come in order, however they are bunched, and the stream ends", async () => {
@@ -115,7 +128,9 @@ test("chunks come in order, however they are bunched, and the stream ends", asyn
   for (const word of ["a", "b"]) worker.say({ id, kind: "part", json: chunk(word) });
   const got: unknown[] = [];
   for await (const part of await stream) {
-    got.push(said(part));
+    // As OpenAI's client types it.
+    const { choices }: OpenAI.ChatCompletionChunk = part;
+    got.push(choices[0]?.delta.content);
     if (got.length === 2) {
       worker.say({ id, kind: "part", json: chunk("c") });
       worker.say({ id, kind: "done", result: "{}" });

@@ -73,7 +73,8 @@ impl<V: Voice> Model<V> {
             if let Some(all) = &mut logprobs {
                 all.content.extend_from_slice(&of);
             }
-            emit(ChunkChoice { index, delta, logprobs: (!of.is_empty()).then_some(Logprobs { content: of }), finish_reason });
+            let logprobs = (!of.is_empty()).then_some(Logprobs { content: of, refusal: None });
+            emit(ChunkChoice { index, delta, logprobs, finish_reason });
         };
         // Nothing is said of a request that the engine refuses.
         let mut has_begun = false;

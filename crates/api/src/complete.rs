@@ -2,10 +2,10 @@
 
 use engine::{Cancel, Token, Voice};
 use serde::{Deserialize, Serialize};
-use text::Tokenizer;
 use text::chat::ResponseFormat;
 use text::constrained::Turn;
 use text::harmony::Specials;
+use text::{Detokenizer, Tokenizer};
 
 use crate::constrained::form;
 use crate::reader::Reader;
@@ -75,6 +75,8 @@ pub struct TextLogprobs {
     pub tokens: Vec<String>,
     pub token_logprobs: Vec<f32>,
     pub top_logprobs: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// Where each begins, in characters from the prompt's start, as OpenAI counts them. Control tokens have none.
+    pub text_offset: Vec<usize>,
 }
 
 /// What OpenAI generates where `max_tokens` is absent.
@@ -191,14 +193,19 @@ impl<V: Voice> Model<V> {
         let mut whole = TextChoice { index, logprobs: parameters.wants_logprobs().then(TextLogprobs::default), ..TextChoice::default() };
         let tokenizer = self.tokenizer.clone();
         let mut waiting = Waiting::default();
-        let mut say = |text: String, tokens: Vec<Token>, finish_reason: Option<FinishReason>| {
+        let mut offset = Offset::default();
+        if parameters.wants_logprobs() {
+            prompt.iter().for_each(|id| _ = offset.pass(tokenizer.text_bytes(*id).unwrap_or_default()));
+        }
+        let mut say = |text: String, tokens: Vec<(Token, usize)>, finish_reason: Option<FinishReason>| {
             let logprobs = parameters.wants_logprobs().then(|| TextLogprobs::new(&tokens, &tokenizer));
             whole.add(&text, logprobs.as_ref(), finish_reason);
             emit(TextChoice { index, text, logprobs, finish_reason });
         };
         let mut on_part = |Part { deltas, token, tokenizer, .. }: Part<'_>| {
             if let Some(token) = token.filter(|token| parameters.wants_logprobs() && !ends.contains(&token.id)) {
-                waiting.push(tokenizer.text_bytes(token.id).map_or(0, <[u8]>::len), token.clone());
+                let bytes = tokenizer.text_bytes(token.id).unwrap_or_default();
+                waiting.push(bytes.len(), (token.clone(), offset.pass(bytes)));
             }
             let text: String = deltas.into_iter().filter_map(|delta| delta.content).collect();
             if !text.is_empty() {
@@ -243,19 +250,40 @@ impl TextChoice {
             all.tokens.extend_from_slice(&more.tokens);
             all.token_logprobs.extend(&more.token_logprobs);
             all.top_logprobs.extend_from_slice(&more.top_logprobs);
+            all.text_offset.extend(&more.text_offset);
         }
     }
 }
 
+/// How far a text has come.
+#[derive(Default)]
+struct Offset {
+    characters: usize,
+    detokenizer: Detokenizer,
+}
+
+impl Offset {
+    /// Where a token of these bytes begins.
+    fn pass(&mut self, bytes: &[u8]) -> usize {
+        // Of a character that another token has begun it is a part, unless that was broken off.
+        let begins = bytes.first().is_some_and(|byte| byte & 0xC0 != 0x80);
+        let at = self.characters + usize::from(begins && self.detokenizer.is_pending());
+        self.characters += self.detokenizer.push(bytes).chars().count();
+        at
+    }
+}
+
 impl TextLogprobs {
-    fn new(tokens: &[Token], tokenizer: &Tokenizer) -> Self {
+    /// Of tokens and where they begin.
+    fn new(tokens: &[(Token, usize)], tokenizer: &Tokenizer) -> Self {
         let text = |id: u32| String::from_utf8_lossy(tokenizer.token_bytes(id).unwrap_or_default()).into_owned();
         let top = |token: &Token| token.top.iter().map(|(id, logprob)| (text(*id), (*logprob).into())).collect();
         Self {
-            ids: tokens.iter().map(|token| token.id).collect(),
-            tokens: tokens.iter().map(|token| text(token.id)).collect(),
-            token_logprobs: tokens.iter().map(|token| token.logprob).collect(),
-            top_logprobs: tokens.iter().map(top).collect(),
+            ids: tokens.iter().map(|(token, _)| token.id).collect(),
+            tokens: tokens.iter().map(|(token, _)| text(token.id)).collect(),
+            token_logprobs: tokens.iter().map(|(token, _)| token.logprob).collect(),
+            top_logprobs: tokens.iter().map(|(token, _)| top(token)).collect(),
+            text_offset: tokens.iter().map(|(_, offset)| *offset).collect(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum FillState {
     Waiting,
     Running,
     Paused,
-    /// What came could not be kept or fetched; resuming tries again.
+    /// What came could not be kept or fetched; it is tried again by who resumes it, or after an answer if there is more room.
     Stopped,
     Done,
 }
@@ -61,6 +61,8 @@ struct Inner {
     monitor: Monitor,
     is_paused: Cell<bool>,
     is_stopped: Cell<bool>,
+    /// The least room that there was since not all could be kept.
+    least_room: Cell<Option<u64>>,
     /// Ends what is being brought to the GPU.
     warming: RefCell<Option<Cancel>>,
     has_changed: Cell<bool>,
@@ -74,6 +76,7 @@ impl Fill {
             monitor,
             is_paused: Cell::default(),
             is_stopped: Cell::default(),
+            least_room: Cell::default(),
             warming: RefCell::default(),
             has_changed: Cell::default(),
             waker: RefCell::default(),
@@ -102,6 +105,18 @@ impl Fill {
     pub fn retry(&self) {
         self.0.is_stopped.set(false);
         self.wake();
+    }
+
+    /// Tries again if it has stopped and there is room for a step more than there was; that there is room alone says little, as browsers
+    /// guess it.
+    pub(crate) async fn retry_with_room(&self) {
+        let (true, Some(least)) = (self.0.is_stopped.get(), self.0.least_room.get()) else {
+            return;
+        };
+        let step: u64 = self.to_keep().iter().map(|run| run.range.end - run.range.start).sum();
+        if self.0.monitor.library().free_bytes().await.is_some_and(|free| free >= least.saturating_add(step)) {
+            self.retry();
+        }
     }
 
     /// Ends [`Fill::changed`]: there may be something to do.
@@ -192,6 +207,8 @@ impl Fill {
         library.flush().await;
         let is_kept = missing.iter().all(|run| library.missing(run).is_empty());
         self.0.is_stopped.set(read.is_err() || !is_kept);
+        let room = if is_kept { None } else { library.free_bytes().await };
+        self.0.least_room.set(room.map(|room| self.0.least_room.get().map_or(room, |least| least.min(room))));
         self.tell(true);
         read?;
         Ok(is_kept)

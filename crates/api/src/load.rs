@@ -123,11 +123,12 @@ impl<V> Model<V> {
         self.monitor.stats()
     }
 
-    /// Waits until the next visit has what this one brought: the bytes that came, and how much each expert was used.
-    /// [`Model::chat`] does so after each answer.
+    /// Waits until the next visit has what this one brought: the bytes that came, and how much each expert was used. A fill that lacked
+    /// room goes on if there is some now. [`Model::chat`] does so after each answer.
     pub async fn settle(&self) {
         self.monitor.library().flush().await;
         heat::keep(self.monitor.library(), self.monitor.experts()).await;
+        self.fill.retry_with_room().await;
     }
 
     /// As its file calls it, or as it was called since.

@@ -80,6 +80,8 @@ pub struct Choice {
 pub struct Message {
     pub role: &'static str,
     pub content: Option<String>,
+    /// Never here, but OpenAI's clients expect the field: what a model refuses it refuses in its content.
+    pub refusal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -111,6 +113,8 @@ pub enum FinishReason {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Logprobs {
     pub content: Vec<TokenLogprob>,
+    /// Of [`Message::refusal`].
+    pub refusal: Option<Vec<TokenLogprob>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -74,14 +74,14 @@ pub(crate) struct Limits {
 /// How the next token is chosen, but for the temperature, whose default is the command's.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sampling {
-    /// Choose among the most likely tokens that together have this probability
-    #[arg(long, value_name = "P", default_value = "1", value_parser = top_p)]
+    /// Choose among the most likely tokens that together have this probability; 0 is the likeliest one
+    #[arg(long, value_name = "P", default_value = "1", value_parser = probability)]
     top_p: f32,
     /// Choose among this many most likely tokens; 0 is all
     #[arg(long, value_name = "N", default_value = "0")]
     top_k: u32,
     /// Choose among tokens at least this likely, relative to the likeliest
-    #[arg(long, value_name = "P", default_value = "0", value_parser = min_p)]
+    #[arg(long, value_name = "P", default_value = "0", value_parser = probability)]
     min_p: f32,
     /// Of the random numbers; the same seed gives the same answer [default: another one each time]
     #[arg(long, value_name = "N")]
@@ -138,11 +138,7 @@ pub(crate) fn temperature(text: &str) -> Result<f32, String> {
     number(text, |value| value >= 0.0, "a number, 0 or more")
 }
 
-fn top_p(text: &str) -> Result<f32, String> {
-    number(text, |value| value > 0.0 && value <= 1.0, "a number above 0, at most 1")
-}
-
-fn min_p(text: &str) -> Result<f32, String> {
+fn probability(text: &str) -> Result<f32, String> {
     number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
 }
 

@@ -9,7 +9,7 @@ use crate::Error;
 pub struct SamplingOptions {
     /// 0 is greedy; up to 2 by custom, any positive number here.
     pub temperature: f32,
-    /// The most likely tokens that together have this probability; 1 is off.
+    /// The most likely tokens that together have this probability; 0 is the likeliest one alone, 1 is off.
     pub top_p: f32,
     /// Tokens at least this likely, relative to the best; 0 is off.
     pub min_p: f32,
@@ -58,7 +58,7 @@ impl SamplingOptions {
             false => Err(Error::Option { name, expected, got: value.to_string() }),
         };
         check("temperature", self.temperature, self.temperature >= 0.0, "0 or more")?;
-        check("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0, at most 1")?;
+        check("top_p", self.top_p, (0.0..=1.0).contains(&self.top_p), "0 to 1")?;
         check("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "0 to 1")?;
         check("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0.0, "above 0")?;
         check("frequency_penalty", self.frequency_penalty, true, "a number")?;
@@ -83,7 +83,8 @@ impl SamplingOptions {
             return Err(Error::TokenRange { id: *id, n_vocab });
         }
         let mut sampling = Sampling {
-            temperature: self.temperature,
+            // A filter would leave all tokens that score as the likeliest one does.
+            temperature: if self.top_p == 0.0 { 0.0 } else { self.temperature },
             top_p: self.top_p,
             min_p: self.min_p,
             top_k: self.top_k,
@@ -108,5 +109,17 @@ impl SamplingOptions {
     /// Whether the kernel must know which tokens were in the prompt.
     pub(crate) fn looks_at_prompt(&self) -> bool {
         self.repetition_penalty != 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_top_p_of_0_is_greedy() {
+        let temperature = |top_p| SamplingOptions { top_p, ..SamplingOptions::default() }.layout(&[], false, 9).unwrap().temperature;
+        assert_eq!([0.0, f32::MIN_POSITIVE, 1.0].map(temperature), [0.0, 1.0, 1.0]);
     }
 }

@@ -114,6 +114,10 @@ pub enum Cause {
     #[error("the server sent the file from its start, byte {expected} was asked for")]
     IgnoresRange { expected: u64 },
 
+    /// What follows from such a size, ranges and sums, would be as absurd.
+    #[error("the server says that the file has {size} bytes; a file may have {most} at most")]
+    TooLarge { size: u64, most: u64 },
+
     /// The answer is of another file than those before it; said once it may be a mistake.
     #[error("another file is served: {what} was {expected}, is {got}")]
     OtherFile { what: &'static str, expected: String, got: String },
@@ -124,6 +128,7 @@ impl Cause {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429) || (500..600).contains(status) && *status != 501,
+            Self::TooLarge { .. } => false,
             _ => true,
         }
     }

@@ -277,6 +277,11 @@ impl Library {
         read.await.inspect_err(|error| log::debug!("{error}")).ok()
     }
 
+    /// How much there is room for where it is kept; `None` also where nothing is kept.
+    pub async fn free_bytes(&self) -> Option<u64> {
+        self.cached.iter().flatten().next()?.free_bytes().await
+    }
+
     /// A small piece of data that is kept with the model's first shard; `None` also where nothing is kept.
     ///
     /// # Errors

@@ -110,6 +110,31 @@ fn a_byte_that_changes_on_disk_is_noticed_and_its_chunk_forgotten() {
 }
 
 #[test]
+fn what_killed_writers_left_half_written_is_removed_once_it_is_old() {
+    let folder = Folder::new("parts");
+    let (home, identity) = (Directory::new(&folder.0), identity(1000, "1"));
+    fill(&home, &identity).unwrap();
+    let part = |name: &str, hours: u64| {
+        let path = folder.file(name);
+        let made = std::time::SystemTime::now() - std::time::Duration::from_secs(3600 * hours);
+        std::fs::File::create(&path).unwrap().set_modified(made).unwrap();
+        path
+    };
+    let old = [part("file.77.part", 2), part("notes/heat.77.part", 2)];
+    let kept = [part("file.78.part", 0), part("notes/heat", 2)];
+    assert!(take_out(&home, &identity).unwrap() == bytes(1000));
+    assert_eq!((old.map(|path| path.exists()), kept.map(|path| path.exists())), ([false; 2], [true; 2]));
+}
+
+#[test]
+fn a_home_says_how_much_there_is_room_for() {
+    let folder = Folder::new("room");
+    let home = Directory::new(&folder.0);
+    fill(&home, &identity(1000, "1")).unwrap();
+    assert!(block_on(home.free_bytes()).is_some_and(|free| free > 0));
+}
+
+#[test]
 fn data_that_was_cut_off_is_noticed() {
     let folder = Folder::new("cut");
     let (home, identity) = (Directory::new(&folder.0), identity(1_000_000, "1"));

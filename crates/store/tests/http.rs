@@ -312,6 +312,24 @@ fn where_the_size_is_hidden_and_head_refused_the_error_says_what_to_show() {
 }
 
 #[test]
+fn a_size_that_no_file_has_is_refused_in_words() {
+    for total in [u64::MAX, (1 << 44) + 1] {
+        let server = Server::start(file(10), vec![Turn { total: Some(total), ..Turn::default() }; 4]);
+        let http = Http::with_retry(&server.url, fast());
+        let past_the_end = || block_on(read_vec(&http, 20..30));
+        let refused = [block_on(http.size()).err(), block_on(Source::identify(&http)).err(), past_the_end().err()];
+        for error in refused.map(Option::unwrap) {
+            let words = error.to_string();
+            assert!(words.contains(&server.url) && words.contains(&format!("has {total} bytes")), "{words}");
+            assert!(matches!(error, Error::Network { cause: Cause::TooLarge { .. }, .. }), "{error:?}");
+        }
+        assert_eq!(server.seen().len(), 3);
+    }
+    let largest = Turn { total: Some(1 << 44), ..Turn::default() };
+    assert_eq!(size(10, vec![largest]).0.unwrap(), 1 << 44);
+}
+
+#[test]
 fn a_file_that_changes_on_the_server_is_not_mixed() {
     let etag = |tag, cut| Turn { etag: Some(tag), cut_after: cut, ..Turn::default() };
     let (got, seen) = read(1000, vec![etag("\"a\"", Some(10)), etag("\"b\"", None), etag("\"b\"", None)], 0..100);

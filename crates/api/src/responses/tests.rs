@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use text::harmony::ReasoningEffort;
+
 use super::*;
 use crate::reply::{
     Chunk, ChunkChoice, CompletionDetails, Delta, FinishReason, FunctionDelta, Logprobs, LoneLogprob, PromptDetails, TokenLogprob,
@@ -71,6 +73,15 @@ fn tools_and_formats_are_nested_as_a_chat_has_them() {
 }
 
 #[test]
+fn an_effort_that_the_model_does_not_know_is_taken_as_the_nearest() {
+    let taken = [("none", ReasoningEffort::Low), ("minimal", ReasoningEffort::Low), ("xhigh", ReasoningEffort::High)];
+    for (asked, effort) in taken {
+        let chat = as_chat(json!({"input": "x", "reasoning": {"effort": asked}}));
+        assert_eq!(Request::from_json(&chat.to_string()).unwrap().chat.reasoning_effort, Some(effort), "{asked}");
+    }
+}
+
+#[test]
 fn what_cannot_be_answered_is_refused_in_words() {
     let cases = [
         (json!({}), "input must be a string or an array"),
@@ -119,7 +130,7 @@ fn thoughts_words_and_calls_are_items_that_begin_grow_and_end() {
     let reasoning = |text: &str| Delta { reasoning: Some(text.into()), ..Delta::default() };
     let content = |text: &str| Delta { content: Some(text.into()), ..Delta::default() };
     let token = LoneLogprob { token: "Loo".into(), logprob: -0.5, bytes: b"Loo".to_vec() };
-    let logprobs = Logprobs { content: vec![TokenLogprob { token, top_logprobs: Vec::new() }] };
+    let logprobs = Logprobs { content: vec![TokenLogprob { token, top_logprobs: Vec::new() }], refusal: None };
     let (events, response) = happen(vec![
         chunk(Delta { role: Some("assistant"), ..Delta::default() }, None, None),
         chunk(reasoning("I "), None, None),

@@ -1,5 +1,6 @@
 //! Many clients at once, some of whom go away in the middle of an answer.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::BufRead;
 use std::thread;
@@ -12,8 +13,6 @@ use crate::server::{Server, endless, ends, nano, part, until};
 const CLIENTS: u64 = 32;
 /// Of so many requests of a client one goes away once its answer has begun.
 const ONE_GOES: u64 = 5;
-/// Prompts, each with an answer of its own.
-const PROMPTS: u64 = 8;
 /// Bytes that a server may grow by after the first quarter, in which it comes to know its work. An answer that was kept would take
 /// more before long.
 const MOST_GROWTH: u64 = 16 << 20;
@@ -48,14 +47,15 @@ fn many_clients_at_once_get_each_their_own_answer_whole_though_some_go_away_and_
 
 /// How many requests were refused, and what memory the server had after a quarter of the time and at its end.
 fn crowd(server: &Server) -> (usize, Option<(u64, u64)>) {
-    let alone: Vec<String> = (0..PROMPTS).map(|seed| text(&server.post("/v1/completions", &ask(seed, false)).json())).collect();
+    let alone: Vec<String> = (0..CLIENTS).map(|n| text(&server.post("/v1/completions", &ask(n, false)).json())).collect();
+    assert_eq!(alone.iter().collect::<BTreeSet<_>>().len(), alone.len(), "two clients would not notice that they get each other's answers");
     let length = length();
     let begin = Instant::now();
     let (counts, grown) = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
                 scope.spawn({
-                    let alone = &alone;
+                    let alone = &alone[n as usize];
                     move || client(server, n, alone, begin + length)
                 })
             })
@@ -83,8 +83,9 @@ fn crowd(server: &Server) -> (usize, Option<(u64, u64)>) {
     (refusals, grown)
 }
 
-fn ask(seed: u64, stream: bool) -> Value {
-    json!({"prompt": format!("client {seed}"), "seed": seed, "max_tokens": 6, "logit_bias": ends(), "stream": stream})
+/// What client `n` asks, and nobody else.
+fn ask(n: u64, stream: bool) -> Value {
+    json!({"prompt": format!("client {n}"), "seed": n, "max_tokens": 6, "logit_bias": ends(), "stream": stream})
 }
 
 fn text(part: &Value) -> String {
@@ -92,13 +93,13 @@ fn text(part: &Value) -> String {
 }
 
 /// Asks until `end`, one request after the other; `alone` is what the answers must be.
-fn client(server: &Server, n: u64, alone: &[String], end: Instant) -> Counts {
+fn client(server: &Server, n: u64, alone: &str, end: Instant) -> Counts {
     let mut counts = Counts::default();
     let mut turn = n;
     while Instant::now() < end {
         let is_done = match turn % ONE_GOES {
             0 => leaves(server),
-            _ => listens(server, turn % PROMPTS, turn.is_multiple_of(2), alone),
+            _ => listens(server, n, turn.is_multiple_of(2), alone),
         };
         match (is_done, turn % ONE_GOES) {
             (false, _) => {
@@ -116,8 +117,8 @@ fn client(server: &Server, n: u64, alone: &[String], end: Instant) -> Counts {
 }
 
 /// Hears an answer to its end; false if there was no place for it.
-fn listens(server: &Server, seed: u64, is_streaming: bool, alone: &[String]) -> bool {
-    let answer = server.post("/v1/completions", &ask(seed, is_streaming));
+fn listens(server: &Server, n: u64, is_streaming: bool, alone: &str) -> bool {
+    let answer = server.post("/v1/completions", &ask(n, is_streaming));
     if answer.status == 429 {
         assert!(answer.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| seconds > 0));
         return false;
@@ -127,7 +128,7 @@ fn listens(server: &Server, seed: u64, is_streaming: bool, alone: &[String]) -> 
         true => answer.events().iter().map(|(_, part)| text(part)).collect(),
         false => text(&answer.json()),
     };
-    assert_eq!(said, alone[seed as usize], "to prompt {seed}");
+    assert_eq!(said, alone, "to client {n}");
     true
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so and stop")]
 
 mod crowd;
+mod metrics;
 mod places;
 mod readme;
 mod server;
@@ -23,7 +24,7 @@ fn a_chat_is_answered_whole_and_in_parts() {
     let whole = whole.json();
     let choice = &whole["choices"][0];
     assert_eq!([&whole["object"], &whole["model"], &choice["finish_reason"]], ["chat.completion", "parrot", "stop"]);
-    assert_eq!(choice["message"], json!({"role": "assistant", "content": parrot::SAID, "reasoning": parrot::THOUGHT}));
+    assert_eq!(choice["message"], json!({"role": "assistant", "content": parrot::SAID, "refusal": null, "reasoning": parrot::THOUGHT}));
     // Of "<|channel|>analysis<|message|>They greet me.<|end|>…", three tokens are thoughts.
     assert_eq!(whole["usage"]["completion_tokens_details"]["reasoning_tokens"], 3);
 
@@ -33,8 +34,9 @@ fn a_chat_is_answered_whole_and_in_parts() {
     let chunks: Vec<&Value> = events[..events.len() - 1].iter().map(|(_, data)| data).collect();
     let text = |field: &str| chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"][field].as_str()).collect::<String>();
     assert_eq!([text("reasoning"), text("content")], [parrot::THOUGHT, parrot::SAID]);
-    let tokens = chunks.iter().flat_map(|chunk| chunk["choices"][0]["logprobs"]["content"].as_array().cloned().unwrap_or_default());
-    let tokens: Vec<Value> = tokens.collect();
+    let logprobs: Vec<&Value> = chunks.iter().filter_map(|chunk| chunk["choices"][0].get("logprobs")).collect();
+    assert!(logprobs.iter().all(|logprobs| logprobs.get("refusal") == Some(&Value::Null)), "{logprobs:?}");
+    let tokens: Vec<&Value> = logprobs.iter().flat_map(|logprobs| logprobs["content"].as_array().unwrap()).collect();
     assert_eq!(tokens.iter().map(|token| token["token"].as_str().unwrap()).collect::<String>(), parrot::SAID);
     assert!(tokens.iter().all(|token| token["logprob"].as_f64().unwrap() > -1e-3 && token["top_logprobs"].as_array().unwrap().len() == 2));
     let usage = chunks.last().unwrap();

@@ -86,6 +86,11 @@ impl Cached {
         Ok(cached)
     }
 
+    /// As [`Home::free_bytes`].
+    pub(crate) fn free_bytes(&self) -> LocalFuture<'_, Option<u64>> {
+        self.home.free_bytes()
+    }
+
     /// Writes down what is known of the sum.
     async fn note_sum(&self) {
         if let Some(known) = self.check.known()

@@ -64,6 +64,12 @@ impl Inner {
     }
 }
 
+impl Room {
+    fn free_bytes(&self) -> u64 {
+        self.budget_bytes.get().saturating_sub(self.held_bytes.get())
+    }
+}
+
 impl Home for MemoryHome {
     fn name(&self) -> String {
         "memory".to_owned()
@@ -108,6 +114,10 @@ impl Home for MemoryHome {
             });
             Ok(())
         })
+    }
+
+    fn free_bytes(&self) -> LocalFuture<'_, Option<u64>> {
+        Box::pin(async { Some(self.room.free_bytes()) })
     }
 }
 
@@ -197,7 +207,7 @@ impl Extent for Growing {
     fn keep(self: Box<Self>, chunks: Vec<Chunk>, _: Option<Claim>) -> LocalFuture<'static, Result<(), Error>> {
         Box::pin(async move {
             let needed = self.bytes.len() as u64;
-            let free = self.room.budget_bytes.get().saturating_sub(self.room.held_bytes.get());
+            let free = self.room.free_bytes();
             if needed > free {
                 return Err(Error::Full { location: self.location, needed, free: Some(free) });
             }

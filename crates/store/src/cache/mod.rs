@@ -116,6 +116,11 @@ pub trait Home {
     /// # Errors
     /// What the medium reports.
     fn remove<'a>(&'a self, identity: &'a Identity) -> LocalFuture<'a, Result<(), Error>>;
+
+    /// How much there is room for, as far as the medium tells.
+    fn free_bytes(&self) -> LocalFuture<'_, Option<u64>> {
+        Box::pin(async { None })
+    }
 }
 
 /// What a home keeps of one version of one file.

@@ -29,6 +29,8 @@ use single::{Loan, Single, Stream};
 const SKIP_BYTES: u64 = 1 << 20;
 /// Bytes of a file that comes only whole which may be downloaded again, to go back in it.
 const AGAIN_BYTES: u64 = 64 << 20;
+/// The most that a file may have: more than any model by far, and little enough to be cut into steps.
+const MOST_BYTES: u64 = 1 << 44;
 /// As errors call it.
 pub(crate) const TAG: &str = "the tag";
 /// Fresh redirects in a row to places that refuse.
@@ -161,6 +163,9 @@ impl Http {
 
     /// Holds what an answer says of the file against what is known, or learns it.
     fn identify(&self, size: Option<u64>, tag: Option<&str>, sum: Option<Sum>) -> Result<(), Cause> {
+        if let Some(size) = size.filter(|size| *size > MOST_BYTES) {
+            return Err(Cause::TooLarge { size, most: MOST_BYTES });
+        }
         let mut known = self.known.borrow_mut();
         if let (Some(expected), Some(got)) = (known.size, size)
             && expected != got

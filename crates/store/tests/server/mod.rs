@@ -31,6 +31,8 @@ pub struct Turn {
     /// Begin the partial answer this many bytes later than asked.
     pub shift: usize,
     pub etag: Option<&'static str>,
+    /// Say that the file has so many bytes.
+    pub total: Option<u64>,
 }
 
 /// One request as it came.
@@ -121,10 +123,11 @@ fn answer(mut out: TcpStream, request: &Seen, turn: &Turn, bytes: &[u8]) -> std:
     if let Some(to) = &turn.redirect {
         field("Location", to);
     }
+    let total = turn.total.unwrap_or(bytes.len() as u64);
     let (status, body) = match (turn.status, request.range) {
         (Some(status), _) => (status, &b"no"[..]),
         (None, Some((first, _))) if first >= bytes.len() && !turn.ignores_range => {
-            field("Content-Range", &format!("bytes */{}", bytes.len()));
+            field("Content-Range", &format!("bytes */{total}"));
             (416, &[][..])
         }
         (None, Some((first, last))) if !turn.ignores_range => {
@@ -134,7 +137,7 @@ fn answer(mut out: TcpStream, request: &Seen, turn: &Turn, bytes: &[u8]) -> std:
                 end = end.min(first + n);
             }
             if !turn.hides_range {
-                let span = format!("bytes {first}-{}/{}", end - 1, bytes.len());
+                let span = format!("bytes {first}-{}/{total}", end - 1);
                 field("Content-Range", &span);
             }
             (206, &bytes[first..end])
@@ -142,7 +145,8 @@ fn answer(mut out: TcpStream, request: &Seen, turn: &Turn, bytes: &[u8]) -> std:
         _ => (200, bytes),
     };
     if !turn.hides_length {
-        field("Content-Length", &body.len().to_string());
+        let length = if request.method == "HEAD" { total } else { body.len() as u64 };
+        field("Content-Length", &length.to_string());
     }
     write!(out, "HTTP/1.1 {status} Word\r\n{head}\r\n")?;
     if request.method != "HEAD" {

@@ -4,13 +4,15 @@ use super::typescript;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How long the model may think.
+/// How long the model may think. It knows three efforts; what OpenAI's clients ask for beyond them is taken as the nearest one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReasoningEffort {
+    #[serde(alias = "none", alias = "minimal")]
     Low,
     #[default]
     Medium,
+    #[serde(alias = "xhigh", alias = "max")]
     High,
 }
 

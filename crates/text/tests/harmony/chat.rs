@@ -10,6 +10,15 @@ fn render(request: Value) -> Result<String, Error> {
     Ok(Conversation::try_from(&request)?.render_for_completion()?.to_string())
 }
 
+#[test]
+fn an_effort_that_the_model_does_not_know_is_taken_as_the_nearest() {
+    let taken = [("none", "low"), ("minimal", "low"), ("low", "low"), ("high", "high"), ("xhigh", "high"), ("max", "high")];
+    for (asked, effort) in taken {
+        let text = render(json!({"messages": [{"role": "user", "content": "1"}], "reasoning_effort": asked})).unwrap();
+        assert!(text.contains(&format!("Reasoning: {effort}\n")), "{asked}: {text}");
+    }
+}
+
 fn refusal(request: Value) -> String {
     render(request).unwrap_err().to_string()
 }

@@ -18,6 +18,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,11 @@ const FORMAT: u32 = 1;
 /// What belongs to a file beside its bytes.
 const NOTES: &str = "notes";
 const CLAIMS: &str = "claims";
+
+/// Ends the names of small files that are being written.
+const PART: &str = "part";
+/// No small file takes so long to write.
+const OLD: Duration = Duration::from_secs(3600);
 
 /// Begins the names of folders that are on their way out; no file's name does.
 const REMOVED: &str = "~removed-";
@@ -210,15 +216,38 @@ fn read_identity(folder: &Path) -> Result<Option<(Identity, std::time::SystemTim
 
 /// Writes a small file so that it is there whole or as it was before.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let beside = path.with_extension(format!("{}.part", std::process::id()));
+    let beside = path.with_extension(format!("{}.{PART}", std::process::id()));
     let written = fs::File::create(&beside).and_then(|mut file| {
         io::Write::write_all(&mut file, bytes)?;
         file.sync_all()
     });
-    written.and_then(|()| fs::rename(&beside, path)).map_err(|e| {
-        let _ = fs::remove_file(&beside);
-        cannot_write(path, &e, bytes.len() as u64)
-    })
+    let renamed = written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| _ = fs::remove_file(&beside));
+    let settled = renamed.and_then(|()| path.parent().map_or(Ok(()), sync_folder));
+    settled.map_err(|e| cannot_write(path, &e, bytes.len() as u64))
+}
+
+/// Makes sure of the names in a folder: that what is in a file has reached the disk does not say so of its name. Some systems have no
+/// such call, and some file systems do not know it.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match fs::File::open(folder)?.sync_all() {
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        done => done,
+    }
+}
+
+/// Removes what programs that were killed have left half written in a folder.
+fn sweep_parts(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_part = entry.path().extension().is_some_and(|extension| extension == PART);
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        if is_part && age.is_some_and(|age| age > OLD) {
+            // Another program may be at it too.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn cannot_read(path: &Path, e: &io::Error) -> Error {
@@ -248,8 +277,17 @@ impl Home for Directory {
     fn open<'a>(&'a self, identity: &'a Identity) -> LocalFuture<'a, Result<Rc<dyn Shelf>, Error>> {
         Box::pin(async move {
             let folder = self.make(identity)?;
-            Ok(Rc::new(DirectoryShelf::open(&folder, identity)?) as Rc<dyn Shelf>)
+            [folder.clone(), folder.join(NOTES)].iter().for_each(|folder| sweep_parts(folder));
+            let shelf = DirectoryShelf::open(&folder, identity)?;
+            for folder in [&folder, &self.root] {
+                sync_folder(folder).map_err(|e| cannot_write(folder, &e, 0))?;
+            }
+            Ok(Rc::new(shelf) as Rc<dyn Shelf>)
         })
+    }
+
+    fn free_bytes(&self) -> LocalFuture<'_, Option<u64>> {
+        Box::pin(async { fs4::available_space(&self.root).ok() })
     }
 
     fn remove<'a>(&'a self, identity: &'a Identity) -> LocalFuture<'a, Result<(), Error>> {

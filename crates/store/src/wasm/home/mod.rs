@@ -168,4 +168,8 @@ impl Home for BrowserHome {
             Ok(())
         })
     }
+
+    fn free_bytes(&self) -> LocalFuture<'_, Option<u64>> {
+        Box::pin(async { quota().await.map(|quota| quota.free_bytes()) })
+    }
 }
