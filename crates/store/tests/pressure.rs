@@ -175,7 +175,7 @@ fn what_waits_to_be_written_is_bounded_at_all_times_and_all_of_it_comes_in_the_e
         }
         // What waits, and of each of six requests an extent that grows.
         let pushed = gate.pushed.get();
-        assert!(pushed > 32 * MIB && pushed <= (32 + 6 * 4 + 2) * MIB, "{} MiB", pushed / MIB);
+        assert!(pushed > 8 * MIB && pushed <= (8 + 6 * 2 + 2) * MIB, "{} MiB", pushed / MIB);
         gate.open();
         pollster::block_on(read).unwrap();
     }
