@@ -140,11 +140,14 @@ export const tests = {
       const note = () => window.shown.add(document.querySelectorAll(".answer > *").length);
       new MutationObserver(note).observe(document.getElementById("log"), { childList: true, subtree: true });
     });
+    // Formulas and colours come when what makes them has been fetched.
+    const isDressed = () => document.querySelectorAll(".answer .katex").length === 2 && document.querySelector(".hljs-keyword");
     await say(tab, sample);
+    await tab.until("formulas and colours", isDressed);
     const grown = await html(tab);
     assert.ok((await tab.evaluate(() => window.shown.size)) > 3, "it came at once");
     await tab.page.reload();
-    await tab.until("the answer", () => document.querySelectorAll(".answer .katex").length === 2 && document.querySelector(".hljs-keyword"));
+    await tab.until("the answer", isDressed);
     assert.equal(await html(tab), grown);
   },
 
