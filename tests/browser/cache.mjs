@@ -141,7 +141,8 @@ const ofHome = (home) => ({
     const page = await visit.open(url);
     const faults = Object.fromEntries(FAULTS.map((name) => [name, 0]));
     for (let seed = 0; seed < SEEDS; seed += 1) {
-      await ask(cdn, `faults?faults,rate=0.3,redirect=5,stall=100,seed=${seed}`);
+      // One of each in turn, others by chance.
+      await ask(cdn, `faults?faults,rate=0.3,redirect=5,stall=100,seed=${seed},2:${FAULTS[seed % FAULTS.length]}`);
       await ask(cdn, "reset");
       await value(page, "add", model, { home });
       for (const [name, n] of Object.entries(JSON.parse(await ask(cdn, "counts")).faults)) faults[name] = (faults[name] ?? 0) + n;
