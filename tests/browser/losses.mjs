@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 
 import { complete, load, logits, numbers, openBlank, read } from "./engine.mjs";
 
-const MAX_TOKENS = 10;
+const MAX_TOKENS = 40;
 
 /** In the page: begins an answer; `window.said` tells how far it is. */
 function begin({ prompt, maxTokens }) {

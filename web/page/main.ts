@@ -229,7 +229,6 @@ await follow();
 const { first, choices, isServed } = await available();
 if (isServed) {
   document.documentElement.dataset["engine"] = "server";
-  element<HTMLButtonElement>("choose").disabled = true;
   takeDropped(true);
   await loader.connect();
   if (loader.engine) message.focus();

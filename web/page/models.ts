@@ -77,7 +77,12 @@ export function offer(choices: Choice[], take: (model: string | File) => void): 
       return item;
     }),
   );
-  for (const id of ["choose", "choose-first"]) element(id).addEventListener("click", () => dialog.showModal());
+  for (const id of ["choose", "choose-first"]) {
+    const button = element<HTMLButtonElement>(id);
+    button.addEventListener("click", () => dialog.showModal());
+    // Before there is something to choose from a click would do nothing.
+    button.disabled = false;
+  }
   element("other").addEventListener("submit", (event) => {
     event.preventDefault();
     chosen(element<HTMLInputElement>("address").value);
