@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 
-import { addForAWhile, call, exported, fill, flip, keptOf, MB, served, sha256, value } from "./kept.mjs";
+import { addForAWhile, ask, call, exported, fill, flip, keptOf, MB, served, sha256, value } from "./kept.mjs";
 import { withProfile } from "./profile.mjs";
 import { makeUp } from "./server.mjs";
 
@@ -17,9 +17,6 @@ const KILLS = 20;
 const SEEDS = 20;
 /** The ways in which the CDN simulator fails by chance, but for a false size, of which a file that comes at once tells nothing. */
 const FAULTS = ["truncate", "stall", "429", "5xx", "reset", "refuse", "lie-start", "ignore-range"];
-
-/** Tells the simulator at `cdn` how to behave, or asks what it did. */
-const ask = async (cdn, path) => (await fetch(`${cdn}_cdn/${path}`)).text();
 
 /** The tests that hold for each home. `visit` is a browser with storage that lasts. */
 const ofHome = (home) => ({
@@ -139,19 +136,19 @@ const ofHome = (home) => ({
     const sum = sha256(await readFile(new URL("../vectors/nano/nano-f32.gguf", import.meta.url)));
     const model = `${cdn}nano/nano-f32.gguf`;
     const page = await visit.open(url);
-    const faults = Object.fromEntries(FAULTS.map((name) => [name, 0]));
+    const faults = Object.fromEntries([...FAULTS, "lie-total", "expire"].map((name) => [name, 0]));
     for (let seed = 0; seed < SEEDS; seed += 1) {
       // One of each in turn, others by chance.
       await ask(cdn, `faults?faults,rate=0.3,redirect=5,stall=100,seed=${seed},2:${FAULTS[seed % FAULTS.length]}`);
       await ask(cdn, "reset");
       await value(page, "add", model, { home });
-      for (const [name, n] of Object.entries(JSON.parse(await ask(cdn, "counts")).faults)) faults[name] = (faults[name] ?? 0) + n;
+      for (const [name, n] of Object.entries(JSON.parse(await ask(cdn, "counts")).faults)) faults[name] += n;
       assert.equal(await exported(page, model), sum, `seed ${seed}`);
       await value(page, "remove", model);
     }
     await ask(cdn, "faults");
     await page.close();
-    assert.ok(Object.values(faults).every((n) => n >= 2), JSON.stringify(faults));
+    assert.ok(FAULTS.every((name) => faults[name] >= 2), JSON.stringify(faults));
     return JSON.stringify(faults);
   },
 

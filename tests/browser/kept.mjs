@@ -95,6 +95,9 @@ export async function fill() {
   opening.result.close();
 }
 
+/** Tells the CDN simulator at `cdn` how to behave, or asks what it did. */
+export const ask = async (cdn, path) => (await fetch(`${cdn}_cdn/${path}`)).text();
+
 /** Gives `test` a server of `file` and a URL there, and stops it. */
 export async function served(file, test) {
   const server = await Server.start(file);

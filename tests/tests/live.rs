@@ -368,14 +368,20 @@ fn a_paused_fill_fetches_nothing_and_goes_on_where_it_was() {
     assert_eq!((fill.progress().loaded, remote.bytes()), (remote.size, remote.size));
 }
 
-#[test]
-fn a_fill_that_cannot_keep_or_fetch_stops_and_goes_on_when_told() {
-    let (remote, home) = (Remote::new(), home());
-    let mut model = visit(&gpu(), &remote, Some(&home), Some(5));
+/// A model whose fill has stopped, since nothing more can be kept.
+fn out_of_room(remote: &Rc<Remote>, home: &Rc<MemoryHome>) -> (Model, Fill) {
+    let mut model = visit(&gpu(), remote, Some(home), Some(5));
     answer(&mut model, 5, 1);
     let fill = model.fill().clone();
     home.set_budget(home.held_bytes());
     assert!(!pollster::block_on(fill.keep()).unwrap());
+    (model, fill)
+}
+
+#[test]
+fn a_fill_that_cannot_keep_or_fetch_stops_and_goes_on_when_told() {
+    let (remote, home) = (Remote::new(), home());
+    let (mut model, fill) = out_of_room(&remote, &home);
     let before = remote.bytes();
     assert!(!pollster::block_on(fill.keep()).unwrap());
     assert_eq!((fill.progress().state, remote.bytes()), (FillState::Stopped, before));
@@ -396,11 +402,7 @@ fn a_fill_that_cannot_keep_or_fetch_stops_and_goes_on_when_told() {
 #[test]
 fn a_fill_that_lacked_room_goes_on_after_an_answer_once_there_is_some() {
     let (remote, home) = (Remote::new(), home());
-    let mut model = visit(&gpu(), &remote, Some(&home), Some(5));
-    answer(&mut model, 5, 1);
-    let fill = model.fill().clone();
-    home.set_budget(home.held_bytes());
-    assert!(!pollster::block_on(fill.keep()).unwrap());
+    let (mut model, fill) = out_of_room(&remote, &home);
     // After a write that failed nothing is written for a while.
     std::thread::sleep(std::time::Duration::from_secs(2));
     // Too little room is not tried again and again.

@@ -95,7 +95,8 @@ export class Live {
     setTimeout(async () => {
       const asked = this.#stats;
       const stats = await asked?.().catch(() => undefined);
-      const free = await freeBytes();
+      const isKept = this.#engine !== undefined && stats?.fill.state !== "done";
+      const free = isKept ? await freeBytes() : Infinity;
       if (this.#stats !== asked) return;
       this.#isAsking = false;
       this.#section.hidden = stats === undefined;

@@ -38,6 +38,7 @@ export function cut(name: string, pages: string[]): Passage[] {
   return pages.flatMap((page, n) => {
     const source = pages.length > 1 ? t("{name}, page {n}", { name, n: n + 1 }) : name;
     const texts: string[] = [];
+    // Tokens of the last text; nothing goes with one that is not there.
     let size = LONGEST;
     for (const paragraph of page.replace(/\r\n?/g, "\n").split(/\n\s*\n/).flatMap(pieces)) {
       const { tokens } = measure(paragraph);

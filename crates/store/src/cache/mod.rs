@@ -33,8 +33,8 @@ pub(crate) use cached::Cached;
 pub use memory::MemoryHome;
 pub use tools::{Verified, export, import, verify};
 
-/// The most that a checksum covers: what passes through memory at once. With 64 KiB what is kept is written and read a fifth slower in both
-/// browsers, 1 MiB is no faster than this, and a piece may need two of them for nothing (`tests/bench/paging.csv`).
+/// The most that a checksum covers: what passes through memory at once. Of a piece that is read, parts of two of them may be for nothing.
+/// Neither 64 KiB nor 1 MiB was faster in a browser, though those were timed on a busier machine (`tests/bench/paging.csv`).
 pub const CHUNK_BYTES: usize = crate::source::WINDOW_BYTES;
 /// The most that a shelf commits at once, if it does not say otherwise. From 1 to 16 MiB browsers write and read about as fast; what is
 /// lost with a tab is one for each request.
