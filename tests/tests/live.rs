@@ -381,7 +381,7 @@ fn out_of_room(remote: &Rc<Remote>, home: &Rc<MemoryHome>) -> (Model, Fill) {
 #[test]
 fn a_fill_that_cannot_keep_or_fetch_stops_and_goes_on_when_told() {
     let (remote, home) = (Remote::new(), home());
-    let (mut model, fill) = out_of_room(&remote, &home);
+    let (_model, fill) = out_of_room(&remote, &home);
     let before = remote.bytes();
     assert!(!pollster::block_on(fill.keep()).unwrap());
     assert_eq!((fill.progress().state, remote.bytes()), (FillState::Stopped, before));
