@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use api::LoadOptions;
 use engine::{Cancel, Engine, Error, Event, Finish, Generated, Gpu, Request, SamplingOptions, Urgency};
 use model::{Model, Options};
 use tests::{gpu, lazy_engine_of, open, vector};
@@ -137,4 +138,34 @@ fn a_device_that_runs_out_of_memory_in_an_answer_makes_way_for_one_with_fewer_sl
     let mut least = self::engine();
     let got_on = losing(&mut least, &SamplingOptions::greedy(), Some(9), Gpu::run_out).unwrap();
     assert_eq!((got_on.ids, least.experts().n_slots()), (whole.ids, 5));
+}
+
+/// An engine with 16 experts a layer, if there is room, of which `lose` sees each device in the middle of being loaded, and how many there were.
+fn load(lose: &dyn Fn(&Gpu)) -> (Result<Engine, api::Error>, usize) {
+    let files = open(&vector("nano-moe16/nano-moe16.gguf"));
+    let options = LoadOptions { model: Options { context: 128, ..Options::default() }, ..LoadOptions::default() };
+    let first = gpu();
+    let mut n_devices = 0;
+    let mut on_progress = |progress: api::Progress| {
+        n_devices += usize::from(progress.loaded == 0);
+        if progress.loaded > progress.total / 2 {
+            lose(&first);
+        }
+    };
+    let loaded = pollster::block_on(api::Model::load(&files, first.clone(), options, &Cancel::default(), &mut on_progress));
+    (loaded.map(|model| model.engine), n_devices)
+}
+
+#[test]
+fn a_device_that_is_lost_while_a_model_loads_makes_way_for_another() {
+    let (whole, n_devices) = load(&|_| {});
+    let mut whole = whole.unwrap();
+    assert_eq!((whole.experts().n_slots(), n_devices), (16, 1));
+    let ids = answer(&mut whole, &SamplingOptions::greedy(), None).unwrap().ids;
+    for (lose, slots) in [(Gpu::lose as fn(&Gpu), 16), (Gpu::run_out, 12)] {
+        let (engine, n_devices) = load(&lose);
+        let mut engine = engine.unwrap();
+        assert_eq!((engine.experts().n_slots(), n_devices), (slots, 2));
+        assert_eq!(answer(&mut engine, &SamplingOptions::greedy(), None).unwrap().ids, ids, "{slots} slots");
+    }
 }

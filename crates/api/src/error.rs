@@ -44,7 +44,7 @@ impl Error {
                 engine::Error::NoAdapter { .. } | engine::Error::NoDevice { .. } => "no_webgpu",
                 engine::Error::DeviceLost { .. } => "device_lost",
                 engine::Error::Gpu { .. } => "internal",
-                engine::Error::OutOfMemory { .. } => "out_of_memory",
+                engine::Error::OutOfMemory { .. } | engine::Error::RanOut { .. } => "out_of_memory",
                 engine::Error::ContextLength { .. } => "context_length",
                 engine::Error::Unfinished { .. } => "format",
                 engine::Error::Feed(error) => error.downcast_ref().map_or("network", store_code),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Bounds, Cancel, Engine, Gpu, Seat, Seats};
+use engine::{Bounds, Cancel, Engine, Gpu, MOST_LOSSES, Seat, Seats};
 use futures_util::future::join;
 use gguf::Directory;
 use model::{Budget, Options};
@@ -70,15 +70,8 @@ impl Model {
         let kept = shapes::restore(&files.library, &gpu).await;
         let mut engine = plan::place(files, gpu, options, &unusable).await?;
         shapes::keep(&files.library, engine.gpu(), &kept).await;
-        let total = engine.model().uploads.iter().map(|u| u.bytes).sum();
-        let mut loaded = 0;
-        on_progress(Progress { loaded, total });
-        let mut on_bytes = |bytes| {
-            loaded += bytes;
-            on_progress(Progress { loaded, total });
-        };
         let experts = engine.experts().clone();
-        let (loaded, ()) = join(engine.load(cancel, &mut on_bytes), heat::restore(&files.library, &experts)).await;
+        let (loaded, ()) = join(read_dense(&mut engine, cancel, on_progress), heat::restore(&files.library, &experts)).await;
         if !loaded? {
             let location = files.location().to_owned();
             return Err(store::Error::Cancelled { location }.into());
@@ -139,6 +132,35 @@ impl<V> Model<V> {
     /// Gives it the name that its answers bear from now on.
     pub fn rename(&mut self, name: &str) {
         name.clone_into(&mut self.name);
+    }
+}
+
+/// Reads the dense weights. A device that is lost meanwhile, or runs out of memory, gives way to another one, with fewer experts if it is
+/// for want of memory. False if `cancel` ended it.
+async fn read_dense(engine: &mut Engine, cancel: &Cancel, on_progress: &mut dyn FnMut(Progress)) -> Result<bool, engine::Error> {
+    let total = engine.model().uploads.iter().map(|u| u.bytes).sum();
+    let mut n_losses = 0;
+    loop {
+        let mut loaded = 0;
+        on_progress(Progress { loaded, total });
+        let mut on_bytes = |bytes| {
+            loaded += bytes;
+            on_progress(Progress { loaded, total });
+        };
+        let read = match n_losses {
+            0 => engine.load(cancel, &mut on_bytes).await,
+            _ => engine.revive(cancel, &mut on_bytes).await,
+        };
+        match read {
+            Err(engine::Error::DeviceLost { why }) => {
+                log::warn!("the GPU was lost while the model was loaded: {why}");
+                n_losses += 1;
+                if n_losses == MOST_LOSSES {
+                    return Err(engine.gpu().last_loss(why));
+                }
+            }
+            read => return read,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) async fn place(files: &Files, gpu: Gpu, options: LoadOptions, unusabl
     let model = Model::within(&files.directory, wanted, options.gpu_memory)?;
     let needed = model.smallest()?.gpu_bytes();
     match Engine::new(gpu, model, files.feed(), unusable.to_vec()).await {
-        Err(refused @ engine::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { needed, refused }),
+        Err(refused @ (engine::Error::OutOfMemory { .. } | engine::Error::RanOut { .. })) => Err(Error::OutOfMemory { needed, refused }),
         made => Ok(made?),
     }
 }

@@ -12,7 +12,7 @@ use web_time::Instant;
 use crate::constraint::Bound;
 use crate::history::History;
 use crate::report::{Flight, Report};
-use crate::resident::{Engine, StepKind, Tail};
+use crate::resident::{Engine, MOST_LOSSES, StepKind, Tail};
 use crate::run::Run;
 use crate::{Cancel, Constraint, Error, Finish, Generated, Request, Token};
 
@@ -34,9 +34,6 @@ pub enum Said {
     /// It has left, as it cannot go on.
     Failed(Error),
 }
-
-/// Devices that one answer may wear out.
-const MOST_LOSSES: usize = 4;
 
 /// The sequences that an engine is at.
 pub struct Batch<'a> {
@@ -334,10 +331,10 @@ impl<'a> Batch<'a> {
         let cancel = Cancel::all(self.runs.iter().map(|run| &run.cancel));
         self.runs.iter_mut().for_each(Run::restart);
         if self.runs.iter().any(|run| run.n_losses == MOST_LOSSES) {
-            return Err(Error::DeviceLost { why: format!("{MOST_LOSSES} times during one answer") });
+            return Err(self.engine.gpu.last_loss(format!("{MOST_LOSSES} times during one answer")));
         }
         // If all are cancelled meanwhile, they end as they are.
-        self.engine.revive(&cancel).await?;
+        self.engine.revive(&cancel, &mut |_| {}).await?;
         Ok(Vec::new())
     }
 }

@@ -9,6 +9,8 @@ pub enum Error {
     DeviceLost { why: String },
     #[error("the GPU has no memory for {label} ({bytes} B): {why}")]
     OutOfMemory { label: String, bytes: u64, why: String },
+    #[error("the GPU runs out of memory while it works, also with fewer experts: {why}")]
+    RanOut { why: String },
     #[error("the GPU reported an error: {why}")]
     Gpu { why: String },
     #[error("the prompt has {got} tokens, the context holds {context}")]

@@ -166,6 +166,11 @@ impl Gpu {
         Trouble::note_short(&self.trouble, "a test took the rest");
     }
 
+    /// What is said of the last of several devices that were lost in a row.
+    pub fn last_loss(&self, why: String) -> Error {
+        if self.is_short() { Error::RanOut { why } } else { Error::DeviceLost { why } }
+    }
+
     /// Whether it had no memory left for what a step needs.
     pub(crate) fn is_short(&self) -> bool {
         self.trouble.lock().is_ok_and(|trouble| trouble.is_short)

@@ -45,7 +45,7 @@ pub use experts::{Experts, Paging};
 pub use feed::{Feed, FeedError, Reading, Run, Sink, Urgency};
 pub use generate::{Cancel, Event, Finish, Generated, Request, Token};
 pub use gpu::{Counters, Gpu};
-pub use resident::{Bounds, Engine};
+pub use resident::{Bounds, Engine, MOST_LOSSES};
 pub use routes::Routed;
 pub use sampling::SamplingOptions;
 pub use seats::{Seat, Seats, Voice};

@@ -15,6 +15,9 @@ use crate::pace::Pace;
 use crate::readback::{self, Ring};
 use crate::{Cancel, Drafting, Error, Executor, Experts, Feed, Gpu, Routed, Urgency};
 
+/// Devices that one answer, or loading, may wear out.
+pub const MOST_LOSSES: usize = 4;
+
 /// A model whose buffers are on a GPU, and the sequences it has in its KV cache.
 #[derive(Debug)]
 pub struct Engine {
@@ -72,10 +75,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub async fn new(gpu: Gpu, mut model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
+    pub async fn new(mut gpu: Gpu, mut model: Model, feed: Rc<dyn Feed>, unusable: Vec<u32>) -> Result<Self, Error> {
         loop {
             let refused = match Self::with_all_of(gpu.clone(), model.clone(), feed.clone(), unusable.clone()).await {
                 Err(refused @ Error::OutOfMemory { .. }) => refused,
+                // While it tried which kernels suit it.
+                Err(Error::DeviceLost { why }) if gpu.is_short() => {
+                    let refused = gpu.last_loss(why);
+                    gpu = gpu.reopen().await?;
+                    refused
+                }
                 made => return made,
             };
             let Ok(Some(smaller)) = model.smaller() else { return Err(refused) };
@@ -125,11 +134,12 @@ impl Engine {
     }
 
     /// Begins anew on another device after this one was lost: buffers are made again, for fewer experts if there is less memory now or this
-    /// one ran out of it, and dense weights are read again; experts come when they are asked for. False if `cancel` ended it.
+    /// one ran out of it, and dense weights are read again; experts come when they are asked for. `on_bytes` gets how many came. False if
+    /// `cancel` ended it.
     ///
     /// # Errors
     /// No device, [`Error::OutOfMemory`], or what the feed or the GPU reports.
-    pub async fn revive(&mut self, cancel: &Cancel) -> Result<bool, Error> {
+    pub async fn revive(&mut self, cancel: &Cancel, on_bytes: &mut dyn FnMut(u64)) -> Result<bool, Error> {
         // A driver may count them as long as they are held.
         self.free();
         let gpu = self.gpu.reopen().await?;
@@ -140,14 +150,14 @@ impl Engine {
         let mut fresh = Self::new(gpu, model, self.feed.clone(), self.unusable.clone()).await?;
         self.experts.vacate(fresh.model.n_slots);
         fresh.experts = self.experts.clone();
-        // Until all of it is read the lost one stays, which nobody can mistake for a whole one.
-        if !fresh.load(cancel, &mut |_| {}).await? {
-            return Ok(false);
+        let read = fresh.load(cancel, on_bytes).await;
+        // Unless all of it was read the lost one stays, which nobody can mistake for a whole one; or another lost one, which knows why.
+        if matches!(read, Ok(true) | Err(Error::DeviceLost { .. })) {
+            fresh.watched = self.watched.take();
+            fresh.drafts = Drafts::new(self.drafts.when);
+            *self = fresh;
         }
-        fresh.watched = self.watched.take();
-        fresh.drafts = Drafts::new(self.drafts.when);
-        *self = fresh;
-        Ok(true)
+        read
     }
 
     /// Gives back all memory.
