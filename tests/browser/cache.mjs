@@ -16,7 +16,7 @@ const LOSS = REQUESTS * EXTENT + 8 * MB + 8 * MB;
 const KILLS = 20;
 const SEEDS = 20;
 /** The ways in which the CDN simulator fails by chance, but for a false size, of which a file that comes at once tells nothing. */
-const FAULTS = ["truncate", "stall", "429", "5xx", "reset", "refuse", "lie-start", "ignore-range"];
+const FAULTS = ["truncate", "stall", "429", "416", "5xx", "reset", "refuse", "lie-start", "ignore-range"];
 
 /** The tests that hold for each home. `visit` is a browser with storage that lasts. */
 const ofHome = (home) => ({

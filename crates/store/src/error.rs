@@ -127,7 +127,8 @@ impl Cause {
     /// Whether asking again may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429) || (500..600).contains(status) && *status != 501,
+            // Of a range that is inside the file, 416 is a mistake.
+            Self::Status { status, .. } => matches!(status, 408 | 416 | 425 | 429) || (500..600).contains(status) && *status != 501,
             Self::TooLarge { .. } => false,
             _ => true,
         }

@@ -203,7 +203,8 @@ impl File<'_> {
         let head = |status: u16| {
             Head::new(status).cors(self.spec.hides_headers).field("Accept-Ranges", "bytes").field("ETag", format!("\"{tag}\""))
         };
-        let Some(mut part) = request.part(size) else {
+        let part = request.part(size).filter(|_| fault != Some(Fault::Unsatisfiable));
+        let Some(mut part) = part else {
             return head(416).field("Content-Range", format!("bytes */{size}")).field("Content-Length", 0).send(self.stream, &[]);
         };
         let mut status = if request.range.is_some() { 206 } else { 200 };

@@ -12,6 +12,8 @@ pub enum Fault {
     Stall,
     /// 429, with a `Retry-After`.
     TooMany,
+    /// 416, for a range that is inside the file.
+    Unsatisfiable,
     /// 500, 502, 503 or 504.
     Broken,
     /// The connection is reset in the middle of the body.
@@ -29,10 +31,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Truncate,
         Self::Stall,
         Self::TooMany,
+        Self::Unsatisfiable,
         Self::Broken,
         Self::Reset,
         Self::Refuse,
@@ -47,6 +50,7 @@ impl Fault {
             Self::Truncate => "truncate",
             Self::Stall => "stall",
             Self::TooMany => "429",
+            Self::Unsatisfiable => "416",
             Self::Broken => "5xx",
             Self::Reset => "reset",
             Self::Refuse => "refuse",

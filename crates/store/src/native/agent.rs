@@ -36,6 +36,7 @@ impl Agent {
             .max_redirects_will_error(false)
             .max_idle_connections_per_host(16)
             .max_idle_connections(32)
+            .timeout_resolve(Some(retry.stall))
             .timeout_connect(Some(retry.stall))
             .timeout_recv_response(Some(retry.stall))
             .timeout_per_read(Some(retry.stall))
