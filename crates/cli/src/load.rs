@@ -1,13 +1,15 @@
 //! From MODEL to a model that answers, with progress for those who watch.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use api::{Files, LoadOptions};
+use api::{Files, LoadOptions, shard_locations};
 use engine::{Cancel, Gpu};
 use model::{Budget, Config, Options};
-use store::{Directory, Home, Library, Manifest, OpenOptions};
+use store::{Directory, Home, Library, Manifest, OpenOptions, Priority, Retry, Run};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::args::{self, Limits};
@@ -17,14 +19,17 @@ use crate::{hub, output};
 /// Context where none is asked for.
 const DEFAULT_CONTEXT: u32 = 4096;
 const MOST_MANIFEST_BYTES: u64 = 1 << 20;
+/// How long a server is waited for that may have another version than what is kept.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Reads the headers of `model`'s files.
 pub(crate) async fn open(model: &args::Model) -> Result<Files> {
+    let options = options_in(model.cache.home());
     let manifest = match &model.manifest {
-        Some(location) => Some(manifest(location).await.with_context(|| location.clone())?),
+        Some(location) => Some(manifest(location, &options).await.with_context(|| location.clone())?),
         None => None,
     };
-    open_with(&model.location, OpenOptions { manifest, ..options_in(model.cache.home()) }).await
+    open_with(&model.location, OpenOptions { manifest, ..options }).await
 }
 
 /// The same, with what comes over the network kept in `home`.
@@ -38,14 +43,43 @@ fn options_in(home: Option<Directory>) -> OpenOptions {
 
 async fn open_with(model: &str, options: OpenOptions) -> Result<Files> {
     let location = locate(model)?;
-    Ok(Files::open_with(&location, &OpenOptions { token: hub::token(&location), ..options }).await?)
+    let options = OpenOptions { token: hub::token(&location), ..options };
+    refresh(&shard_locations(&location), &options).await;
+    Ok(Files::open_with(&location, &options).await?)
 }
 
-async fn manifest(location: &str) -> Result<Manifest> {
-    let source = store::open(location)?;
-    let size = source.size().await?;
+/// What a manifest says. One that was fetched is kept as a model is.
+async fn manifest(location: &str, options: &OpenOptions) -> Result<Manifest> {
+    let files = [location.to_owned()];
+    let options = OpenOptions { token: hub::token(location), ..options.clone() };
+    refresh(&files, &options).await;
+    let library = Library::open(&files, &options).await?;
+    let size = library.shards()[0].size().await?;
     ensure!(size <= MOST_MANIFEST_BYTES, "{size} bytes are too many for a manifest");
-    Ok(Manifest::from_json(&store::read_vec(&*source, 0..size).await?)?)
+    let mut json = Vec::new();
+    let mut sink = |_, piece: &[u8]| {
+        json.extend_from_slice(piece);
+        ControlFlow::Continue(())
+    };
+    library.read_runs(&[Run { shard: 0, range: 0..size }], Priority::Demand, &mut sink).await?;
+    library.flush().await;
+    Ok(Manifest::from_json(&json)?)
+}
+
+/// Asks the servers whether they still have what is kept of these files, and forgets what they have not. Where nobody answers at once it is
+/// believed.
+async fn refresh(locations: &[String], options: &OpenOptions) {
+    let asked = async {
+        let Some(home) = &options.home else { return Ok(()) };
+        let kept = home.list().await?;
+        let is_kept = |location: &&String| kept.iter().any(|kept| kept.identity.location == **location);
+        let locations: Vec<String> = locations.iter().filter(is_kept).cloned().collect();
+        let retry = Retry { attempts: 1, stall: PATIENCE, ..options.retry.clone() };
+        Library::open(&locations, &OpenOptions { retry, ..options.clone() }).await?.revalidate().await
+    };
+    if let Err(error) = asked.await {
+        log::info!("{error}");
+    }
 }
 
 /// Says why some of what came is not kept, if so.
