@@ -1,13 +1,14 @@
 //! The CDN simulator of the tests as a program beside the browsers.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::shell::{root, say};
 
-/// Serves `tests/vectors` until it is dropped.
+/// Serves the files of a folder until it is dropped.
 pub(crate) struct Cdn {
     program: Child,
     url: String,
@@ -16,10 +17,11 @@ pub(crate) struct Cdn {
 impl Cdn {
     /// # Errors
     /// If it cannot be built or started.
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(folder: &Path) -> Result<Self> {
         say("starting the CDN simulator");
         let mut program = Command::new("cargo")
-            .args(["run", "-q", "-p", "tests", "--bin", "cdn", "--", "--root", "tests/vectors"])
+            .args(["run", "-q", "-p", "tests", "--bin", "cdn", "--", "--root"])
+            .arg(folder)
             .current_dir(root())
             .stdout(Stdio::piped())
             .spawn()

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -53,6 +55,32 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
         bail!("`{words}` failed: {}\n{}", output.status, said.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// As [`read`], with the most memory that the program had at once, in bytes, where the system tells; what it says on stderr is shown.
+///
+/// # Errors
+/// If it cannot be started or does not succeed.
+pub(crate) fn read_and_weigh(command: &mut Command) -> Result<(String, Option<u64>)> {
+    let words = words(command);
+    let program = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run `{words}`"))?;
+    let status = format!("/proc/{}/status", program.id());
+    let output = thread::spawn(|| program.wait_with_output());
+    let mut peak = None;
+    while !output.is_finished() {
+        // Of one that has ended the system says nothing any more.
+        peak = std::fs::read_to_string(&status).ok().and_then(|text| peak_bytes(&text)).or(peak);
+        thread::sleep(Duration::from_millis(20));
+    }
+    let output = output.join().map_err(|_| anyhow::anyhow!("`{words}` cannot be waited for"))??;
+    ensure!(output.status.success(), "`{words}` failed: {}", output.status);
+    Ok((String::from_utf8_lossy(&output.stdout).trim().to_owned(), peak))
+}
+
+/// The most memory that a process had at once, as Linux tells it.
+fn peak_bytes(status: &str) -> Option<u64> {
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    kib.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// Whether a program can be found by name.

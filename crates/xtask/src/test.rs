@@ -194,7 +194,8 @@ pub(crate) fn browsers(model: &Location, words: &str, environment: &[(&str, &str
     let browsers = setup::browsers()?;
     let server = Server::start(site, 0)?;
     // The browsers run side by side, and each tells its own how to misbehave.
-    let cdns = [Cdn::start()?, Cdn::start()?];
+    let vectors = root().join("tests/vectors");
+    let cdns = [Cdn::start(&vectors)?, Cdn::start(&vectors)?];
     let parrot = clients::parrot()?;
     let screenshots = target().join("screenshots");
     fs::create_dir_all(&screenshots)?;
