@@ -22,6 +22,8 @@ use crate::{Error, LiveEvent, Model, Monitor};
 const WARM_BYTES: u64 = 16 << 20;
 /// What is kept before it is asked anew what is hottest.
 const KEEP_BYTES: u64 = 32 << 20;
+/// Left free where models are kept: conversations and other programs need room, too.
+const SPARE_BYTES: u64 = 64 << 20;
 /// What the gaps between experts are read by.
 const STEP_BYTES: u64 = 8 << 20;
 /// How often progress is told.
@@ -113,7 +115,7 @@ impl Fill {
         let (true, Some(least)) = (self.0.is_stopped.get(), self.0.least_room.get()) else {
             return;
         };
-        let step: u64 = self.to_keep().iter().map(|run| run.range.end - run.range.start).sum();
+        let step = bytes(&self.to_keep());
         if self.0.monitor.library().free_bytes().await.is_some_and(|free| free >= least.saturating_add(step)) {
             self.retry();
         }
@@ -195,6 +197,10 @@ impl Fill {
         if missing.is_empty() {
             return Ok(false);
         }
+        if !library.has_room(bytes(&missing) + SPARE_BYTES).await {
+            self.stop_for_room().await;
+            return Ok(false);
+        }
         let mut sink = |_: usize, _: &[u8]| {
             self.tell(false);
             if self.0.is_paused.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -206,12 +212,21 @@ impl Fill {
         // What was fetched and not kept would be fetched again.
         library.flush().await;
         let is_kept = missing.iter().all(|run| library.missing(run).is_empty());
+        match is_kept {
+            true => self.0.least_room.set(None),
+            false => self.stop_for_room().await,
+        }
         self.0.is_stopped.set(read.is_err() || !is_kept);
-        let room = if is_kept { None } else { library.free_bytes().await };
-        self.0.least_room.set(room.map(|room| self.0.least_room.get().map_or(room, |least| least.min(room))));
         self.tell(true);
         read?;
         Ok(is_kept)
+    }
+
+    async fn stop_for_room(&self) {
+        let room = self.0.monitor.library().free_bytes().await;
+        self.0.least_room.set(room.map(|room| self.0.least_room.get().map_or(room, |least| least.min(room))));
+        self.0.is_stopped.set(true);
+        self.tell(true);
     }
 
     /// Holds some of what is kept whole against the SHA-256 that a manifest or the server says, for some milliseconds. False if there is
@@ -238,11 +253,12 @@ impl Fill {
         self.0.monitor.experts().with_paging(|paging| paging.tokens > 0)
     }
 
-    /// Experts for free slots, the hottest first.
+    /// Experts for free slots, the hottest first. Where they can be kept they are fetched for that alone: who wants the model ends what is
+    /// brought to the GPU, and bytes on their way would come twice.
     fn to_warm(&self) -> Vec<(u32, u32)> {
         let monitor = &self.0.monitor;
         let most = (WARM_BYTES / monitor.fixed().bytes_per_expert.max(1)).max(1) as usize;
-        let may_fetch = self.may_fetch();
+        let may_fetch = self.may_fetch() && !monitor.library().keeps();
         let wanted = monitor.experts().to_fill().into_iter();
         wanted.filter(|&(layer, expert)| may_fetch || monitor.is_here(layer, expert)).take(most).collect()
     }
@@ -279,6 +295,10 @@ impl Fill {
             self.0.monitor.tell(LiveEvent::Fill(progress));
         }
     }
+}
+
+fn bytes(runs: &[Run]) -> u64 {
+    runs.iter().map(|run| run.range.end - run.range.start).sum()
 }
 
 /// A run cut into pieces that may come out of order.

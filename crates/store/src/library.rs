@@ -282,6 +282,17 @@ impl Library {
         self.cached.iter().flatten().next()?.free_bytes().await
     }
 
+    /// Whether there is room for so many bytes where it is kept, as far as that can be known. If not, [`Library::take_problem`] says so.
+    pub async fn has_room(&self, needed: u64) -> bool {
+        let Some(cached) = self.cached.iter().flatten().next() else { return true };
+        let free = cached.free_bytes().await;
+        let is_full = free.is_some_and(|free| free < needed);
+        if is_full {
+            *self.problem.borrow_mut() = Some(Rc::new(Error::Full { location: cached.home_name(), needed, free }));
+        }
+        !is_full
+    }
+
     /// A small piece of data that is kept with the model's first shard; `None` also where nothing is kept.
     ///
     /// # Errors

@@ -217,6 +217,16 @@ fn what_came_before_a_reader_went_away_is_kept() {
 }
 
 #[test]
+fn who_asks_for_more_room_than_there_is_hears_of_both() {
+    let home = Rc::new(MemoryHome::new(5_000_000));
+    let library = library(&Remote::new(10_000), &home);
+    assert!(pollster::block_on(library.has_room(5_000_000)) && library.take_problem().is_none());
+    assert!(!pollster::block_on(library.has_room(5_000_001)));
+    let said = library.take_problem().unwrap().to_string();
+    assert!(said.contains("is full: 5000001 bytes are needed, 5000000 are free"), "{said}");
+}
+
+#[test]
 fn a_full_home_does_not_stop_a_reader_and_says_so() {
     let (source, home) = (Remote::new(9_000_000), Rc::new(MemoryHome::new(5_000_000)));
     let library = library(&source, &home);

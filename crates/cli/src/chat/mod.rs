@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use store::Library;
 
 use crate::args::{self, Limits, Sampling};
-use crate::idle::fill_until;
+use crate::idle::Filler;
 use crate::{load, output};
 use interrupt::Interrupt;
 use lines::Lines;
@@ -78,7 +78,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let system = args.system.clone();
     let lines = Lines::start().context("cannot read stdin")?;
     let library = files.library.clone();
-    let mut chat = Chat { model, library, args, interactive, system, turns: Vec::new(), lines, interrupt: Interrupt::install()? };
+    let filler = Filler::new(&model, !args.no_fill);
+    let mut chat = Chat { model, filler, library, args, interactive, system, turns: Vec::new(), lines, interrupt: Interrupt::install()? };
     while let Some(line) = chat.line().await? {
         match Line::read(&line) {
             Line::Nothing => {}
@@ -135,6 +136,7 @@ impl<'a> Line<'a> {
 
 struct Chat {
     model: api::Model,
+    filler: Filler,
     library: Rc<Library>,
     args: Args,
     interactive: bool,
@@ -152,8 +154,7 @@ impl Chat {
             // A prompt that cannot be shown is no reason to stop.
             let _ = write!(io::stderr(), "> ");
         }
-        let next = self.lines.next();
-        let line = if self.args.no_fill { next.await } else { fill_until(next, &mut self.model, &note).await };
+        let line = self.filler.until(self.lines.next(), &mut self.model, &note).await;
         load::note_problem(&self.library);
         let line = line.transpose().context("cannot read stdin")?;
         Ok(line.map(|line| String::from_utf8_lossy(&line).into_owned()))
@@ -186,7 +187,7 @@ impl Chat {
                 cancel.cancel();
             }
         };
-        let done = self.model.chat(&request, &cancel, &mut on_chunk).await;
+        let done = self.filler.beside(self.model.chat(&request, &cancel, &mut on_chunk)).await;
         self.interrupt.answered();
         printed?;
         printer.end()?;

@@ -32,7 +32,7 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use crate::args::{self, Limits};
-use crate::idle::fill_until;
+use crate::idle::Filler;
 use crate::load;
 use guard::Guard;
 use http::Server;
@@ -133,12 +133,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 async fn work(model: &mut Model, library: &Library, server: &Server, parallel: usize, no_fill: bool) {
     let seats = Seats::default();
     let voice = model.at(&seats);
+    let mut filler = Filler::new(model, !no_fill);
     loop {
-        let next = server.queue.next();
-        let job = if no_fill { next.await } else { fill_until(next, model, &note).await };
+        let job = filler.until(server.queue.next(), model, &note).await;
         load::note_problem(library);
         let Some(job) = job else { break };
-        model.engine.attend(&seats, answer_from(job, &voice, server, parallel)).await;
+        filler.beside(model.engine.attend(&seats, answer_from(job, &voice, server, parallel))).await;
         load::note_problem(library);
     }
 }

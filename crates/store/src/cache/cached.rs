@@ -86,6 +86,10 @@ impl Cached {
         Ok(cached)
     }
 
+    pub(crate) fn home_name(&self) -> String {
+        self.home.name()
+    }
+
     /// As [`Home::free_bytes`].
     pub(crate) fn free_bytes(&self) -> LocalFuture<'_, Option<u64>> {
         self.home.free_bytes()
