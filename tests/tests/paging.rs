@@ -139,6 +139,25 @@ fn a_token_whose_experts_are_all_there_costs_one_readback() {
 }
 
 #[test]
+fn where_experts_may_be_missing_a_pass_costs_one_readback() {
+    let mut engine = lazy(&gpu(), &nano_moe16(), Some(12));
+    let (gpu, experts) = (engine.gpu().clone(), engine.experts().clone());
+    let costs = || (gpu.counters().readbacks, experts.paging().passes);
+    let (prompt, mut before) = (prompt(60), costs());
+    let request = Request { prompt: &prompt, max_tokens: 40, sampling: SamplingOptions::greedy(), stops: &[] };
+    let mut on_event = |event: Event<'_>| {
+        if let Event::Prefill { .. } = event {
+            before = costs();
+        }
+        ControlFlow::Continue(())
+    };
+    pollster::block_on(engine.generate(&request, &Cancel::default(), &mut on_event)).unwrap();
+    let (readbacks, passes) = (costs().0 - before.0, costs().1 - before.1);
+    // Some tokens missed none.
+    assert!(readbacks == passes && (40..2 * 40).contains(&passes), "{readbacks} readbacks for {passes} passes");
+}
+
+#[test]
 fn the_routes_that_are_watched_are_those_of_the_twins() {
     let (gpu, files) = (gpu(), nano_moe16());
     let prompt = prompt(30);
