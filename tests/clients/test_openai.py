@@ -28,6 +28,12 @@ def chat(**body):
     return client.chat.completions.create(**{"model": "parrot", "messages": MESSAGES, **body})
 
 
+def valid(answer):
+    """The same, after all its fields are held against the types that the client has for them, which it does not do by itself."""
+    type(answer).model_validate_json(answer.model_dump_json(by_alias=True, exclude_unset=True), strict=True)
+    return answer
+
+
 class Place(pydantic.BaseModel):
     city: typing.Literal["Paris", "Rome"]
 
@@ -137,6 +143,27 @@ class Responses(unittest.TestCase):
         turns += called.output
         turns.append({"type": "function_call_output", "call_id": call.call_id, "output": "sunny"})
         self.assertEqual(client.responses.create(model="parrot", input=turns, tools=tools).output_text, SAID)
+
+
+class Types(unittest.TestCase):
+    def test_every_answer_has_all_fields_that_the_client_expects_and_of_their_types(self):
+        usage, tools = {"include_usage": True}, [{"type": "function", "function": TOOL}]
+        for more in ({"logprobs": True, "top_logprobs": 2}, {"tools": tools}, {"n": 2}):
+            valid(chat(**more))
+            for chunk in chat(stream=True, stream_options=usage, **more):
+                valid(chunk)
+        text = {"model": "parrot", "prompt": "x", "max_tokens": 3, "logprobs": 1}
+        parts = (client.completions.create(**text), *client.completions.create(**text, stream=True, stream_options=usage))
+        # Its type has no null for the reason of what has not ended, which OpenAI's own servers say.
+        for part in (part for part in parts if all(choice.finish_reason for choice in part.choices)):
+            valid(part)
+        for more in ({}, {"tools": [{"type": "function", "strict": False, **TOOL}]}):
+            request = {"model": "parrot", "input": "Hello!", **more}
+            for part in (client.responses.create(**request), *client.responses.create(**request, stream=True)):
+                valid(part)
+        for model in client.models.list():
+            valid(model)
+            valid(client.models.retrieve(model.id))
 
 
 class Errors(unittest.TestCase):

@@ -37,7 +37,7 @@ impl<V: Voice> Model<V> {
             choices.push(self.answer(request, index, &prompt, turn.clone(), cancel, &mut total, &mut emit).await?);
         }
         let (usage, timings) = (total.usage(), total.timings());
-        if request.parameters.stream_options.unwrap_or_default().include_usage {
+        if request.parameters.stream_options.unwrap_or_default().include_usage == Some(true) {
             on_chunk(Chunk { usage: Some(usage), timings: Some(timings), ..blank.clone() });
         }
         let Chunk { id, created, model, .. } = blank;

@@ -170,7 +170,7 @@ impl<V: Voice> Model<V> {
             }
         }
         let (usage, timings) = (Some(total.usage()), Some(total.timings()));
-        if request.parameters.stream_options.unwrap_or_default().include_usage {
+        if request.parameters.stream_options.unwrap_or_default().include_usage == Some(true) {
             on_part(TextCompletion { usage, timings, ..blank.clone() });
         }
         Ok(TextCompletion { choices, usage, timings, ..blank })

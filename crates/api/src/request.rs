@@ -52,8 +52,7 @@ pub enum Stop {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub struct StreamOptions {
-    #[serde(default)]
-    pub include_usage: bool,
+    pub include_usage: Option<bool>,
 }
 
 /// Answers that one request may ask for.

@@ -152,8 +152,7 @@ impl ChatRequest {
     /// What no format can render.
     ///
     /// # Errors
-    /// [`Error::NoMessages`]; [`Error::EmptyMessage`] for a user or assistant who says nothing;
-    /// [`Error::ContentPart`] for images and other parts that are not text; [`Error::UnknownToolCall`] for an
+    /// [`Error::NoMessages`]; [`Error::ContentPart`] for images and other parts that are not text; [`Error::UnknownToolCall`] for an
     /// answer to a call that nobody made; [`Error::ToolType`] and [`Error::FunctionName`] for tools that are no
     /// functions, or badly named; [`Error::ResponseFormat`].
     pub fn check(&self) -> Result<(), Error> {
@@ -166,18 +165,9 @@ impl ChatRequest {
         }
         let mut calls = Calls::default();
         for (index, message) in self.messages.iter().enumerate() {
-            let text = message.content().join(index)?;
+            message.content().join(index)?;
             match message {
-                ChatMessage::User { .. } if text.is_empty() => {
-                    let role = "user";
-                    return Err(Error::EmptyMessage { index, role });
-                }
-                ChatMessage::Assistant { reasoning, tool_calls, .. } => {
-                    let thinks = reasoning.as_ref().is_some_and(|text| !text.is_empty());
-                    if text.is_empty() && tool_calls.is_empty() && !thinks {
-                        let role = "assistant";
-                        return Err(Error::EmptyMessage { index, role });
-                    }
+                ChatMessage::Assistant { tool_calls, .. } => {
                     for call in tool_calls {
                         check_function_name(&call.function.name)?;
                     }

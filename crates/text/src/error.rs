@@ -61,10 +61,6 @@ pub enum Error {
     #[error("the chat request has no messages")]
     NoMessages,
 
-    /// A user or an assistant who says nothing.
-    #[error("message {index}, of role {role}, is empty")]
-    EmptyMessage { index: usize, role: &'static str },
-
     /// A message that is to be gone on with is an assistant's.
     #[error("continue_final_message needs a last message of role assistant that says something and calls no tool")]
     NothingBegun,

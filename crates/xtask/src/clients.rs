@@ -22,22 +22,26 @@ pub(crate) fn test() -> Result<Tally> {
     npm::install(&folder)?;
     let python = python(&folder.join("requirements.txt"))?;
     let ai_sdk = bundle::for_node(&[folder.join("ai-sdk.test.mjs")], &target().join("clients"))?;
-    let server = Server::start()?;
-    say("running the tests of the OpenAI clients");
-    let client = |program: &Path| {
-        let mut command = Command::new(program);
-        command.current_dir(&folder).env("QUIRE_URL", &server.url).env("QUIRE_API_KEY", KEY);
-        command
-    };
-    // One after the other: the server has few places, as some of them check.
-    let node = || {
-        let mut node = client(Path::new("node"));
-        node.args(["--test", "--test-reporter=tap"]);
-        node
-    };
-    let mut tally = test::node_tests(node().arg("openai.test.mjs"))?;
-    tally += test::node_tests(node().args(ai_sdk))?;
-    tally += unittest(client(&python).args(["-m", "unittest", "-v", "test_openai"]))?;
+    let model = parrot()?;
+    let mut tally = Tally::default();
+    // One client after the other: the servers have few places, as some of them check.
+    for parallel in ["1", "4"] {
+        let server = Server::start(&model, parallel)?;
+        say(&format!("running the tests of the OpenAI clients, {parallel} at a time"));
+        let client = |program: &Path| {
+            let mut command = Command::new(program);
+            command.current_dir(&folder).env("QUIRE_URL", &server.url).env("QUIRE_API_KEY", KEY);
+            command
+        };
+        let node = || {
+            let mut node = client(Path::new("node"));
+            node.args(["--test", "--test-reporter=tap"]);
+            node
+        };
+        tally += test::node_tests(node().arg("openai.test.mjs"))?;
+        tally += test::node_tests(node().args(&ai_sdk))?;
+        tally += unittest(client(&python).args(["-m", "unittest", "-v", "test_openai"]))?;
+    }
     Ok(tally)
 }
 
@@ -78,11 +82,10 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Result<Self> {
-        let model = parrot()?;
+    fn start(model: &Path, parallel: &str) -> Result<Self> {
         let mut program = test::with_vulkan(target().join("debug/quire"))?
-            .args(["serve", "--port", "0", "--queue", "2", "--api-key", KEY])
-            .arg(&model)
+            .args(["serve", "--port", "0", "--queue", "2", "--api-key", KEY, "--parallel", parallel])
+            .arg(model)
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot run quire serve")?;

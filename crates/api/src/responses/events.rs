@@ -101,7 +101,7 @@ impl Items {
         let usage = usage.map(|usage| {
             json!({
                 "input_tokens": usage.prompt_tokens,
-                "input_tokens_details": {"cached_tokens": usage.prompt_tokens_details.cached_tokens},
+                "input_tokens_details": {"cached_tokens": usage.prompt_tokens_details.cached_tokens, "cache_write_tokens": 0},
                 "output_tokens": usage.completion_tokens,
                 "output_tokens_details": {"reasoning_tokens": usage.completion_tokens_details.reasoning_tokens},
                 "total_tokens": usage.total_tokens,

@@ -53,6 +53,7 @@ impl<V: Voice> Model<V> {
         blank.insert("object".into(), "response".into());
         blank.insert("created_at".into(), now().into());
         blank.insert("model".into(), self.name().into());
+        blank.insert("access_programs".into(), Value::Null);
         blank.extend(request.echo.clone());
         let mut items = Items::new(blank);
         let mut on_chunk = |chunk: crate::Chunk| items.take(chunk, on_event);
