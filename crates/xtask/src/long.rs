@@ -22,6 +22,8 @@ pub(crate) enum Long {
     Slots,
     /// 200 answers of smollm2-moe at temperature 1 to 40 JSON schemas, each held against its own: a quarter of an hour
     Schemas,
+    /// 32 clients at once for two minutes, of servers with one, four and eight places: seven minutes
+    Crowd,
     /// A model of all of gpt-oss-20b's layers over HTTP, 4 GB of it on the GPU, natively to its first token: 17 GB of disk, five minutes
     FirstToken,
 }
@@ -56,6 +58,7 @@ struct Stats {
 pub(crate) fn run(long: Long) -> Result<bool> {
     let (model, suite, most, fewer): (_, _, _, &[u32]) = match long {
         Long::Schemas => return schemas(),
+        Long::Crowd => return crowd(),
         Long::FirstToken => return first_token().map(|()| true),
         Long::Widths => (wide(4)?, "a model of true widths", 20, &[16, 8, 5]),
         Long::Slots => (models::locate("smollm2-moe")?, "a long answer", 200, &[4, 3]),
@@ -105,6 +108,12 @@ fn schemas() -> Result<bool> {
     Ok(cargo.args(test).env("SCHEMA_TRIES", "5").current_dir(root()).status()?.success())
 }
 
+/// Has many clients ask for long.
+fn crowd() -> Result<bool> {
+    let test = ["test", "-q", "--workspace", "--test", "serve", "many_clients_at_once", "--", "--nocapture"];
+    Ok(test::with_vulkan("cargo")?.args(test).env("QUIRE_CROWD_SECONDS", "120").current_dir(root()).status()?.success())
+}
+
 /// Opens a model of 24 layers as somebody would for the first time, and once more: says what it takes to the first token.
 ///
 /// # Errors
@@ -116,7 +125,7 @@ fn first_token() -> Result<()> {
     let url = format!("{}{name}", cdn.url());
     let kept = target().join("tmp/first-token");
     let _ = std::fs::remove_dir_all(&kept);
-    shell::run(Command::new("cargo").args(["build", "-q", "-p", "quire"]).current_dir(root()))?;
+    shell::run(Command::new("cargo").args(["build", "-q", "--workspace", "--bin", "quire"]).current_dir(root()))?;
     for visit in ["first", "second"] {
         let began = Instant::now();
         let mut quire = test::with_vulkan(target().join("debug/quire"))?;

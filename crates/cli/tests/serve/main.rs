@@ -210,10 +210,12 @@ fn who_goes_away_frees_a_place_at_once_and_who_finds_none_may_come_again() {
     assert_eq!(refused.error(), (429, "rate_limit_error".to_owned(), Some("rate_limit_exceeded".to_owned())));
     assert!(refused.headers["retry-after"].parse::<u32>().is_ok_and(|seconds| (1..=60).contains(&seconds)));
     // Who waits, then who listens to an answer of thousands of tokens.
+    let begin = Instant::now();
     drop(second);
     until("the place of who waited", || (server.metric("quire_requests_in_hand") == 1.0).then_some(()));
     drop(first);
     until("the place of who listened", || (server.metric("quire_requests_in_hand") == 0.0).then_some(()));
+    assert!(begin.elapsed() < Duration::from_secs(4), "the places were free after {:?}", begin.elapsed());
     let begin = Instant::now();
     assert_eq!(server.post("/v1/completions", &json!({"prompt": "x", "max_tokens": 2})).status, 200);
     assert!(begin.elapsed() < Duration::from_secs(20), "the model goes on for nobody");

@@ -50,6 +50,8 @@ impl Server {
             said.lock().unwrap().push_str(&line);
             address = line.split_once("at http://").map(|(_, rest)| rest.trim().trim_end_matches("/v1").to_owned());
         }
+        // Nobody else may reach it, unless he was let in.
+        assert!(address.as_ref().is_some_and(|address| address.starts_with("127.0.0.1:")) || args.contains(&"--host"), "{address:?}");
         let listener = said.clone();
         thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| listener.lock().unwrap().push_str(&(line + "\n"))));
         Self { program, address: address.unwrap(), said }
