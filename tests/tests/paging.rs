@@ -153,8 +153,8 @@ fn where_experts_may_be_missing_a_pass_costs_one_readback() {
     };
     pollster::block_on(engine.generate(&request, &Cancel::default(), &mut on_event)).unwrap();
     let (readbacks, passes) = (costs().0 - before.0, costs().1 - before.1);
-    // Some tokens missed none.
-    assert!(readbacks == passes && (40..2 * 40).contains(&passes), "{readbacks} readbacks for {passes} passes");
+    // The prompt itself brings the first token; some others missed none.
+    assert!(readbacks == passes + 1 && (39..2 * 39).contains(&passes), "{readbacks} readbacks for {passes} passes");
 }
 
 #[test]
