@@ -214,7 +214,7 @@ export const troubles: Record<Exclude<ErrorCode, "device_lost">, string> = {
   format: "文件不是 GGUF，或已损坏",
   unsupported: "不支持这个模型或这项操作",
   context_length: "超出了上下文长度的限制",
-  busy: "引擎正在回答另一个请求",
+  busy: "引擎正在回答另一个请求，或文件正在导入",
   invalid_request: "请求无效",
   internal: "引擎内部出错",
 };

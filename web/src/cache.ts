@@ -33,7 +33,10 @@ export interface Cache {
   verify(url: string, options?: CacheOptions): Promise<Verified>;
   /** A file that is kept whole, checked as it is read; `new Response(stream).blob()` makes it a Blob. */
   export(url: string, options?: Abortable): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
-  /** Keeps a file that is here as what `url` would give, so that it is not fetched. */
+  /**
+   * Keeps a file that is here as what `url` would give, so that it is not fetched. If it is stopped, what has come of it is
+   * discarded. Where other bytes of it are kept already it rejects (`integrity`): remove them first.
+   */
   import(file: Blob, url: string, options?: CacheOptions): Promise<void>;
   /** What the browser allows, and which home it reads fastest. */
   estimate(options?: Abortable): Promise<CacheEstimate>;

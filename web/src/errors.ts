@@ -18,7 +18,7 @@ export type ErrorCode =
   | "unsupported"
   /** The conversation does not fit into the context. */
   | "context_length"
-  /** The engine is answering another request. */
+  /** The engine is answering another request, or the file is being imported. */
   | "busy"
   /** What was asked cannot be asked. */
   | "invalid_request"

@@ -61,6 +61,7 @@ fn store_code(error: &store::Error) -> &'static str {
         store::Error::Changed { .. } | store::Error::Unlike { .. } => "integrity",
         store::Error::Incomplete { .. } | store::Error::Manifest { .. } => "invalid_request",
         store::Error::Format { .. } => "unsupported",
+        store::Error::Busy { .. } => "busy",
         _ => "network",
     }
 }

@@ -31,6 +31,10 @@ pub enum Error {
     #[error("of {location}, {kept} of {size} bytes are kept")]
     Incomplete { location: String, kept: u64, size: u64 },
 
+    /// Somebody brings it in now, and parts of that may not be used.
+    #[error("{location} is being imported by another program or tab")]
+    Busy { location: String },
+
     /// The range is not inside the source.
     #[error("bytes {start}..{end} are outside {location}, which has {size} bytes")]
     OutOfRange { location: String, start: u64, end: u64, size: u64 },

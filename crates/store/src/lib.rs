@@ -33,7 +33,7 @@ mod platform;
 
 pub use cache::{
     CHUNK_BYTES, Change, Chunk, Claim, EXTENT_BYTES, Extent, Home, Identity, Kept, MemoryHome, Shelf, Verified, checksum, export, import,
-    verify,
+    list, verify,
 };
 pub use error::{Cause, Error};
 pub use http::{Http, Retry};

@@ -11,7 +11,7 @@ use js_sys::Function;
 use serde::Serialize;
 use store::{
     BlobFile, BrowserHome, Error, Home, Identity, Kept, Library, LocalFuture, Manifest, OpenOptions, Priority, Run, Sink, Source, import,
-    quota, verify,
+    list, quota, verify,
 };
 use wasm_bindgen::prelude::*;
 
@@ -102,14 +102,13 @@ async fn with_home<T>(work: impl AsyncFnOnce(&Rc<BrowserHome>) -> Result<T, Erro
 /// The versions of `url`, or of all shards of its set, oldest first.
 async fn versions(home: &BrowserHome, url: &str) -> Result<Vec<Kept>, Error> {
     let locations = shard_locations(url);
-    Ok(home.list().await?.into_iter().filter(|kept| locations.contains(&kept.identity.location)).collect())
+    Ok(list(home).await?.into_iter().filter(|kept| locations.contains(&kept.identity.location)).collect())
 }
 
 /// JSON of `CachedFile[]`, oldest first.
 #[wasm_bindgen(js_name = cacheList)]
-pub async fn list() -> Result<String, JsValue> {
-    let list = async |home: &Rc<BrowserHome>| home.list().await;
-    let list = with_home(list, &Abort::new(None)).await?;
+pub async fn list_kept() -> Result<String, JsValue> {
+    let list = with_home(async |home: &Rc<BrowserHome>| list(&**home).await, &Abort::new(None)).await?;
     let file = |Kept { identity: Identity { location, size, tag }, bytes, .. }| JsFile { url: location, size, kept: bytes, tag };
     Ok(json(&list.into_iter().map(file).collect::<Vec<_>>()))
 }
@@ -216,6 +215,7 @@ async fn add_to(options: &OpenOptions, url: &str, on_progress: &Function) -> Res
 fn again(problem: &Error) -> Error {
     match problem {
         Error::Full { location, needed, free } => Error::Full { location: location.clone(), needed: *needed, free: *free },
+        Error::Busy { location } => Error::Busy { location: location.clone() },
         other => Error::Write { location: "the browser's storage".to_owned(), cause: other.to_string() },
     }
 }
@@ -249,7 +249,8 @@ pub async fn verify_kept(url: String, on_progress: Function, signal: Option<web_
     with_home(work, &abort).await
 }
 
-/// Keeps a file that is here as what `url` would give; older versions are removed.
+/// Keeps a file that is here as what `url` would give; older versions are removed. What has come of it is discarded if it is stopped, or
+/// by whoever looks next if nobody is left to do so.
 #[wasm_bindgen(js_name = cacheImport)]
 pub async fn import_file(
     file: web_sys::Blob,
@@ -262,19 +263,13 @@ pub async fn import_file(
         let source = BlobFile::new("the file", file);
         let size = source.size().await?;
         // What is kept of the same file is completed rather than shadowed.
-        let kept = home.list().await?.into_iter().rfind(|kept| kept.identity.location == url && kept.identity.size == size);
-        let is_new = kept.is_none();
+        let kept = list(&**home).await?.into_iter().rfind(|kept| kept.identity.location == url && kept.identity.size == size);
         let identity = kept.map_or_else(|| Identity { location: url.clone(), size, tag: None }, |kept| kept.identity);
         let mut progress = |loaded| {
             tell(&on_progress, &JsProgress { loaded, total: size });
             if abort.cancel().is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        if let Err(error) = import(&**home, &identity, &source, &mut progress).await {
-            if is_new {
-                home.remove(&identity).await?;
-            }
-            return Err(error.into());
-        }
+        import(&**home, &identity, &source, &mut progress).await?;
         for other in home.list().await? {
             if other.identity.location == url && other.identity != identity {
                 home.remove(&other.identity).await?;
@@ -313,7 +308,7 @@ impl CacheReader {
     pub async fn open(url: String) -> Result<Self, JsValue> {
         let home = home().await?;
         let work = async {
-            let kept = home.list().await?.into_iter().rfind(|kept| kept.identity.location == url);
+            let kept = list(&*home).await?.into_iter().rfind(|kept| kept.identity.location == url);
             let (kept, size) = kept.map_or((0, 0), |kept| (kept.bytes, kept.identity.size));
             let absent = Absent { location: url.clone(), size };
             if kept < size || size == 0 {

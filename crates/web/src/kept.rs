@@ -91,6 +91,7 @@ pub(crate) async fn describe(error: &store::Error, home: Option<&BrowserHome>) -
         store::Error::Network { .. } | store::Error::UnknownSize { .. } => ("network", error.to_string()),
         store::Error::Changed { .. } | store::Error::Unlike { .. } => ("integrity", error.to_string()),
         store::Error::Incomplete { .. } | store::Error::Manifest { .. } => ("invalid_request", error.to_string()),
+        store::Error::Busy { .. } => ("busy", error.to_string()),
         _ => ("unsupported", error.to_string()),
     }
 }

@@ -72,6 +72,8 @@ enum Command {
         out: PathBuf,
     },
     /// Keep a file that is here as what the URL would give, so that it is not fetched; any shard means all of its set
+    ///
+    /// What has come of it is discarded if it does not come to its end. Where other bytes of it are kept already it is refused: remove them first.
     Import {
         #[arg(value_name = "MODEL")]
         model: String,
@@ -124,7 +126,7 @@ struct Cache {
 impl Cache {
     /// All files of a model, or of all, the newest version of each last.
     async fn kept(&self, model: Option<&str>) -> Result<Vec<Kept>> {
-        let mut kept = self.home.list().await?;
+        let mut kept = store::list(&self.home).await?;
         if let Some(model) = model {
             let urls = urls(model)?;
             kept.retain(|kept| urls.contains(&kept.identity.location));
@@ -134,7 +136,7 @@ impl Cache {
 
     /// The newest version of a file.
     async fn newest(&self, url: &str) -> Result<Option<Kept>> {
-        Ok(self.home.list().await?.into_iter().rfind(|kept| kept.identity.location == url))
+        Ok(store::list(&self.home).await?.into_iter().rfind(|kept| kept.identity.location == url))
     }
 
     /// JSON for programs, or else words.

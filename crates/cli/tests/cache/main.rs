@@ -149,6 +149,11 @@ fn what_is_kept_is_listed_counted_and_removed() {
     assert_eq!(kept.json(&["cache", "remove", &url, "--json"])["bytes"], size);
     assert_eq!(kept.json(&["cache", "has", &url, "--json"])["has"], false);
     kept.stdout(&["cache", "import", &url, &nano()]);
+    // As an import that was killed leaves it.
+    let note = [0, size].map(u64::to_le_bytes).concat();
+    std::fs::write(kept.data().with_file_name("notes").join("import"), note).unwrap();
+    assert!(kept.failure(&["cache", "has", &url]).contains("nothing is kept"));
+    kept.stdout(&["cache", "import", &url, &nano()]);
     kept.stdout(&["cache", "remove", "--all"]);
     assert_eq!(std::fs::read_dir(&kept.0).unwrap().count(), 0);
     assert_eq!(kept.quire(&["cache", "remove"]).status.code(), Some(2));

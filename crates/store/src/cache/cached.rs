@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::check::{Check, Step};
 use super::flights::Flights;
 use super::keeper::{Keeper, Store};
-use super::{CHUNK_BYTES, Change, Chunk, Claim, Home, Identity, Kept, checksum};
+use super::{CHUNK_BYTES, Change, Chunk, Claim, Home, Identity, Kept, checksum, import};
 use crate::http::TAG;
 use crate::link::Link;
 use crate::manifest::Entry;
@@ -48,7 +48,7 @@ impl Cached {
     /// is none, asks which there is.
     pub(crate) async fn open(source: Rc<dyn Source>, home: Rc<dyn Home>, link: Rc<Link>, said: Option<&Entry>) -> Result<Self, Error> {
         let location = source.location().to_owned();
-        let all = home.list().await?;
+        let all = import::list(&*home).await?;
         let identity = match choose(&all, &location, said) {
             Some(identity) => {
                 source.expect(&Identity { tag: identity.tag.clone().filter(|_| said.is_none()), ..identity.clone() });
@@ -63,7 +63,7 @@ impl Cached {
                 Identity { location: location.clone(), size, tag: source.tag() }
             }
         };
-        let store = Store::new(home.open(&identity).await?);
+        let store = Store::new(import::open(&*home, &identity).await?);
         store.learn().await?;
         let noted = store.shelf.note(KnownSum::NOTE).await?.and_then(|note| KnownSum::from_note(&note));
         let sum = said.map(|said| said.sum).or_else(|| source.sum());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{Change, Chunk, Claim, Extent, Home, Identity, Kept, Shelf};
+use super::{Change, Chunk, Claim, Extent, Home, Identity, Kept, Shelf, import};
 use crate::source::{WINDOW_BYTES, give};
 use crate::{Error, KnownSum, LocalFuture, Sink};
 
@@ -80,6 +80,7 @@ impl Home for MemoryHome {
             identity: identity.clone(),
             bytes: inner.chunks().iter().map(|chunk| u64::from(chunk.len)).sum(),
             sum: inner.notes.borrow().get(KnownSum::NOTE).and_then(|note| KnownSum::from_note(note)),
+            is_importing: inner.notes.borrow().get(import::NOTE).is_some_and(|note| !note.is_empty()),
         };
         let list = self.shelves.borrow().iter().map(kept).collect();
         Box::pin(async move { Ok(list) })

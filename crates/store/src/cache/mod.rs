@@ -17,6 +17,7 @@
 mod cached;
 mod check;
 mod flights;
+pub(crate) mod import;
 pub(crate) mod index;
 mod keeper;
 mod memory;
@@ -30,8 +31,9 @@ pub use crate::platform::Claim;
 use crate::{Error, KnownSum, LocalFuture, Sink};
 
 pub(crate) use cached::Cached;
+pub use import::{import, list};
 pub use memory::MemoryHome;
-pub use tools::{Verified, export, import, verify};
+pub use tools::{Verified, export, verify};
 
 /// The most that a checksum covers: what passes through memory at once. Of a piece that is read, parts of two of them may be for nothing.
 /// Neither 64 KiB nor 1 MiB was faster in a browser, though those were timed on a busier machine (`tests/bench/paging.csv`).
@@ -92,6 +94,8 @@ pub struct Kept {
     pub bytes: u64,
     /// Of the whole file, if somebody says what it is.
     pub sum: Option<KnownSum>,
+    /// Whether an import has begun and not come to its end, be it under way or not.
+    pub is_importing: bool,
 }
 
 /// A place where bytes stay between visits.
@@ -99,7 +103,7 @@ pub trait Home {
     /// As a person would name it: a path, "IndexedDB".
     fn name(&self) -> String;
 
-    /// All files, for each location the oldest version first.
+    /// All files, for each location the oldest version first, with what an import that was killed has left: see [`list`].
     ///
     /// # Errors
     /// What the medium reports.
@@ -159,6 +163,14 @@ pub trait Shelf {
     /// # Errors
     /// What the medium reports.
     fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>>;
+
+    /// Lets nobody else import into this shelf until the result is dropped; `None` where there can be no other.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if somebody else imports now; what the medium reports.
+    fn import_claim(&self) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// A small piece of data that belongs to the file, such as how often its experts were used.
     ///

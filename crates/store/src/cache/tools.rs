@@ -1,14 +1,14 @@
-//! What a person may want to do with what is kept: check it, take it out whole, bring a file in.
+//! What a person may want to do with what is kept: check it, take it out whole.
 
 use std::ops::ControlFlow;
 
 use sha2::{Digest, Sha256};
 
+use super::import::open;
 use super::index::Index;
-use super::keeper::{Keeper, MOST_PENDING, Store};
 use super::{CHUNK_BYTES, Change, Chunk, Home, Identity, Shelf, checksum};
 use crate::source::give;
-use crate::{Error, KnownSum, Sink, Source, Sum};
+use crate::{Error, KnownSum, Sink, Sum};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Verified {
 /// [`Error::Unlike`] if a whole file is not what a manifest or the server says, after which nothing is kept of it; what the home
 /// reports; [`Error::Cancelled`].
 pub async fn verify(home: &dyn Home, identity: &Identity, on_progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Verified, Error> {
-    let shelf = home.open(identity).await?;
+    let shelf = open(home, identity).await?;
     let index = learn(&*shelf).await?;
     let mut found = Verified { chunks: 0, bytes: 0, bad_chunks: 0, sha256: None, is_announced: false };
     let (mut hash, mut hashed) = (Sha256::new(), 0);
@@ -72,7 +72,7 @@ pub async fn verify(home: &dyn Home, identity: &Identity, on_progress: &mut dyn 
 /// # Errors
 /// [`Error::Incomplete`] if some of it is not kept or damaged; what the home reports; [`Error::Cancelled`].
 pub async fn export(home: &dyn Home, identity: &Identity, sink: &mut Sink<'_>) -> Result<(), Error> {
-    let shelf = home.open(identity).await?;
+    let shelf = open(home, identity).await?;
     let index = learn(&*shelf).await?;
     let incomplete = |kept| Error::Incomplete { location: identity.location.clone(), kept, size: identity.size };
     if index.bytes() != identity.size {
@@ -83,48 +83,6 @@ pub async fn export(home: &dyn Home, identity: &Identity, sink: &mut Sink<'_>) -
         let bytes = read_chunk(&*shelf, chunk).await.ok_or_else(|| incomplete(given))?;
         give(&identity.location, sink, &bytes)?;
         given += bytes.len() as u64;
-    }
-    Ok(())
-}
-
-/// Keeps all of `source` as the file `identity`, as though it had been fetched. `on_progress` is given the bytes done
-/// and may break; what was brought until then stays.
-///
-/// # Errors
-/// [`Error::Changed`] if the sizes differ; what the source or the home reports; [`Error::Full`]; [`Error::Cancelled`].
-pub async fn import(
-    home: &dyn Home,
-    identity: &Identity,
-    source: &dyn Source,
-    on_progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<(), Error> {
-    const STEP: u64 = 8 << 20;
-    let size = source.size().await?;
-    if size != identity.size {
-        let (expected, got) = (identity.size.to_string(), size.to_string());
-        return Err(Error::Changed { url: identity.location.clone(), what: "the size", expected, got });
-    }
-    let store = Store::new(home.open(identity).await?);
-    store.learn().await?;
-    let mut at = 0;
-    while at < size {
-        let end = size.min(at + STEP);
-        let claim = store.shelf.claim(at..end).await?;
-        let range = at..end;
-        let mut keeper = Keeper::new(&store, at, claim);
-        let mut take = |piece: &[u8]| {
-            keeper.push(piece);
-            at += piece.len() as u64;
-            on_progress(at)
-        };
-        source.read(range, &mut take).await?;
-        drop(keeper);
-        store.settle(if end < size { MOST_PENDING } else { 0 }).await;
-        if let Some(problem) = store.take_problem() {
-            return Err(
-                std::rc::Rc::into_inner(problem).unwrap_or(Error::Write { location: home.name(), cause: "the write failed".to_owned() })
-            );
-        }
     }
     Ok(())
 }

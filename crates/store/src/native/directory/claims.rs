@@ -44,24 +44,46 @@ impl Claims {
         Ok(Arc::new(files))
     }
 
+    /// Keeps others from importing; `None` if somebody does.
+    pub(super) fn import(&self) -> Result<Option<Claim>, Error> {
+        let lock = LockFile::open(self.folder.join("import"))?;
+        Ok(lock.try_lock()?.then(|| Arc::new(lock.file) as Claim))
+    }
+
     async fn lock(&self, lock: u64) -> Result<Arc<File>, Error> {
-        let path = self.folder.join(lock.to_string());
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| cannot_read(&path, &e))?;
+        let lock_file = LockFile::open(self.folder.join(lock.to_string()))?;
         loop {
             if let Some(held) = self.held.borrow().get(&lock).and_then(Weak::upgrade) {
                 return Ok(held);
             }
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) => sleep(POLL).await,
-                Err(TryLockError::Error(e)) => {
-                    without_locks(e).map_err(|e| cannot_write(&path, &e, 0))?;
-                    break;
-                }
-                Ok(()) => break,
+            if lock_file.try_lock()? {
+                break;
             }
+            sleep(POLL).await;
         }
-        let file = Arc::new(file);
+        let file = Arc::new(lock_file.file);
         self.held.borrow_mut().insert(lock, Arc::downgrade(&file));
         Ok(file)
+    }
+}
+
+struct LockFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LockFile {
+    fn open(path: PathBuf) -> Result<Self, Error> {
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| cannot_read(&path, &e))?;
+        Ok(Self { path, file })
+    }
+
+    /// Whether it is had now.
+    fn try_lock(&self) -> Result<bool, Error> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(e)) => without_locks(e).map(|()| true).map_err(|e| cannot_write(&self.path, &e, 0)),
+        }
     }
 }

@@ -5,7 +5,7 @@
 //!   file.json   format version and identity
 //!   data        the file's bytes at their own places, with holes
 //!   journal     which of them are there, see journal.rs
-//!   claims/     locks on parts that are being fetched
+//!   claims/     locks on parts that are being fetched, and one for imports
 //!   notes/      small data by name
 //! ```
 
@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::index::Index;
-use crate::cache::{Home, Identity, Kept, Shelf, checksum};
+use crate::cache::{Home, Identity, Kept, Shelf, checksum, import};
 use crate::{Error, KnownSum, LocalFuture};
 use journal::Journal;
 use shelf::DirectoryShelf;
@@ -101,7 +101,8 @@ impl Directory {
                 0
             });
             let sum = fs::read(folder.join(NOTES).join(KnownSum::NOTE)).ok().and_then(|note| KnownSum::from_note(&note));
-            found.push((identity.1, Kept { identity: identity.0, bytes, sum }));
+            let is_importing = fs::metadata(folder.join(NOTES).join(import::NOTE)).is_ok_and(|note| note.len() > 0);
+            found.push((identity.1, Kept { identity: identity.0, bytes, sum, is_importing }));
         }
         found.sort_by(|(a, of_a), (b, of_b)| (&of_a.identity.location, a).cmp(&(&of_b.identity.location, b)));
         Ok(found.into_iter().map(|(_, kept)| kept).collect())

@@ -124,6 +124,13 @@ impl Shelf for DirectoryShelf {
         Box::pin(async move { self.claims.claim(range).await.map(Some) })
     }
 
+    fn import_claim(&self) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
+        Box::pin(async {
+            let claim = self.claims.import()?;
+            claim.map(Some).ok_or_else(|| Error::Busy { location: self.location.clone() })
+        })
+    }
+
     fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
         Box::pin(async move {
             let path = self.note_path(name);

@@ -1,4 +1,4 @@
-//! Web Locks: which parts of a file some tab fetches now, and who appends to one.
+//! Web Locks: which parts of a file some tab fetches now, who appends to one and who imports it.
 //!
 //! The browser gives up a tab's locks when it ends, however it ends. Within a tab a lock on a part is shared: there, flights
 //! tell readers apart. Where there are no Web Locks nobody waits; then two tabs may fetch the same bytes twice, which harms
@@ -7,11 +7,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
-use futures_util::future::Shared;
+use futures_util::future::{Either, Shared, select};
 use js_sys::{Function, Promise};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -19,6 +21,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::cache::Claim;
+use crate::platform::sleep;
 
 #[wasm_bindgen]
 extern "C" {
@@ -73,6 +76,11 @@ impl Lock {
     /// Waits until it is had, or cannot be had.
     pub(super) async fn granted(&self) {
         let _ = self.answered.clone().await;
+    }
+
+    /// The same, for so long at most; false if it is not had.
+    pub(super) async fn granted_within(&self, time: Duration) -> bool {
+        matches!(select(self.answered.clone(), pin!(sleep(time))).await, Either::Left(_))
     }
 }
 

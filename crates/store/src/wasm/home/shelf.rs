@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::{StreamExt, stream};
@@ -26,6 +27,10 @@ use crate::{Error, LocalFuture, Sink};
 
 /// Blobs that are read at once, ahead of the one that is wanted.
 const AT_ONCE: usize = 6;
+/// How long the browser may take to give up the locks of a tab or a worker that has ended.
+const LEAVING: Duration = Duration::from_secs(2);
+/// How long a tab may take to append, before it is taken for one that stands still.
+const APPENDING: Duration = Duration::from_secs(15);
 /// Blobs that are remembered: a name for bytes on the disk, which saves asking the database for it.
 const REMEMBERED: usize = 1024;
 
@@ -210,6 +215,14 @@ impl Shelf for BrowserShelf {
     fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
         Box::pin(async move { Ok(Some(self.0.claims.claim(range).await)) })
     }
+    fn import_claim(&self) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
+        let shelf = &*self.0;
+        Box::pin(async move {
+            let lock = Lock::ask(&format!("quire {} import", shelf.id));
+            if lock.granted_within(LEAVING).await { Ok(Some(lock as Claim)) } else { Err(Error::Busy { location: shelf.location.clone() }) }
+        })
+    }
+
 
     fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
         let shelf = &*self.0;
