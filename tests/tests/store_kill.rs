@@ -5,10 +5,10 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pollster::block_on;
-use store::{Directory, Home, Library, OpenOptions, Priority, Run};
+use store::{Directory, Home, Identity, Library, Memory, OpenOptions, Priority, Retry, Run};
 use tests::cdn::{Cdn, Files, Spec};
 
 const SIZE: usize = 280_000_000;
@@ -32,9 +32,13 @@ fn folder(name: &str) -> PathBuf {
     path
 }
 
+/// With the patience that a child is given.
 fn open(url: &str, folder: &Path) -> Library {
     let home: Rc<dyn Home> = Rc::new(Directory::new(folder));
-    block_on(Library::open(&[url.to_owned()], &OpenOptions { home: Some(home), ..OpenOptions::default() })).unwrap()
+    let patience = std::env::var("STORE_CHILD_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    let mut retry = Retry::default();
+    retry.stall = patience.map_or(retry.stall, Duration::from_secs);
+    block_on(Library::open(&[url.to_owned()], &OpenOptions { home: Some(home), retry, ..OpenOptions::default() })).unwrap()
 }
 
 /// Reads the whole file through the cache and holds it against what it should be.
@@ -61,19 +65,39 @@ fn download(url: &str, folder: &Path) -> Library {
 /// What a child does; by itself, nothing.
 #[test]
 fn child() {
-    if let (Ok(url), Ok(folder)) = (std::env::var("STORE_CHILD_URL"), std::env::var("STORE_CHILD_FOLDER")) {
+    let (Ok(url), Ok(folder)) = (std::env::var("STORE_CHILD_URL"), std::env::var("STORE_CHILD_FOLDER")) else {
+        return;
+    };
+    if std::env::var_os("STORE_CHILD_IMPORTS").is_some() {
+        import_half(&url, Path::new(&folder));
+    } else {
         download(&url, Path::new(&folder));
     }
 }
 
+/// Imports another file than the server's, as large, but never ends.
+fn import_half(url: &str, folder: &Path) {
+    let source = Memory::new("another", file().iter().map(|byte| byte ^ 1).collect::<Vec<_>>());
+    let identity = Identity { location: url.to_owned(), size: SIZE as u64, tag: None };
+    let mut on_progress = |at| {
+        if at > SIZE as u64 / 2 {
+            loop {
+                std::thread::park();
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    block_on(store::import(&Directory::new(folder), &identity, &source, &mut on_progress)).unwrap();
+}
+
+fn child_of(url: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child"]).env("STORE_CHILD_URL", url).env("STORE_CHILD_FOLDER", folder).stdout(Stdio::null());
+    command
+}
+
 fn start_child(url: &str, folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child"])
-        .env("STORE_CHILD_URL", url)
-        .env("STORE_CHILD_FOLDER", folder)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+    child_of(url, folder).spawn().unwrap()
 }
 
 #[test]
@@ -143,6 +167,62 @@ fn two_processes_fetch_no_byte_twice() {
     let counts = cdn.counts();
     // Each asks for the size with the first byte.
     assert!(counts.bytes <= SIZE as u64 + 2, "{} bytes were sent, {} of them again", counts.bytes, counts.bytes_again());
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn what_a_killed_import_has_left_is_discarded() {
+    let cdn = Cdn::start(Files::one("m.gguf", file()), Spec::default(), 0).unwrap();
+    let (url, folder) = (cdn.url("m.gguf"), folder("import"));
+    let home = Directory::new(&folder);
+    let mut child = child_of(&url, &folder).env("STORE_CHILD_IMPORTS", "1").spawn().unwrap();
+    while kept_bytes(&home) < SIZE as u64 / 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(block_on(store::list(&home)).unwrap()[0].bytes > 0, "it is under way");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    download(&url, &folder);
+    assert_eq!(block_on(store::list(&home)).unwrap().len(), 1);
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// Sends a signal.
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_process_that_is_stopped_is_not_waited_for_without_end_and_may_go_on_later() {
+    let cdn = Cdn::start(Files::one("m.gguf", file()), Spec { hold: Some(20_000_000), ..Spec::default() }, 0).unwrap();
+    let (url, folder) = (cdn.url("m.gguf"), folder("stopped"));
+    let mut stopped = start_child(&url, &folder);
+    assert!(cdn.wait_until_held(Duration::from_secs(30)));
+    signal(&stopped, "-STOP");
+    cdn.set(Spec::default());
+    let mut other = child_of(&url, &folder).env("STORE_CHILD_PATIENCE", "1").spawn().unwrap();
+    let began = Instant::now();
+    let done = loop {
+        if let Some(done) = other.try_wait().unwrap() {
+            break done;
+        }
+        if began.elapsed() > Duration::from_secs(60) {
+            [&mut other, &mut stopped].into_iter().for_each(|child| child.kill().unwrap());
+            panic!("it waits for a process that does nothing");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    println!("went on without a process that was stopped; all of it took {:?}", began.elapsed());
+    assert!(done.success() && began.elapsed() >= Duration::from_secs(1));
+    // Both have read the same bytes, and what both have written is good.
+    signal(&stopped, "-CONT");
+    assert!(stopped.wait().unwrap().success());
+    let kept = block_on(Directory::new(&folder).list()).unwrap().remove(0);
+    let found = block_on(store::verify(&Directory::new(&folder), &kept.identity, &mut |_| ControlFlow::Continue(()))).unwrap();
+    assert_eq!((found.bytes, found.bad_chunks), (SIZE as u64, 0));
     let _ = std::fs::remove_dir_all(&folder);
 }
 

@@ -28,6 +28,7 @@ pub struct OpenOptions {
     pub home: Option<Rc<dyn Home>>,
     /// A bearer token for gated repositories, which goes to the URLs' own hosts alone.
     pub token: Option<String>,
+    /// Its `stall` is also how long another process or tab that fetches the same is waited for while nothing of it comes.
     pub retry: Retry,
     /// What the files must be; without it, what the server says if it does.
     pub manifest: Option<Manifest>,
@@ -92,11 +93,11 @@ impl Library {
         let first = locations.first().map(|location| (location.clone(), options.clone()));
         let mut library = Self { first, ..Self::default() };
         for location in locations {
-            if !platform::is_url(location) {
-                library.push(platform::open(location)?, None);
-                continue;
-            }
-            library.add(Rc::new(options.http(location, options.retry.clone())), options.home.as_ref(), options.manifest.as_ref()).await?;
+            let source = match platform::is_url(location) {
+                true => Rc::new(options.http(location, options.retry.clone())) as Rc<dyn Source>,
+                false => platform::open(location)?,
+            };
+            library.add(source, options).await?;
         }
         Ok(library)
     }
@@ -104,13 +105,21 @@ impl Library {
     /// As [`Library::open`], of sources; the remote ones are kept.
     ///
     /// # Errors
-    /// A source that nothing is kept of and that does not tell its size.
-    pub async fn with_home(shards: Vec<Rc<dyn Source>>, home: Rc<dyn Home>) -> Result<Self, Error> {
+    /// A source that nothing is kept of and that does not tell its size, or has another than the manifest says.
+    pub async fn from_sources(shards: Vec<Rc<dyn Source>>, options: &OpenOptions) -> Result<Self, Error> {
         let mut library = Self::default();
         for shard in shards {
-            library.add(shard, Some(&home), None).await?;
+            library.add(shard, options).await?;
         }
         Ok(library)
+    }
+
+    /// The same, with no other wishes.
+    ///
+    /// # Errors
+    /// As [`Library::from_sources`].
+    pub async fn with_home(shards: Vec<Rc<dyn Source>>, home: Rc<dyn Home>) -> Result<Self, Error> {
+        Self::from_sources(shards, &OpenOptions { home: Some(home), ..OpenOptions::default() }).await
     }
 
     fn push(&mut self, shard: Rc<dyn Source>, cached: Option<Rc<Cached>>) {
@@ -118,26 +127,25 @@ impl Library {
         self.cached.push(cached);
     }
 
-    async fn add(&mut self, source: Rc<dyn Source>, home: Option<&Rc<dyn Home>>, manifest: Option<&Manifest>) -> Result<(), Error> {
-        let said = manifest.map(|manifest| manifest.entry(source.location())).transpose()?;
-        let Some(home) = home.filter(|_| source.is_remote()) else {
-            self.push(source, None);
-            return Ok(());
-        };
-        match Cached::open(source.clone(), home.clone(), self.link.clone(), said).await {
-            Ok(cached) => {
-                let cached = Rc::new(cached);
-                self.push(cached.clone(), Some(cached));
-            }
-            Err(error @ (Error::Network { .. } | Error::UnknownSize { .. } | Error::Changed { .. } | Error::Unlike { .. })) => {
-                return Err(error);
-            }
-            Err(error) => {
-                log::warn!("{}: nothing is kept: {error}", home.name());
-                *self.problem.borrow_mut() = Some(Rc::new(error));
-                self.push(source, None);
+    async fn add(&mut self, source: Rc<dyn Source>, options: &OpenOptions) -> Result<(), Error> {
+        let said = options.manifest.as_ref().map(|manifest| manifest.entry(source.location())).transpose()?;
+        if let Some(home) = options.home.as_ref().filter(|_| source.is_remote()) {
+            match Cached::open(source.clone(), home.clone(), self.link.clone(), said, options.retry.stall).await {
+                Ok(cached) => {
+                    let cached = Rc::new(cached);
+                    self.push(cached.clone(), Some(cached));
+                    return Ok(());
+                }
+                Err(error @ (Error::Network { .. } | Error::UnknownSize { .. } | Error::Changed { .. } | Error::Unlike { .. })) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    log::warn!("{}: nothing is kept: {error}", home.name());
+                    *self.problem.borrow_mut() = Some(Rc::new(error));
+                }
             }
         }
+        self.push(source, None);
         Ok(())
     }
 

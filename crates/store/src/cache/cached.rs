@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 
 use super::check::{Check, Step};
 use super::flights::Flights;
@@ -11,6 +14,7 @@ use super::{CHUNK_BYTES, Change, Chunk, Claim, Home, Identity, Kept, checksum, i
 use crate::http::TAG;
 use crate::link::Link;
 use crate::manifest::Entry;
+use crate::platform::sleep;
 use crate::source::{check_range, give};
 use crate::{Error, KnownSum, LocalFuture, Priority, Sink, Source, Sum, Traffic};
 
@@ -34,6 +38,8 @@ pub(crate) struct Cached {
     flights: Flights,
     /// Bytes given from the shelf.
     pub(crate) served: Cell<u64>,
+    /// How long others may fetch what is wanted here without any of it coming.
+    patience: Duration,
 }
 
 /// What is to be done for the next bytes.
@@ -46,7 +52,13 @@ enum Next {
 impl Cached {
     /// Opens what is kept, without asking the network: what `said` means, wherever it came from, or else the newest version. If there
     /// is none, asks which there is.
-    pub(crate) async fn open(source: Rc<dyn Source>, home: Rc<dyn Home>, link: Rc<Link>, said: Option<&Entry>) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        source: Rc<dyn Source>,
+        home: Rc<dyn Home>,
+        link: Rc<Link>,
+        said: Option<&Entry>,
+        patience: Duration,
+    ) -> Result<Self, Error> {
         let location = source.location().to_owned();
         let all = import::list(&*home).await?;
         let identity = match choose(&all, &location, said) {
@@ -73,7 +85,7 @@ impl Cached {
         };
         let check = Check::new(location.clone(), identity.size, known);
         let (flights, served) = (Flights::default(), Cell::new(0));
-        let cached = Self { source, identity, is_said: said.is_some(), check, home, link, store, flights, served };
+        let cached = Self { source, identity, is_said: said.is_some(), check, home, link, store, flights, served, patience };
         if known != noted {
             cached.note_sum().await;
         }
@@ -308,17 +320,9 @@ impl Cached {
         let flying = self.flights.begin(range.clone(), priority);
         // Before it asks for its turn: who waits for another process must not pause those whom that one waits for, and who is paused
         // must not keep the journal from the writer, for whom others wait.
-        let claim = match self.store.shelf.claim(range.clone()).await {
-            Ok(claim) => claim,
-            Err(error) => {
-                self.store.suffer(error);
-                None
-            }
-        };
+        let claim = self.claim(&range).await;
         // Another process may have brought some of it meanwhile.
-        if let Err(error) = self.store.learn().await {
-            self.store.suffer(error);
-        }
+        self.learn().await;
         let Some(end) = self.still_missing(&range) else {
             return Ok(());
         };
@@ -337,6 +341,44 @@ impl Cached {
                 done
             }
             _ => done,
+        }
+    }
+
+    /// Waits until nobody else fetches `range`, as long as anything comes near it. Whoever has it may have been stopped.
+    ///
+    /// Two may then write the same chunks, and nothing is torn by it: both write the same bytes of the same version, in a directory to the
+    /// same places and elsewhere to places of their own, a journal speaks of a chunk only once its bytes are safe, and its
+    /// checksum is held against them at every read.
+    async fn claim(&self, range: &Range<u64>) -> Option<Claim> {
+        // As far as a request may reach that shares a lock with this one, on both sides.
+        let near = range.start.saturating_sub(2 * REQUEST_BYTES)..range.end.saturating_add(2 * REQUEST_BYTES);
+        let mut claiming = self.store.shelf.claim(range.clone());
+        loop {
+            let before = self.store.index.borrow().bytes_of(&near);
+            claiming = match select(claiming, Box::pin(sleep(self.patience))).await {
+                Either::Left((Ok(claim), _)) => return claim,
+                Either::Left((Err(error), _)) => {
+                    self.store.suffer(error);
+                    return None;
+                }
+                Either::Right((_, claiming)) => claiming,
+            };
+            self.learn().await;
+            if self.store.index.borrow().bytes_of(&near) == before {
+                log::warn!(
+                    "{}: another program or tab fetches bytes {range:?}, and nothing came for {} ms; fetching them too",
+                    self.location(),
+                    self.patience.as_millis()
+                );
+                return None;
+            }
+        }
+    }
+
+    /// Learns what others have kept, as far as that can be had.
+    async fn learn(&self) {
+        if let Err(error) = self.store.learn().await {
+            self.store.suffer(error);
         }
     }
 

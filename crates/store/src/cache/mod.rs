@@ -158,7 +158,7 @@ pub trait Shelf {
     fn forget(&self, range: Range<u64>) -> LocalFuture<'_, Result<(), Error>>;
 
     /// Waits until no other process or tab fetches bytes near `range`, and keeps others waiting until the result is dropped;
-    /// `None` where there can be no other.
+    /// `None` where there can be no other. Nothing depends on it but that no byte is fetched twice.
     ///
     /// # Errors
     /// What the medium reports.

@@ -89,11 +89,10 @@ impl Inner {
         Error::Write { location: format!("{} in {NAME}", self.location), cause: words(thrown) }
     }
 
-    /// Alone with the end of the OPFS file, among all tabs.
-    pub(super) async fn alone(&self) -> Rc<Lock> {
+    /// Alone with the end of the OPFS file, among all tabs; `None` if another one does not leave it.
+    pub(super) async fn alone(&self) -> Option<Rc<Lock>> {
         let lock = Lock::ask(&format!("quire {} end", self.id));
-        lock.granted().await;
-        lock
+        lock.granted_within(APPENDING).await.then_some(lock)
     }
 
     async fn blob(&self, n: u64) -> Result<Blob, JsValue> {
@@ -215,6 +214,7 @@ impl Shelf for BrowserShelf {
     fn claim(&self, range: Range<u64>) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
         Box::pin(async move { Ok(Some(self.0.claims.claim(range).await)) })
     }
+
     fn import_claim(&self) -> LocalFuture<'_, Result<Option<Claim>, Error>> {
         let shelf = &*self.0;
         Box::pin(async move {
@@ -222,7 +222,6 @@ impl Shelf for BrowserShelf {
             if lock.granted_within(LEAVING).await { Ok(Some(lock as Claim)) } else { Err(Error::Busy { location: shelf.location.clone() }) }
         })
     }
-
 
     fn note<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>, Error>> {
         let shelf = &*self.0;

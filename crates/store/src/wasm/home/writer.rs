@@ -59,10 +59,12 @@ async fn write(shelf: &Inner, batch: &[Job]) -> Result<(), Error> {
         Some(file) if shelf.is_for_file => file.handle().await,
         _ => None,
     };
+    let alone = if handle.is_some() { shelf.alone().await } else { None };
     let needed = batch.iter().map(|job| job.bytes).sum();
-    let written = match handle {
-        Some(handle) => write_to_file(shelf, &handle, batch).await,
-        None => write_blobs(shelf, batch).await,
+    let written = match (handle, alone) {
+        (Some(handle), Some(_alone)) => write_to_file(shelf, &handle, batch).await,
+        // Blobs are in nobody's way.
+        _ => write_blobs(shelf, batch).await,
     };
     match written {
         Ok(true) => shelf.learn().await,
@@ -99,8 +101,8 @@ async fn write_blobs(shelf: &Inner, batch: &[Job]) -> Result<bool, Thrown> {
     append(shelf, &entries).await
 }
 
+/// Only for who is alone with the end of the file.
 async fn write_to_file(shelf: &Inner, handle: &FileSystemSyncAccessHandle, batch: &[Job]) -> Result<bool, Thrown> {
-    let _alone = shelf.alone().await;
     // Where there is room depends on what other tabs have written.
     shelf.learn().await?;
     let total: u64 = batch.iter().map(|job| job.bytes).sum();
