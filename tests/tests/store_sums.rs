@@ -218,3 +218,71 @@ fn a_hub_that_redirects_says_the_sum_whatever_its_addresses_tags_are() {
     assert!(matches!(block_on(open(&cdn, &home, None).unwrap().revalidate()), Err(Error::Changed { .. })));
     assert!(block_on(home.list()).unwrap().is_empty());
 }
+
+#[test]
+fn without_a_cache_and_of_a_path_the_size_alone_is_checked_which_is_said() {
+    let cdn = serve(Spec::default());
+    let path = std::env::temp_dir().join(format!("quire-sums-local-{}", std::process::id())).join("m.gguf");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, file()).unwrap();
+    let open =
+        |location: &str, manifest| block_on(Library::open(&[location.to_owned()], &OpenOptions { manifest, ..OpenOptions::default() }));
+    for location in [cdn.url("m.gguf"), path.display().to_string()] {
+        let error = open(&location, manifest(SIZE + 1, sum())).unwrap_err();
+        let words = format!("{location} is not the file that it should be: its size is {SIZE}, {} was expected", SIZE + 1);
+        assert_eq!(error.to_string(), words);
+        let silent = Manifest::from_json(br#"{"files":[]}"#).unwrap();
+        assert!(open(&location, Some(silent)).unwrap_err().to_string().contains("does not speak of m.gguf"));
+        assert!(open(&location, manifest(SIZE, sum())).unwrap().has_unchecked_sums());
+        assert!(!open(&location, None).unwrap().has_unchecked_sums());
+    }
+    assert!(!self::open(&cdn, &memory(), manifest(SIZE, sum())).unwrap().has_unchecked_sums());
+    // A home that cannot be had is the same as none.
+    let nowhere: Rc<dyn Home> = Rc::new(Directory::new(&path));
+    assert!(matches!(self::open(&cdn, &nowhere, manifest(SIZE + 1, sum())), Err(Error::Unlike { .. })));
+    assert!(self::open(&cdn, &nowhere, manifest(SIZE, sum())).unwrap().has_unchecked_sums());
+    let _ = std::fs::remove_dir_all(path.parent().unwrap());
+}
+
+#[test]
+fn each_shard_of_a_set_is_held_against_its_own_entry() {
+    let names = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"];
+    let shards = [file()[..2_000_000].to_vec(), file()[2_000_000..].to_vec()];
+    let files = names.iter().zip(&shards).map(|(name, bytes)| ((*name).to_owned(), bytes.clone().into())).collect();
+    let cdn = Cdn::start(Files::These(files), Spec::default(), 0).unwrap();
+    let urls = names.map(|name| cdn.url(name));
+    let sums = shards.clone().map(|shard| Sum(Sha256::digest(shard).into()));
+    let open = |home: &Rc<dyn Home>, entries: &[(&str, usize, Sum)]| {
+        let entry = |(name, size, sum): &(&str, usize, Sum)| serde_json::json!({ "url": name, "size": size, "sha256": sum.to_string() });
+        let json = serde_json::json!({ "files": entries.iter().map(entry).collect::<Vec<_>>() });
+        let manifest = Some(Manifest::from_json(json.to_string().as_bytes()).unwrap());
+        block_on(Library::open(&urls, &OpenOptions { home: Some(home.clone()), manifest, ..OpenOptions::default() }))
+    };
+    let read = |library: &Library| {
+        let runs: Vec<_> = shards.iter().enumerate().map(|(shard, bytes)| Run { shard, range: 0..bytes.len() as u64 }).collect();
+        let mut got = [Vec::new(), Vec::new()];
+        let mut sink = |i: usize, piece: &[u8]| {
+            got[i].extend_from_slice(piece);
+            ControlFlow::Continue(())
+        };
+        block_on(library.read_runs(&runs, Priority::Demand, &mut sink)).unwrap();
+        block_on(library.flush());
+        got
+    };
+    let [first, second] = [(names[0], shards[0].len(), sums[0]), (names[1], shards[1].len(), sums[1])];
+    let home = memory();
+    let library = open(&home, &[second, first]).unwrap();
+    assert_eq!(read(&library), shards);
+    assert!(check(&library).unwrap() > 0 && library.is_checked());
+    // The other one's sum or size, or none.
+    let home = memory();
+    let library = open(&home, &[first, (second.0, second.1, sums[0])]).unwrap();
+    read(&library);
+    let error = check(&library).unwrap_err().to_string();
+    assert!(error.contains(names[1]) && error.contains(&sums[1].to_string()) && !library.is_checked(), "{error}");
+    let kept: Vec<_> = block_on(home.list()).unwrap().iter().map(|kept| kept.bytes).collect();
+    assert_eq!(kept, [first.1 as u64, 0]);
+    let error = open(&memory(), &[first, (second.0, first.1, sums[1])]).unwrap_err();
+    assert!(matches!(&error, Error::Unlike { location, what: "its size", .. } if *location == urls[1]), "{error}");
+    assert!(open(&memory(), &[first]).unwrap_err().to_string().contains(names[1]));
+}

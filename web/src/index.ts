@@ -78,9 +78,9 @@ export interface EngineOptions {
   /** What the files must be, if that is known. */
   manifest?: Manifest;
   /**
-   * Told of what does not stop the work, now and later: that nothing can be kept here (`unsupported`), that the
-   * storage is full (`quota`), that another version is on the server, or that a file is not
-   * what its manifest says (`integrity`).
+   * Told of what does not stop the work, now and later: that nothing can be kept here, or a manifest's sums not be checked
+   * (`unsupported`), that another tab imports the model (`busy`), that the storage is full (`quota`), that another version is
+   * on the server, or that a file is not what its manifest says (`integrity`).
    */
   onWarning?: (warning: QuireError) => void;
   /**

@@ -412,7 +412,8 @@ export interface Verified {
 
 /**
  * What the files of a model must be. What is kept of such a file is used whatever its address and its ETag are now, and
- * held against its sum in the background once all of it is here. A file is meant by the last part of its URL's path.
+ * held against its sum in the background once all of it is here. Of what is not kept, as with `cache: "none"` and of a `File`, the
+ * size alone is checked, which is said (`onWarning`). A file is meant by the last part of its URL's path.
  */
 export interface Manifest {
   files: { url: string; size: number; /** 64 hexadecimal digits. */ sha256: string }[];

@@ -16,7 +16,8 @@ pub(crate) struct Model {
     pub(crate) location: String,
     /// JSON that says size and SHA-256 of each file of a model by URL: a path or a URL
     ///
-    /// {"files": [{"url": NAME, "size": BYTES, "sha256": HEX}]}. What is kept of such a file is used wherever it came from.
+    /// {"files": [{"url": NAME, "size": BYTES, "sha256": HEX}]}. What is kept of such a file is used wherever it came
+    /// from, and held against its sum; of a path, and with --no-cache, the size alone is checked.
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<String>,
     #[command(flatten)]

@@ -29,7 +29,12 @@ pub(crate) async fn open(model: &args::Model) -> Result<Files> {
         Some(location) => Some(manifest(location, &options).await.with_context(|| location.clone())?),
         None => None,
     };
-    open_with(&model.location, OpenOptions { manifest, ..options }).await
+    let files = open_with(&model.location, OpenOptions { manifest, ..options }).await?;
+    if let Some(manifest) = model.manifest.as_ref().filter(|_| files.library.has_unchecked_sums()) {
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(io::stderr(), "quire: the sums that {manifest} says are not checked: that is done only to what is kept of a URL");
+    }
+    Ok(files)
 }
 
 /// The same, with what comes over the network kept in `home`.
@@ -71,7 +76,7 @@ async fn manifest(location: &str, options: &OpenOptions) -> Result<Manifest> {
 async fn refresh(locations: &[String], options: &OpenOptions) {
     let asked = async {
         let Some(home) = &options.home else { return Ok(()) };
-        let kept = home.list().await?;
+        let kept = store::list(&**home).await?;
         let is_kept = |location: &&String| kept.iter().any(|kept| kept.identity.location == **location);
         let locations: Vec<String> = locations.iter().filter(is_kept).cloned().collect();
         let retry = Retry { attempts: 1, stall: PATIENCE, ..options.retry.clone() };

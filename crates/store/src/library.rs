@@ -30,7 +30,7 @@ pub struct OpenOptions {
     pub token: Option<String>,
     /// Its `stall` is also how long another process or tab that fetches the same is waited for while nothing of it comes.
     pub retry: Retry,
-    /// What the files must be; without it, what the server says if it does.
+    /// What the files must be; without it, what the server says if it does. Sizes are checked always, sums of what is kept.
     pub manifest: Option<Manifest>,
 }
 
@@ -58,6 +58,8 @@ pub struct Library {
     shards: Vec<Rc<dyn Source>>,
     /// Of the shards, those that have a shelf.
     cached: Vec<Option<Rc<Cached>>>,
+    /// Whether the manifest speaks of one that has none.
+    has_unchecked_sums: bool,
     /// Where the first of them is and how it is read, if it was opened by its location.
     first: Option<(String, OpenOptions)>,
     /// Of what lies beside it.
@@ -88,7 +90,7 @@ impl Library {
     /// A home that fails is gone without, and [`Library::take_problem`] says so.
     ///
     /// # Errors
-    /// A file that cannot be opened; a URL that nothing is kept of and that does not answer.
+    /// A file that cannot be opened; a URL that nothing is kept of and that does not answer; another size than the manifest says.
     pub async fn open(locations: &[String], options: &OpenOptions) -> Result<Self, Error> {
         let first = locations.first().map(|location| (location.clone(), options.clone()));
         let mut library = Self { first, ..Self::default() };
@@ -144,6 +146,10 @@ impl Library {
                     *self.problem.borrow_mut() = Some(Rc::new(error));
                 }
             }
+        }
+        if let Some(said) = said {
+            said.check_size(&*source).await?;
+            self.has_unchecked_sums = true;
         }
         self.push(source, None);
         Ok(())
@@ -247,6 +253,11 @@ impl Library {
     pub fn is_checked(&self) -> bool {
         let is_checked = |cached: &Option<Rc<Cached>>| cached.as_ref().is_some_and(|cached| cached.is_checked());
         !self.cached.is_empty() && self.cached.iter().all(is_checked)
+    }
+
+    /// Whether the manifest says sums of files that nobody holds against them, since only what is kept is checked. Their sizes are right.
+    pub fn has_unchecked_sums(&self) -> bool {
+        self.has_unchecked_sums
     }
 
     /// Waits until all that came is kept.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Error, Sum};
+use crate::{Error, Source, Sum};
 
 /// Sizes and sums of files:
 ///
@@ -24,6 +24,19 @@ pub(crate) struct Entry {
     /// Bytes
     pub(crate) size: u64,
     pub(crate) sum: Sum,
+}
+
+impl Entry {
+    /// # Errors
+    /// [`Error::Unlike`] if `source` has another size; what it reports.
+    pub(crate) async fn check_size(&self, source: &dyn Source) -> Result<(), Error> {
+        let size = source.size().await?;
+        if size == self.size {
+            return Ok(());
+        }
+        let (expected, got) = (self.size.to_string(), size.to_string());
+        Err(Error::Unlike { location: source.location().to_owned(), what: "its size", expected, got })
+    }
 }
 
 #[derive(Deserialize)]
@@ -70,10 +83,10 @@ impl Manifest {
     }
 }
 
-/// The last part of the path of a URL.
-fn file_name(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    path.rsplit('/').next().unwrap_or_default()
+/// The last part of the path of a URL, or of a path of this system.
+fn file_name(location: &str) -> &str {
+    let path = location.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit(std::path::is_separator).next().unwrap_or_default()
 }
 
 #[cfg(test)]

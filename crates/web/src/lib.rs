@@ -203,7 +203,9 @@ impl Quire {
         let url = match model.dyn_into::<web_sys::File>() {
             Ok(file) => {
                 wanted.location = file.name();
-                let files = Files::from_sources(vec![Rc::new(store::BlobFile::from(file))]).await?;
+                let options = store::OpenOptions { manifest: wanted.manifest.clone(), ..store::OpenOptions::default() };
+                let library = store::Library::from_sources(vec![Rc::new(store::BlobFile::from(file))], &options).await;
+                let files = Files::from_library(library.map_err(api::Error::from)?).await?;
                 return Self::start(files, None, gpu, &wanted, abort, progress, warnings).await;
             }
             Err(url) => url.as_string().ok_or_else(|| Failure::Request("model must be a URL or a File".into()))?,
@@ -258,6 +260,9 @@ impl Quire {
         // What came is the next visit's.
         files.library.flush().await;
         warnings.check(&files.library, home.as_deref()).await;
+        if files.library.has_unchecked_sums() {
+            warnings.tell("unsupported", "The sums of the manifest are not checked: that is done only to what is kept.".to_owned());
+        }
         let config = &model.engine.model().config;
         let info = json(&Info {
             name: &config.name,

@@ -35,8 +35,14 @@ fn a_manifest_knows_a_file_wherever_it_is_and_a_wrong_one_is_a_failure_that_forg
     kept.generate(&url, &manifest);
     assert!(kept.failure(&["cache", "verify"]).contains(&sum));
     assert_eq!(kept.json(&["cache", "size", &url, "--json"])["bytes"], 0);
+    // What is not kept is not held against the sum, which is said, but against the size.
+    let output = kept.quire(&["inspect", &url, "--no-cache", manifest[0], manifest[1]]);
+    assert!(output.status.success() && String::from_utf8(output.stderr).unwrap().contains("sums that"));
     write(bytes.len() + 1, &sum);
-    assert!(kept.failure(&["inspect", &url, manifest[0], manifest[1]]).contains("size"));
+    for location in [&url, &nano()] {
+        assert!(kept.failure(&["inspect", location, manifest[0], manifest[1]]).contains("size"));
+        assert!(kept.failure(&["inspect", location, "--no-cache", manifest[0], manifest[1]]).contains("size"));
+    }
     std::fs::write(&path, "{}").unwrap();
     assert!(kept.failure(&["inspect", &url, manifest[0], manifest[1]]).contains("files"));
     let _ = std::fs::remove_file(&path);

@@ -67,12 +67,10 @@ impl Cached {
                 identity
             }
             None => {
-                let size = source.size().await?;
-                if let Some(said) = said.filter(|said| said.size != size) {
-                    let (expected, got) = (said.size.to_string(), size.to_string());
-                    return Err(Error::Unlike { location, what: "its size", expected, got });
+                if let Some(said) = said {
+                    said.check_size(&*source).await?;
                 }
-                Identity { location: location.clone(), size, tag: source.tag() }
+                Identity { location: location.clone(), size: source.size().await?, tag: source.tag() }
             }
         };
         let store = Store::new(import::open(&*home, &identity).await?);
