@@ -1,9 +1,11 @@
 // In the place of the engine's worker. What the last message of a request says is done: `repeat TEXT` is answered with the
-// text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME` by a
-// call of a tool, `request` with the request itself, `break TEXT` with the text and then a failure; everything else with "You said: " and
-// what was said. Of a message with passages of documents its last paragraph says what is done. A context that is asked for holds so many
-// words, and no answer goes without one. A model whose address says `slowly` takes a second to load, and tells how far it is; others come at once. Which it was the
-// adapter's name tells.
+// text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME TEXT` by a
+// call of a tool with the text in its arguments, `request` with the request itself, `break TEXT` with the text and then a failure, `tell
+// EVENTS` by telling what is JSON of an engine's events; everything else with "You said: " and what was said. Of a message with passages of
+// documents its last paragraph says what is done. A context that is asked for holds so many words, and no answer goes without one. A model
+// whose address says `slowly` takes a second to load, and tells how far it is, one that says `endlessly` never gets further, `broken` does
+// not come; others come at once. One that says `large` has as many experts as gpt-oss-20b, one that says `partly` is not all here. Which it
+// was the adapter's name tells.
 
 const post = (message) => self.postMessage(message);
 const stopped = new Set();
@@ -12,8 +14,9 @@ const kept = [
   { url: "https://models.test/first.gguf", size: 12_000_000_000, kept: 3_000_000_000, tag: null },
   { url: "https://models.test/second.gguf", size: 100_000_000, kept: 100_000_000, tag: null },
 ];
-const fill = { type: "fill", state: "done", loaded: 12e9, total: 12e9, verified: false };
-const stats = { places: [["gpu", "ram"], ["disk", "network"]], heat: [[1, 0], [0, 0]], fill, hits: 30, misses: 10, tokens: 20, passes: 30, replays: 10 };
+let listener;
+let fill = { type: "fill", state: "done", loaded: 12e9, total: 12e9, verified: false };
+const stats = { places: [["gpu", "ram"], ["disk", "network"]], heat: [[1, 0], [0, 0]], hits: 30, misses: 10, tokens: 20, passes: 30, replays: 10 };
 const rest = { stall_seconds: 1.5, bytes_fetched: 3e9, bytes_network: 3e9, bytes_disk: 2e9, bytes_ram: 1e9, bytes_held: 5e8, bytes_wasm: 2e7, bytes_gpu: 4e9, slots: 1 };
 
 /** `pieces` put together to some fifty. */
@@ -29,6 +32,14 @@ async function load(id, { model, options }) {
   const from = model.name ?? model;
   context = options.contextLength ?? Infinity;
   const tell = (progress) => post({ id, kind: "part", json: JSON.stringify(progress) });
+  if (from.includes("broken")) return post({ id, kind: "failed", code: "network", message: `${from}: the server said 404` });
+  if (from.includes("large")) {
+    const places = ["gpu", "ram", "disk", "network"];
+    stats.places = Array.from({ length: 24 }, (_, layer) => Array.from({ length: 32 }, (_, expert) => places[(layer + expert) % 4]));
+    stats.heat = stats.places.map((experts) => experts.map(() => 0));
+  }
+  if (from.includes("partly")) fill = { ...fill, state: "running", loaded: 3e9 };
+  if (from.includes("endlessly")) return tell({ phase: "weights", loaded: 3e8, total: 1e9, model: 12e9 });
   if (from.includes("slowly")) {
     tell({ phase: "header", loaded: 0, total: 0, model: 0 });
     for (let tenths = 0; tenths < 10; tenths += 1) {
@@ -41,12 +52,18 @@ async function load(id, { model, options }) {
   post({ id, kind: "done", result: JSON.stringify({ ...info, adapter: `stand-in ${JSON.stringify({ model: from, ...options })}` }) });
 }
 
+/** Tells whoever listens of `events`; how far the fill is stays known. */
+function tellAll(events) {
+  fill = events.findLast(({ type }) => type === "fill") ?? fill;
+  if (listener) post({ id: listener, kind: "part", json: JSON.stringify(events) });
+}
+
 /** The pieces that answer `request`, and how long each takes, in milliseconds. */
 function answer(request) {
   const last = request.messages.at(-1);
   if (request.continue_final_message) return { pieces: [{ content: ` and on after ${last.content.length} letters.` }], ms: 5 };
   const said = last.content.startsWith("[1] ") ? last.content.split("\n\n").at(-1) : last.content;
-  const [, order, text] = /^(repeat|think|slowly|call|request|break)\b\s?(.*)$/s.exec(said) ?? [];
+  const [, order, text] = /^(repeat|think|slowly|call|request|break|tell)\b\s?(.*)$/s.exec(said) ?? [];
   const parts = (text) => (text.match(/\s*\S+\s*/g) ?? [text]).map((content) => ({ content }));
   switch (order) {
     case "repeat":
@@ -55,8 +72,15 @@ function answer(request) {
       return { pieces: [...parts(text).map(({ content }) => ({ reasoning: content })), { content: "Thought." }], ms: 5 };
     case "slowly":
       return { pieces: parts(text), ms: 500 };
-    case "call":
-      return { pieces: [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: text, arguments: '{"a":' } }] }, { tool_calls: [{ index: 0, function: { arguments: "1}" } }] }], ms: 5, end: "tool_calls" };
+    case "call": {
+      const [, name, given] = /^(\S+)\s?(.*)$/s.exec(text);
+      const begin = { index: 0, id: "call_1", type: "function", function: { name, arguments: '{"a":' } };
+      const rest = { index: 0, function: { arguments: `${JSON.stringify(given || 1)}}` } };
+      return { pieces: [{ tool_calls: [begin] }, { tool_calls: [rest] }], ms: 5, end: "tool_calls" };
+    }
+    case "tell":
+      tellAll(JSON.parse(text));
+      return { pieces: [{ content: "Told." }], ms: 5 };
     case "break":
       return { pieces: parts(text), ms: 5, end: "failed" };
     case "request":
@@ -97,9 +121,13 @@ self.addEventListener("message", ({ data: { id, op, ...call } }) => {
     case "answer":
       return void chat(id, JSON.parse(call.request));
     case "stats":
-      return done(JSON.stringify({ ...stats, ...rest }));
+      return done(JSON.stringify({ ...stats, ...rest, fill }));
     case "listen":
-      return; // nothing happens
+      listener = id;
+      return;
+    case "fill":
+      tellAll([{ ...fill, state: call.isPaused ? "paused" : "running" }]);
+      return done(undefined);
     case "cacheList":
       return done(JSON.stringify(kept));
     case "cacheRemove": {

@@ -15,6 +15,7 @@ import * as packaged from "./packaged.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
 import * as ram from "./ram.mjs";
+import * as room from "./room.mjs";
 import * as scripted from "./scripted.mjs";
 import * as serve from "./serve.mjs";
 import { openServed, tests as served } from "./served.mjs";
@@ -38,6 +39,7 @@ export const suites = [
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
+  { name: "what is larger than its place", only: "Chromium", open: openStandin, tests: room.tests },
   { name: "the static site", only: "Chromium", open: openSite, tests: site },
   { name: "documents", only: "Chromium", open: openStandin, tests: { ...documents.tests, ...documents.inAnyScript } },
   { name: "documents", only: "Firefox", open: openStandin, tests: documents.inAnyScript },

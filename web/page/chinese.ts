@@ -37,6 +37,7 @@ export const chinese = {
   // The model at work
   "The model at work": "工作中的模型",
   "Experts, a column for each layer": "专家，每层一列",
+  "Experts and performance": "专家与性能",
   "just used": "刚刚使用",
   "on the GPU": "在 GPU 上",
   "in RAM": "在内存中",
@@ -187,6 +188,10 @@ export const chinese = {
   "Thinking…": "正在思考…",
   "Reasoning": "推理",
   "Calls {name}": "调用 {name}",
+  "Arguments": "参数",
+  "Code": "代码",
+  "Formula": "公式",
+  "Table": "表格",
   "The answer was cut: it reached the longest length allowed.": "回答被截断：已达到允许的最大长度。",
   "The answer was cut: the context is full.": "回答被截断：上下文已满。",
   "This does not fit into the context: {why}. {what}": "超出了上下文长度：{why}。{what}",

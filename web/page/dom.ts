@@ -19,6 +19,13 @@ export function create<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
+/** Lets the keyboard scroll what may be larger than its place, and says what it is. */
+export function makeScrollable(element: HTMLElement, label: string): void {
+  element.tabIndex = 0;
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", label);
+}
+
 /** A button that shows an icon and is called `label`. */
 export function iconButton(name: Icon, label: string, press: () => void): HTMLButtonElement {
   const made = create("button", "icon");

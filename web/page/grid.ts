@@ -10,6 +10,8 @@ const USED_MS = 400;
 const SEEN_MS = 1200;
 /** Cells are no larger, and no smaller, than so many pixels of the page. */
 const CELL = { most: 24, least: 4 };
+/** How much of the panel's height is the grid's at most: what stands below is seen to be there. */
+const SHARE = 0.8;
 
 export class Grid {
   #canvas = element<HTMLCanvasElement>("grid");
@@ -68,10 +70,12 @@ export class Grid {
 
   #draw(): void {
     const { places } = this.#map;
-    const width = this.#canvas.parentElement!.clientWidth;
+    const panel = this.#canvas.parentElement!;
+    const width = panel.clientWidth;
     if (width === 0 || this.#nExperts === 0) return;
     const ratio = devicePixelRatio;
-    const cell = Math.max(CELL.least, Math.min(CELL.most, Math.floor(width / places.length)));
+    const height = SHARE * parseFloat(getComputedStyle(panel).maxHeight);
+    const cell = Math.max(CELL.least, Math.min(CELL.most, Math.floor(Math.min(width / places.length, height / this.#nExperts))));
     this.#canvas.width = Math.round(places.length * cell * ratio);
     this.#canvas.height = Math.round(this.#nExperts * cell * ratio);
     this.#canvas.style.width = `${places.length * cell}px`;

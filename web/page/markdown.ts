@@ -6,7 +6,8 @@
 import DOMPurify, { type Config } from "dompurify";
 import { Marked, type Token, type TokenizerAndRendererExtension, type Tokens } from "marked";
 import { copyButton } from "./copy.ts";
-import { create } from "./dom.ts";
+import { create, makeScrollable } from "./dom.ts";
+import { t } from "./language.ts";
 
 const escape = (text: string) =>
   text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
@@ -101,7 +102,7 @@ export function elements(tokens: Token[]): DocumentFragment {
   for (const block of made.children) if (block instanceof HTMLElement && block.localName !== "pre") block.dir = "auto";
   for (const table of made.querySelectorAll("table")) {
     const frame = create("div", "table");
-    frame.tabIndex = 0;
+    makeScrollable(frame, t("Table"));
     table.replaceWith(frame);
     frame.append(table);
   }
@@ -114,7 +115,7 @@ function frameCode(pre: HTMLElement): void {
   const frame = create("div", "code");
   const bar = create("div", "bar");
   bar.append(create("span", "", languageOf(pre)), copyButton(() => pre.textContent ?? ""));
-  pre.tabIndex = 0;
+  makeScrollable(pre, t("Code"));
   pre.replaceWith(frame);
   frame.append(bar, pre);
 }

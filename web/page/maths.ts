@@ -1,6 +1,8 @@
 /** Formulas, set by KaTeX. Its fonts and styles come with the first of them. */
 
 import katex from "katex";
+import { makeScrollable } from "./dom.ts";
+import { t } from "./language.ts";
 
 let isStyled = false;
 
@@ -18,6 +20,8 @@ export function set(element: HTMLElement): void {
     // Nothing that links, fetches or names classes; no macro that never ends.
     const limits = { trust: false, strict: "ignore", maxExpand: 200, maxSize: 20 } as const;
     katex.render(element.textContent ?? "", place, { ...limits, displayMode: element.classList.contains("display") });
+    const display = place.querySelector<HTMLElement>(".katex-display");
+    if (display) makeScrollable(display, t("Formula"));
     element.replaceWith(place);
   } catch {
     // Shown as it was written.

@@ -3,7 +3,7 @@
 import type { ToolCall } from "../src/index.ts";
 import { ofFull } from "./answer.ts";
 import { copyButton } from "./copy.ts";
-import { create, iconButton, textButton } from "./dom.ts";
+import { create, iconButton, makeScrollable, textButton } from "./dom.ts";
 import { openEditor } from "./editor.ts";
 import { sentences, t } from "./language.ts";
 import { cited, type Passage } from "./passages.ts";
@@ -139,7 +139,9 @@ function callView({ function: { name, arguments: given } }: ToolCall): HTMLEleme
   } catch {
     // It is still coming, or never was JSON.
   }
-  details.append(summary, create("pre", "", text));
+  const pre = create("pre", "", text);
+  makeScrollable(pre, t("Arguments"));
+  details.append(summary, pre);
   details.open = true;
   return details;
 }
