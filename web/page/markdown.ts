@@ -165,7 +165,7 @@ export class Blocks {
       this.#grow(text.slice(this.#ended));
     } catch {
       // Nested deeper than the stack, or the like.
-      this.#root.replaceChildren(create("pre", "", text));
+      this.#root.replaceChildren(create("div", "text", text));
     }
   }
 
