@@ -69,7 +69,7 @@ async function sayAll(tab) {
   await put(tab, "notes.txt", Buffer.from("The zebra was born in Nairobi.\n\nIt weighs 300 kg."));
   await tab.until("the document", () => document.querySelectorAll("#attached li").length === 1);
   await say(tab, `repeat The zebra [1] and the rest.\n\n${wide}`);
-  await say(tab, `call weather ${"where".repeat(60)}`);
+  await say(tab, `pass ${"where".repeat(60)}`);
   await tab.until("formulas and colours", () => document.querySelector(".answer .katex-display") && document.querySelector(".hljs-keyword"));
   await tab.evaluate(() => document.querySelectorAll(".passages").forEach((passages) => (passages.open = true)));
 }

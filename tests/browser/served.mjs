@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 
 import { browsers } from "./browsers.mjs";
 import { chatty, read } from "./engine.mjs";
+import { findings } from "./shell.mjs";
 
 const SAID = "Hello, world! How are you?";
 const KEY = "of-the-tests";
@@ -90,6 +91,7 @@ export const tests = {
   async "a server that has a key asks for it, and again if it is wrong"(tab, { browser, screenshots }) {
     await tab.goto(tab.quire.url);
     assert.equal(await title(tab), "This server asks for a key");
+    assert.deepEqual(await findings(tab), []);
     if (screenshots) await tab.screenshot(join(screenshots, `${browser}-key.png`));
     await tab.page.type("#key", "another");
     await tab.click("button", "Open");

@@ -1,11 +1,12 @@
 // In the place of the engine's worker. What the last message of a request says is done: `repeat TEXT` is answered with the
-// text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME TEXT` by a
-// call of a tool with the text in its arguments, `request` with the request itself, `break TEXT` with the text and then a failure, `tell
-// EVENTS` by telling what is JSON of an engine's events; everything else with "You said: " and what was said. Of a message with passages of
-// documents its last paragraph says what is done. A context that is asked for holds so many words, and no answer goes without one. A model
-// whose address says `slowly` takes a second to load, and tells how far it is, one that says `endlessly` never gets further, `broken` does
-// not come; others come at once. One that says `large` has as many experts as gpt-oss-20b, one that says `partly` is not all here. Which it
-// was the adapter's name tells.
+// text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME` by a
+// call of a tool, `request` with the request itself, `break TEXT` with the text and then a failure; everything else with "You said: " and
+// what was said. Of a message with passages of documents its last paragraph says what is done. A context that is asked for holds so many
+// words, and no answer goes without one. A model whose address says `slowly` takes a second to load, and tells how far it is; others come at once. Which it was the
+// adapter's name tells.
+// `pass TEXT` is answered by a call with the text in its arguments, `tell EVENTS` by telling those of the engine, JSON. A model whose address
+// says `endlessly` never gets further than a part of it, `broken` does not come, `large` has as many experts as gpt-oss-20b, and of
+// `partly` not all is here yet.
 
 const post = (message) => self.postMessage(message);
 const stopped = new Set();
@@ -63,7 +64,7 @@ function answer(request) {
   const last = request.messages.at(-1);
   if (request.continue_final_message) return { pieces: [{ content: ` and on after ${last.content.length} letters.` }], ms: 5 };
   const said = last.content.startsWith("[1] ") ? last.content.split("\n\n").at(-1) : last.content;
-  const [, order, text] = /^(repeat|think|slowly|call|request|break|tell)\b\s?(.*)$/s.exec(said) ?? [];
+  const [, order, text] = /^(repeat|think|slowly|call|request|break|pass|tell)\b\s?(.*)$/s.exec(said) ?? [];
   const parts = (text) => (text.match(/\s*\S+\s*/g) ?? [text]).map((content) => ({ content }));
   switch (order) {
     case "repeat":
@@ -72,12 +73,10 @@ function answer(request) {
       return { pieces: [...parts(text).map(({ content }) => ({ reasoning: content })), { content: "Thought." }], ms: 5 };
     case "slowly":
       return { pieces: parts(text), ms: 500 };
-    case "call": {
-      const [, name, given] = /^(\S+)\s?(.*)$/s.exec(text);
-      const begin = { index: 0, id: "call_1", type: "function", function: { name, arguments: '{"a":' } };
-      const rest = { index: 0, function: { arguments: `${JSON.stringify(given || 1)}}` } };
-      return { pieces: [{ tool_calls: [begin] }, { tool_calls: [rest] }], ms: 5, end: "tool_calls" };
-    }
+    case "call":
+      return { pieces: [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: text, arguments: '{"a":' } }] }, { tool_calls: [{ index: 0, function: { arguments: "1}" } }] }], ms: 5, end: "tool_calls" };
+    case "pass":
+      return { pieces: [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: "take", arguments: JSON.stringify({ a: text }) } }] }], ms: 5, end: "tool_calls" };
     case "tell":
       tellAll(JSON.parse(text));
       return { pieces: [{ content: "Told." }], ms: 5 };
