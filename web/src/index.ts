@@ -14,7 +14,7 @@ import { Events } from "./events.ts";
 import { toJson } from "./json.ts";
 import { defaultRamBytes, usualGpuBytes, type Device } from "./memory.ts";
 import type { Path } from "./relay.ts";
-import { outputText, type Response, type ResponseRequest, type ResponseStreamEvent } from "./responses.ts";
+import { complete, type Response, type ResponseRequest, type ResponseStreamEvent } from "./responses.ts";
 import { serve, type Server, type Work } from "./serve.ts";
 import { startWorker } from "./start.ts";
 import { createStream } from "./stream.ts";
@@ -104,7 +104,7 @@ export interface Completions {
   /** Streams chunks. Leaving the loop early stops the answer. */
   create(body: ChatRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
   /** Resolves to the whole answer. */
-  create(body: ChatRequest & { stream?: false }, options?: CallOptions): Promise<ChatCompletion>;
+  create(body: ChatRequest & { stream?: false | null }, options?: CallOptions): Promise<ChatCompletion>;
   /** Either, where only running tells. */
   create(body: ChatRequest, options?: CallOptions): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>>;
 }
@@ -114,7 +114,7 @@ export interface TextCompletions {
   /** Streams parts. Leaving the loop early stops the answer. */
   create(body: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<TextCompletionChunk>>;
   /** Resolves to the whole text. */
-  create(body: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<TextCompletion>;
+  create(body: CompletionRequest & { stream?: false | null }, options?: CallOptions): Promise<TextCompletion>;
   /** Either, where only running tells. */
   create(body: CompletionRequest, options?: CallOptions): Promise<TextCompletion | AsyncIterable<TextCompletionChunk>>;
 }
@@ -127,7 +127,7 @@ export interface Responses {
   /** Streams events. Leaving the loop early stops the answer. */
   create(body: ResponseRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ResponseStreamEvent>>;
   /** Resolves to the whole response. */
-  create(body: ResponseRequest & { stream?: false }, options?: CallOptions): Promise<Response>;
+  create(body: ResponseRequest & { stream?: false | null }, options?: CallOptions): Promise<Response>;
   /** Either, where only running tells. */
   create(body: ResponseRequest, options?: CallOptions): Promise<Response | AsyncIterable<ResponseStreamEvent>>;
 }
@@ -221,6 +221,14 @@ function savesData(): boolean {
   return connection?.saveData === true;
 }
 
+/** A response as the worker tells it. */
+type Told = Parameters<typeof complete>[0];
+
+/** Of every request: whether its answer comes in parts. */
+interface Streaming {
+  stream?: boolean | null;
+}
+
 class WorkerEngine implements Engine {
   readonly info: EngineInfo;
   readonly chat: { readonly completions: Completions };
@@ -234,22 +242,21 @@ class WorkerEngine implements Engine {
     this.#client = client;
     this.#events = new Events(client);
     this.info = info;
-    const create = (path: Path) => (body: { stream?: boolean }, options?: CallOptions) => this.#answer(path, body, options);
-    const respond = async (body: ResponseRequest, options?: CallOptions) => {
-      const response = (await this.#answer("/v1/responses", body, options)) as Response | AsyncIterable<ResponseStreamEvent>;
-      return "output" in response ? { ...response, output_text: outputText(response) } : response;
-    };
+    const create = (path: Path) => (body: Streaming, options?: CallOptions) => this.#answer(path, body, options);
+    const event = (told: { response?: Told }) => (told.response ? { ...told, response: complete(told.response) } : told);
+    const respond = (body: Streaming, options?: CallOptions) =>
+      this.#answer("/v1/responses", body, options, (told) => (body.stream ? event(told) : complete(told as Told)));
     this.chat = { completions: { create: create("/v1/chat/completions") as Completions["create"] } };
     this.completions = { create: create("/v1/completions") as TextCompletions["create"] };
     this.responses = { create: respond as Responses["create"] };
   }
 
-  async #answer(path: Path, body: { stream?: boolean }, { signal }: CallOptions = {}): Promise<unknown> {
+  /** `dress` makes what the worker says into what is given. */
+  async #answer(path: Path, body: Streaming, { signal }: CallOptions = {}, dress = (told: object): unknown => told): Promise<unknown> {
     const request = toJson(body);
-    if (body.stream) {
-      return createStream((onPart, stop) => this.#client.call("answer", { path, request }, onPart, stop), signal);
-    }
-    return JSON.parse(await this.#client.call("answer", { path, request }, undefined, signal)) as unknown;
+    const read = (json: string) => dress(JSON.parse(json) as object);
+    if (body.stream) return createStream((onPart, stop) => this.#client.call("answer", { path, request }, onPart, stop), read, signal);
+    return read(await this.#client.call("answer", { path, request }, undefined, signal));
   }
 
   tokenize(input: string | Pick<ChatRequest, "messages">): Promise<Uint32Array> {

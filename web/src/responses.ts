@@ -75,8 +75,8 @@ export type ResponseOutputItem =
 /** Tokens that a response took. */
 export interface ResponseUsage {
   input_tokens: number;
-  /** `cached_tokens` were kept from the request before. */
-  input_tokens_details: { cached_tokens: number };
+  /** `cached_tokens` were kept from the request before; what is written for the next one costs nothing and is not counted. */
+  input_tokens_details: { cached_tokens: number; cache_write_tokens: number };
   output_tokens: number;
   output_tokens_details: { reasoning_tokens: number };
   total_tokens: number;
@@ -94,17 +94,19 @@ export interface Response {
   /** Why it is incomplete. */
   incomplete_details: { reason: "max_output_tokens" } | null;
   error: null;
+  /** Nobody is in any. */
+  access_programs: null;
   output: ResponseOutputItem[];
-  /** All text of the output's messages; as in OpenAI's client, not of a response within an event. */
-  output_text?: string;
-  /** `null` until it ends. */
-  usage: ResponseUsage | null;
+  /** All text of the output's messages. */
+  output_text: string;
+  /** Once it has ended. */
+  usage?: ResponseUsage;
   instructions: string | null;
   metadata: Record<string, string>;
   temperature: number | null;
   top_p: number | null;
   max_output_tokens: number | null;
-  tools: ResponseTool[];
+  tools: (ResponseTool & { parameters: Record<string, unknown> | null; strict: boolean | null })[];
   tool_choice: NonNullable<ResponseRequest["tool_choice"]>;
   parallel_tool_calls: boolean;
 }
@@ -131,8 +133,16 @@ export type ResponseStreamEvent = { sequence_number: number } & (
   | ({ type: "response.function_call_arguments.done"; name: string; arguments: string } & At)
 );
 
-/** All text of a response's messages. */
-export function outputText({ output }: Response): string {
-  const parts = output.flatMap((item) => (item.type === "message" ? item.content : []));
-  return parts.map(({ text }) => text).join("");
+/** A response as the engine tells it. */
+type Told = Omit<Response, "output_text" | "usage" | "tools"> & { usage: ResponseUsage | null; tools: ResponseTool[] };
+
+/** A response with all that OpenAI's types promise of one. */
+export function complete({ usage, tools, ...told }: Told): Response {
+  const parts = told.output.flatMap((item) => (item.type === "message" ? item.content : []));
+  return {
+    ...told,
+    output_text: parts.map(({ text }) => text).join(""),
+    tools: tools.map((tool) => ({ ...tool, parameters: (tool.parameters ?? null) as Record<string, unknown> | null, strict: tool.strict ?? null })),
+    ...(usage && { usage }),
+  };
 }

@@ -5,11 +5,12 @@ import { abortError } from "./errors.ts";
 type Start = (onPart: (json: string) => void, signal: AbortSignal) => Promise<unknown>;
 
 /**
- * Starts a call and resolves once it has begun to answer, so that a refused request rejects here, not in the loop.
- * Leaving the loop early stops the call.
+ * Starts a call and resolves once it has begun to answer, so that a refused request rejects here, not in the loop; `read` makes a chunk of
+ * each part. Leaving the loop early stops the call.
  */
 export async function createStream<Chunk>(
   start: Start,
+  read: (json: string) => Chunk,
   signal?: AbortSignal,
 ): Promise<AsyncIterable<Chunk>> {
   if (signal?.aborted) throw abortError(signal);
@@ -23,7 +24,7 @@ export async function createStream<Chunk>(
   const news = () => new Promise<void>((resolve) => (wake = resolve));
 
   start((json) => {
-    chunks.push(JSON.parse(json) as Chunk);
+    chunks.push(read(json));
     wake();
   }, controller.signal)
     .then(

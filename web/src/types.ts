@@ -31,9 +31,14 @@ export interface Message {
   tool_call_id?: string;
 }
 
-/** A turn as a request may say it: OpenAI's clients have more ways. */
-export interface RequestMessage extends Omit<Message, "content"> {
-  content?: string | TextPart[] | null;
+/**
+ * A turn as a request may say it. OpenAI's clients have more ways, all of which its types let through; what no model here understands
+ * (pictures, sound, files, calls that are not of functions) is refused in words.
+ */
+export interface RequestMessage extends Omit<Message, "role" | "content" | "tool_calls"> {
+  role: Role | "function";
+  content?: string | (TextPart | { type: "refusal" | "image_url" | "input_audio" | "file" })[] | null;
+  tool_calls?: (ToolCall | { type: "custom" })[];
 }
 
 /** The model's turn. */
@@ -52,14 +57,14 @@ export interface Answer {
 export interface Tool {
   type: "function";
   /** Calls keep to `parameters` if `strict`. */
-  function: { name: string; description?: string; parameters?: object; strict?: boolean };
+  function: { name: string; description?: string; parameters?: object; strict?: boolean | null };
 }
 
 /** What every request may say of sampling and length. */
 export interface Sampling {
   /** Not read: an engine has one model. */
   model?: string;
-  stream?: boolean;
+  stream?: boolean | null;
   /** Whether a last chunk without choices tells the usage. */
   stream_options?: { include_usage?: boolean } | null;
   /** The older word for `max_completion_tokens`. */
@@ -98,10 +103,11 @@ export interface Sampling {
 export type ResponseFormat =
   | { type: "text" }
   | { type: "json_object" }
-  | { type: "json_schema"; json_schema: { name: string; description?: string; schema: object; strict?: boolean } };
+  /** Without its `schema` it is refused in words. `strict` or not, the answer keeps to it. */
+  | { type: "json_schema"; json_schema: { name: string; description?: string; schema?: object; strict?: boolean | null } };
 
-/** Whether tools are called: as the model likes, not at all, one of them, or this one. */
-export type ToolChoice = "auto" | "none" | "required" | { type: "function"; function: { name: string } };
+/** Whether tools are called: as the model likes, not at all, one of them, or this one. OpenAI's other ways are refused in words. */
+export type ToolChoice = "auto" | "none" | "required" | { type: "function"; function: { name: string } } | { type: "custom" | "allowed_tools" };
 
 /**
  * How long the model thinks first, if it is one that does; by default `medium`. Of OpenAI's other values, `none` and `minimal` are taken as
@@ -117,7 +123,8 @@ export interface ChatRequest extends Sampling {
   /** Likeliest tokens to report beside each one, 0 to 20. */
   top_logprobs?: number | null;
   reasoning_effort?: ReasoningEffort | null;
-  tools?: Tool[];
+  /** Others than functions are refused in words. */
+  tools?: (Tool | { type: "custom" })[];
   /** Whether the last message, the assistant's, was only begun: the answer is what follows it. An addition, by vLLM's name. */
   continue_final_message?: boolean;
   /** A call that is required can be asked of models that speak Harmony. */

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from "ai";
 import { quire } from "../src/ai-sdk.ts";
 import { abortError, QuireError } from "../src/errors.ts";
-import type { ChatCompletionChunk, ChatRequest, Engine } from "../src/index.ts";
+import type { ChatCompletionChunk, ChatRequest, Engine, Tool } from "../src/index.ts";
 
 type Delta = ChatCompletionChunk["choices"][0]["delta"];
 
@@ -76,7 +76,7 @@ for (const streams of [true, false]) {
     const text = streams ? await streamText(options).text : (await generateText(options)).text;
     assert.equal(text, "Blue.");
     assert.equal(asked[0]!["tool_choice"], "auto");
-    const { name, strict } = asked[0]!.tools![0]!.function;
+    const { name, strict } = (asked[0]!.tools![0] as Tool).function;
     assert.deepEqual([name, strict], ["weather", true]);
     const tool_calls = [{ id: "call_1", type: "function", function: { name: "weather", arguments: '{"city":"Oslo"}' } }];
     assert.deepEqual(asked[1]!.messages.slice(1), [

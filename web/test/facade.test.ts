@@ -147,9 +147,11 @@ test("a response is asked for at its own path, and has its text put together", a
   assert.deepEqual(call, { op: "answer", path: "/v1/responses", request: JSON.stringify({ input }) });
   const part = (text: string) => ({ type: "output_text", text, annotations: [], logprobs: [] });
   const message = { type: "message", id: "msg_1", status: "completed", role: "assistant", content: [part("a"), part("b")] };
-  worker.say({ id, kind: "done", result: JSON.stringify({ id: "resp_1", output: [{ type: "reasoning" }, message] }) });
-  const { output_text, output } = await whole;
+  worker.say({ id, kind: "done", result: JSON.stringify({ id: "resp_1", output: [{ type: "reasoning" }, message], tools: [{ name: "f" }], usage: null }) });
+  const response = await whole;
+  const { output_text, output } = response;
   assert.equal(output_text, "ab");
+  assert.deepEqual([response.tools, "usage" in response], [[{ name: "f", parameters: null, strict: null }], false]);
   // As OpenAI's client types them.
   const items: OpenAI.Responses.ResponseOutputItem[] = output;
   assert.deepEqual(items[1], message);
@@ -157,11 +159,12 @@ test("a response is asked for at its own path, and has its text put together", a
   const events = engine.responses.create({ input, stream: true });
   const stream = await worker.next();
   const event = { type: "response.output_text.delta", delta: "a", sequence_number: 4 };
-  worker.say({ id: stream.id, kind: "part", json: JSON.stringify(event) });
+  const created = { type: "response.created", response: { id: "resp_2", output: [], tools: [], usage: null } };
+  for (const part of [created, event]) worker.say({ id: stream.id, kind: "part", json: JSON.stringify(part) });
   worker.say({ id: stream.id, kind: "done", result: "{}" });
   const got: unknown[] = [];
   for await (const event of await events) got.push(event);
-  assert.deepEqual(got, [event]);
+  assert.deepEqual(got, [{ ...created, response: { id: "resp_2", output: [], tools: [], output_text: "" } }, event]);
 });
 
 test("a request that is refused rejects where it is made", async () => {

@@ -1,6 +1,7 @@
 /** How a project uses the package; its types are checked against the installed one. */
 
 import type { LanguageModelV4 } from "@ai-sdk/provider";
+import type OpenAI from "openai";
 import { createEngine, type Engine, isSupported, QuireError } from "quire";
 import { quire } from "quire/ai-sdk";
 
@@ -27,6 +28,11 @@ export async function capital(write: (text: string) => void): Promise<string> {
     if (error instanceof QuireError && error.code === "out_of_memory") return "too large";
     throw error;
   }
+}
+
+/** What was written for OpenAI's client. */
+export async function asOpenAis(engine: Engine, body: OpenAI.ChatCompletionCreateParamsNonStreaming): Promise<OpenAI.ChatCompletion> {
+  return engine.chat.completions.create(body);
 }
 
 export async function model(engine: Engine): Promise<LanguageModelV4> {
