@@ -11,6 +11,7 @@ import * as forms from "./forms.mjs";
 import * as hostile from "./hostile.mjs";
 import * as keeping from "./keeping.mjs";
 import * as losses from "./losses.mjs";
+import * as offline from "./offline.mjs";
 import * as packaged from "./packaged.mjs";
 import * as page from "./page.mjs";
 import { openProfile } from "./profile.mjs";
@@ -29,6 +30,9 @@ import * as tabs from "./tabs.mjs";
 /** What is said natively; only `cargo xtask test --long` knows. */
 const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
 
+/** For suites that open browsers by themselves. */
+const openNothing = async () => ({});
+
 export const suites = [
   { name: "without WebGPU", webgpu: false, tests: page.withoutWebGpu },
   { name: "the page", tests: page.conversation },
@@ -41,6 +45,7 @@ export const suites = [
   { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
   { name: "what is larger than its place", only: "Chromium", open: openStandin, tests: room.tests },
   { name: "the static site", only: "Chromium", open: openSite, tests: site },
+  { name: "the static site without a network", open: openNothing, tests: offline.tests },
   { name: "documents", only: "Chromium", open: openStandin, tests: { ...documents.tests, ...documents.inAnyScript } },
   { name: "documents", only: "Firefox", open: openStandin, tests: documents.inAnyScript },
   { name: "the page of quire serve", open: openServed, tests: served },

@@ -69,11 +69,11 @@ async function kept(url: string, request: Request): Promise<Response> {
   return (await shelf.match(url, { ignoreVary: true })) ?? fetch(request);
 }
 
-/** What the network gives, else what it gave last. */
+/** What the network gives, else what it gave last; that there is none, where that was never anything. */
 async function config(request: Request): Promise<Response> {
   const shelf = await caches.open(NAME);
   const fresh = await fetch(request).catch(() => undefined);
   // A full disk is no reason not to answer.
   if (fresh?.ok) await shelf.put(request.url, fresh.clone()).catch(() => {});
-  return fresh ?? (await shelf.match(request.url, { ignoreVary: true })) ?? Response.error();
+  return fresh ?? (await shelf.match(request.url, { ignoreVary: true })) ?? new Response(undefined, { status: 404 });
 }
