@@ -44,12 +44,15 @@ export const tests = {
       window.server = await window.engine.serve("service-worker.js");
       const listed = await window.openai.models.list();
       const model = await window.openai.models.retrieve(window.engine.info.name);
+      const names = ["file", "openai/File", "FILE.gguf", "Nano"];
+      const named = await Promise.all(names.map(async (name) => (await window.openai.models.retrieve(name)).id));
       const absent = await window.failure(window.openai.models.retrieve("absent"));
-      return { base: window.server.baseURL, ids: listed.data.map(({ id }) => id), name: window.engine.info.name, model: model.id, absent };
+      return { named, base: window.server.baseURL, ids: listed.data.map(({ id }) => id), name: window.engine.info.name, model: model.id, absent };
     });
     assert.equal(found.base, `${servers[options.browser].url}site/v1`);
     assert.deepEqual(found.ids, [found.name]);
     assert.equal(found.model, found.name);
+    assert.deepEqual(found.named, Array(4).fill(found.name), "by the names that requests may give");
     assert.deepEqual(found.absent, ["NotFoundError", 404, "invalid_request_error", "model_not_found"]);
   },
 

@@ -1,7 +1,7 @@
 /** What page and worker say to each other. Every call has an id; answers carry the id of their call. */
 
 import type { ErrorCode } from "./errors.ts";
-import type { Path } from "./relay.ts";
+import type { Asked, Path } from "./relay.ts";
 import type { CacheHome } from "./types.ts";
 import type { LoadOptions } from "./wasm/quire_web.js";
 
@@ -11,7 +11,7 @@ export interface Calls {
   /** Gives the JSON of each chunk or event if a stream is asked for; resolves to the whole answer's. */
   answer: { args: { path: Path; request: string }; result: string };
   /** Gives the JSON of each `Answer`, failures too. */
-  respond: { args: { path: Path; request: string }; result: undefined };
+  respond: { args: { path: Asked["path"]; request: string }; result: undefined };
   logits: { args: { ids: Uint32Array; kvF16: boolean }; result: Float32Array };
   /** `request` is a chat's JSON. */
   tokenize: { args: { text: string } | { request: string }; result: Uint32Array };

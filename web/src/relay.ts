@@ -22,6 +22,8 @@ export const HOST = "quire host ";
 /** Paths that an engine answers. */
 export const PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses"] as const;
 export type Path = (typeof PATHS)[number];
+/** And one at which it is asked whether a name is its model's. */
+export const MODELS = "/v1/models";
 
 /** Page to service worker, with a port on which `Welcome` comes once the service worker controls the page. */
 export type ToServiceWorker =
@@ -37,7 +39,8 @@ export interface Welcome {
 export interface Asked {
   quire: "request";
   engine: string;
-  path: Path;
+  path: Path | typeof MODELS;
+  /** At `MODELS` the name; what answers it has no body. */
   body: string;
   /** Name of a lock that the service worker holds as long as it waits for the answer. */
   lock: string;

@@ -2,7 +2,7 @@
 
 import { QuireError } from "./errors.ts";
 import { httpError } from "./http.ts";
-import { type Answer, type Asked, HOST, hold, type Host, type Path, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
+import { type Answer, type Asked, HOST, hold, type Host, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
 
 /** An engine behind this site's own `/v1/`. */
 export interface Server extends AsyncDisposable {
@@ -16,7 +16,7 @@ export interface Server extends AsyncDisposable {
 const PING_MS = 10_000;
 
 /** Has the engine answer a path's request, both as text; `onAnswer` gets the JSON of each {@link Answer} but the end. */
-export type Work = (path: Path, request: string, onAnswer: (json: string) => void, signal: AbortSignal) => Promise<unknown>;
+export type Work = (path: Asked["path"], request: string, onAnswer: (json: string) => void, signal: AbortSignal) => Promise<unknown>;
 
 /** Registers the service worker, has it control this page, and answers what comes from it. */
 export async function serve(work: Work, model: string, serviceWorker: string | URL | ServiceWorkerRegistration): Promise<Server> {

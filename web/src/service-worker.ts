@@ -5,12 +5,15 @@
  */
 
 import { httpError, type HttpError } from "./http.ts";
-import { type Answer, type Asked, HOST, hold, type Host, JSON_TYPE, type Path, PATHS, SSE_TYPE, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
+import { type Answer, type Asked, HOST, hold, type Host, JSON_TYPE, MODELS, PATHS, SSE_TYPE, type ToServiceWorker, type Welcome, whenReleased } from "./relay.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
-const MODELS = "/v1/models";
-type Route = { path: Path } | { path: typeof MODELS; id: string | undefined };
+interface Route {
+  path: Asked["path"];
+  /** The model that is asked for; all of them if it is absent. */
+  id?: string;
+}
 
 self.addEventListener("message", (event) => {
   const { data, source, ports } = event as { data: ToServiceWorker | undefined; source: Client | null; ports: readonly MessagePort[] };
@@ -32,7 +35,7 @@ function routeOf({ url, mode }: Request): Route | undefined {
   const asked = base && pathname.slice(base.length - 1);
   const path = PATHS.find((path) => path === asked);
   if (path) return { path };
-  if (asked === MODELS) return { path: MODELS, id: undefined };
+  if (asked === MODELS) return { path: MODELS };
   if (asked?.startsWith(`${MODELS}/`)) return { path: MODELS, id: decoded(asked.slice(MODELS.length + 1)) };
   return undefined;
 }
@@ -51,16 +54,22 @@ async function respond(event: FetchEvent, route: Route): Promise<Response> {
   const method = route.path === MODELS ? "GET" : "POST";
   if (request.method !== method) return refuse(httpError(405, "method_not_supported", `${route.path} takes ${method} alone.`));
   const hosts = await findHosts(event.clientId);
-  if (route.path === MODELS) return listModels(hosts, route.id);
-  const body = await request.text();
-  const asked = modelOf(body);
-  let answer = refuse(httpError(503, "no_model", "No page of this site has a model: open one, and ask again once it has loaded."));
+  if (route.path === MODELS && route.id === undefined) return listModels(hosts);
+  const body = route.id ?? (await request.text());
+  const asked = route.id ?? modelOf(body);
+  let answer = refuse(nobody(route));
   // By which names a model goes, its engine alone knows; by the one in the list it is found at once.
   for (const host of [...hosts].sort((a, b) => Number(b.model === asked) - Number(a.model === asked))) {
     answer = await relay(host, route.path, body);
-    if (answer.status !== 404) return answer;
+    if (answer.status !== 404) return route.path === MODELS && answer.ok ? json(entryOf(host)) : answer;
   }
   return answer;
+}
+
+/** What is said where no page has an engine. */
+function nobody({ id }: Route): HttpError {
+  if (id !== undefined) return httpError(404, "model_not_found", `No page of this site has a model ${JSON.stringify(id)}.`);
+  return httpError(503, "no_model", "No page of this site has a model: open one, and ask again once it has loaded.");
 }
 
 /** The model that a request names. Whether it is one, the engine tells. */
@@ -82,15 +91,17 @@ async function findHosts(asker: string): Promise<Host[]> {
   return hosts.filter(({ client }) => clients.includes(client)).sort((a, b) => rank(a) - rank(b));
 }
 
-function listModels(hosts: Host[], id: string | undefined): Response {
-  const models = new Map(hosts.map(({ model, created }) => [model, { id: model, object: "model", created, owned_by: "quire" }]));
-  if (id === undefined) return json({ object: "list", data: [...models.values()] });
-  const model = models.get(id);
-  return model ? json(model) : refuse(httpError(404, "model_not_found", `No page of this site has a model ${JSON.stringify(id)}.`));
+function listModels(hosts: Host[]): Response {
+  const models = new Map(hosts.map((host) => [host.model, entryOf(host)]));
+  return json({ object: "list", data: [...models.values()] });
+}
+
+function entryOf({ model, created }: Host): object {
+  return { id: model, object: "model", created, owned_by: "quire" };
 }
 
 /** Passes a request on, and its answer back as it comes. That its reader has gone shows only by the body: requests here do not tell of aborts. */
-async function relay(host: Host, path: Path, body: string): Promise<Response> {
+async function relay(host: Host, path: Asked["path"], body: string): Promise<Response> {
   const client = await self.clients.get(host.client);
   const lock = `quire request ${crypto.randomUUID()}`;
   const release = await hold(lock);

@@ -10,6 +10,11 @@ use crate::desk::Meanwhile;
 use crate::failure::Failure;
 use crate::{Quire, call, tell};
 
+/// At this path a request is a name, and it is asked whether that is the model's.
+const MODELS: &str = "/v1/models";
+
+const JSON: &str = "application/json";
+
 /// What the service worker makes an HTTP response of; `web/src/relay.ts` has the same.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -53,11 +58,16 @@ impl Quire {
     pub async fn respond(&self, path: &str, request: &str, on_answer: Function, signal: Option<web_sys::AbortSignal>) {
         let abort = Abort::new(signal);
         let work = async {
-            let asked = read(path, request)?;
-            if let Some(model) = asked.model.as_deref().filter(|model| !self.names.has(model)) {
-                return Err(ErrorReply::no_such_model(model, self.names.id()));
+            if path == MODELS {
+                self.check_name(request)?;
+                tell(&on_answer, &Answer::Head { mime: JSON });
+                return Ok(());
             }
-            let mime = if asked.stream { "text/event-stream" } else { "application/json" };
+            let asked = read(path, request)?;
+            if let Some(model) = &asked.model {
+                self.check_name(model)?;
+            }
+            let mime = if asked.stream { "text/event-stream" } else { JSON };
             let mut has_begun = false;
             let mut say = |frame: Frame| {
                 // Nothing is refused any more. From now on whoever waits for the whole is missed if he goes.
@@ -72,7 +82,7 @@ impl Quire {
             if !asked.stream {
                 tell(&on_answer, &Answer::Part { text });
             }
-            Ok(())
+            Ok::<_, ErrorReply>(())
         };
         if let Err(reply) = work.await {
             tell(&on_answer, &Answer::Failed { status: reply.status, body: reply.json() });
@@ -81,6 +91,11 @@ impl Quire {
 }
 
 impl Quire {
+    /// Refuses the name of another model.
+    fn check_name(&self, asked: &str) -> Result<(), ErrorReply> {
+        if self.names.has(asked) { Ok(()) } else { Err(ErrorReply::no_such_model(asked, self.names.id())) }
+    }
+
     async fn reply(&self, call: &Call, abort: &Abort, meanwhile: Meanwhile, on_frame: &mut dyn FnMut(Frame)) -> Result<String, Failure> {
         self.desk.lend(abort, meanwhile, async |model| Ok(model.reply(call, abort.cancel(), on_frame).await?.json)).await
     }

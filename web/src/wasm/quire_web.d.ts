@@ -39,7 +39,7 @@ export class Quire {
    * it asks for a stream; resolves to the whole answer's.
    */
   answer(path: string, request: string, onPart: (part: string) => void, signal?: AbortSignal): Promise<string>;
-  /** The same as by HTTP: gives the JSON of each `Answer`, failures too. */
+  /** The same as by HTTP: gives the JSON of each `Answer`, failures too. At `/v1/models` the request is a name, which is refused if it is not the model's. */
   respond(path: string, request: string, onAnswer: (answer: string) => void, signal?: AbortSignal): Promise<void>;
   /** Ids of a text, in which control tokens that are spelled stay text. */
   tokenize(text: string): Uint32Array;

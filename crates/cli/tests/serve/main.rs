@@ -120,6 +120,7 @@ fn what_is_wrong_is_said_in_openais_form() {
     for name in ["gpt-4o", "nano", "nano.gguf", "openai/nano"] {
         let answer = server.post("/v1/completions", &json!({"model": name, "prompt": "x", "max_tokens": 1})).json();
         assert_eq!(answer["model"], "gpt-4o", "{answer}");
+        assert_eq!(server.get(&format!("/v1/models/{name}")).json()["id"], "gpt-4o", "{name}");
     }
     assert_eq!(server.get("/v1/models").json()["data"][0]["id"], "gpt-4o");
     assert_eq!(server.get("/v1/models/nano").json()["context_length"], 64);
