@@ -1,9 +1,12 @@
 // The package as its tarball installs it, built into a page in several ways.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import { chatty, read } from "./engine.mjs";
@@ -45,32 +48,62 @@ export const tests = {
   "so it does in a page that esbuild built": starts("esbuild"),
 };
 
-/** The example loads a model, is asked, and says something. */
-const answers = (name) =>
-  async function (tab, { packaged }) {
-    const models = await mkdtemp(join(tmpdir(), "quire-models-"));
-    await writeFile(join(models, "nano.gguf"), chatty(await read("nano/nano.gguf")));
-    const server = await serveFolders({ apps: packaged, models });
-    try {
-      await tab.goto(`${server.url}apps/examples/${name}/index.html?model=${server.url}models/nano.gguf`);
-      await tab.until("the model", () => document.querySelector("button")?.disabled === false);
-      // A random model may find that it has said enough before its first word.
-      for (let tries = 3, said = false; !said; tries -= 1) {
-        await tab.evaluate(() => document.querySelector("button").click());
-        const answer = tab.until("an answer", () => document.querySelector("#answer").textContent.length > 0, undefined, 10);
-        said = await answer.then(() => true, (error) => tries === 1 && Promise.reject(error));
-      }
-    } finally {
-      await server.stop();
-      await rm(models, { recursive: true });
+/** An example loads a model, is asked, and says something; `pageOf` is where the example is, of a server of `folders`. */
+async function answers(tab, folders, pageOf) {
+  const models = await mkdtemp(join(tmpdir(), "quire-models-"));
+  await writeFile(join(models, "nano.gguf"), chatty(await read("nano/nano.gguf")));
+  const server = await serveFolders({ ...folders, models });
+  try {
+    await tab.goto(`${pageOf(server)}?model=${server.url}models/nano.gguf`);
+    await tab.until("the model", () => document.querySelector("button")?.disabled === false);
+    // A random model may find that it has said enough before its first word.
+    for (let tries = 3, said = false; !said; tries -= 1) {
+      await tab.evaluate(() => document.querySelector("button").click());
+      const answer = tab.until("an answer", () => document.querySelector("#answer").textContent.length > 0, undefined, 10);
+      said = await answer.then(() => true, (error) => tries === 1 && Promise.reject(error));
     }
-  };
+  } finally {
+    await server.stop();
+    await rm(models, { recursive: true });
+  }
+}
+
+/** The example as it was built. */
+const built = (name) => (tab, { packaged }) => answers(tab, { apps: packaged }, ({ url }) => `${url}apps/examples/${name}/index.html`);
 
 /** Where a software adapter has time for it. */
 export const examples = {
-  "the example without a bundler answers": answers("plain"),
-  "so does that of React and Vite": answers("vite-react"),
-  "so does that of the AI SDK": answers("ai-sdk"),
-  "so does that of OpenAI's client over the service worker": answers("openai-client"),
-  "so does that of tool calling": answers("tool-calling"),
+  "the example without a bundler answers": built("plain"),
+  "so does that of React and Vite": built("vite-react"),
+  "so does that of the AI SDK": built("ai-sdk"),
+  "so does that of OpenAI's client over the service worker": built("openai-client"),
+  "so does that of tool calling": built("tool-calling"),
+};
+
+/** Vite's own server in `folder`, whose package it bundles anew: its address, and how to end it. */
+async function develop(folder) {
+  const vite = spawn(join(folder, "node_modules/.bin/vite"), ["--port", "0", "--force"], { cwd: folder, env: { ...process.env, NO_COLOR: "1" }, stdio: ["ignore", "pipe", "inherit"] });
+  let url;
+  for await (const line of createInterface({ input: vite.stdout })) {
+    url = /Local:\s+(http:\/\/\S+)/.exec(line)?.[1];
+    if (url) break;
+  }
+  assert.ok(url, "Vite did not say where it listens");
+  const stop = async () => {
+    vite.kill();
+    await once(vite, "exit");
+  };
+  return { url, stop };
+}
+
+/** While somebody works on it an example is not built: what is in it comes module by module, and of its packages some in one file. */
+export const development = {
+  async "the example of React and Vite answers from Vite's own server"(tab, { packaged }) {
+    const { url, stop } = await develop(join(packaged, "../dev/vite-react"));
+    try {
+      await answers(tab, {}, () => url);
+    } finally {
+      await stop();
+    }
+  },
 };

@@ -64,6 +64,7 @@ export const suites = [
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
   { name: "the service worker with a model that calls", only: "Chromium", tests: scripted.tests },
   { name: "the service worker with a model that calls", only: "Firefox", tests: { ...scripted.tests, ...scripted.several } },
+  { name: "an example in the making", only: "Chromium", tests: packaged.development },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

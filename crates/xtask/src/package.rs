@@ -138,6 +138,7 @@ pub(crate) fn check() -> Result<()> {
     npm::install(&user)?;
     npm::add(&user, &tarball)?;
     run(Command::new("node").arg("build.mjs").arg(apps()).arg(root().join("web/examples")).current_dir(&user))?;
+    install_example(&tarball)?;
     let script = "import { accessSync } from 'node:fs'; import { fileURLToPath } from 'node:url'; \
                   for (const name of process.argv.slice(1)) accessSync(fileURLToPath(import.meta.resolve(name)));";
     run(Command::new("node")
@@ -163,4 +164,15 @@ pub(crate) fn check() -> Result<()> {
         run(Command::new(root().join("web/node_modules/.bin/tsc")).current_dir(&user))?;
     }
     Ok(())
+}
+
+/// Installs the example of React and Vite by its own `package.json`, as who begins with it does; the browser tests start Vite's own server there.
+fn install_example(tarball: &Path) -> Result<()> {
+    // As deep below the root as in `web/examples`: it names the tarball by a path.
+    let example = target().join("dev/vite-react");
+    let files = ["package.json", "vite.config.js", "index.html", "main.jsx"].map(PathBuf::from);
+    copy(&root().join("web/examples/vite-react"), &example, &files)?;
+    // The versions that the other tests have.
+    copy(&root().join("web/test/package"), &example, &["package-lock.json".into()])?;
+    npm::add(&example, tarball)
 }
