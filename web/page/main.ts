@@ -1,6 +1,7 @@
 /** The page: a model, conversations with it, and what is said next. */
 
 import { isSupported } from "../src/index.ts";
+import { words } from "./answer.ts";
 import { Attachments } from "./attachments.ts";
 import { Chat } from "./chat.ts";
 import { wireDialogs } from "./dialogs.ts";
@@ -13,10 +14,10 @@ import { t } from "./language.ts";
 import { List } from "./list.ts";
 import { Loader } from "./loader.ts";
 import { available, type Choice, lastModel, offer, remember } from "./models.ts";
+import { notify } from "./notice.ts";
 import { engineOf, load, requestOf } from "./settings.ts";
 import * as shelf from "./shelf.ts";
 import { Side } from "./side.ts";
-import { Storage } from "./storage.ts";
 import { Transfers } from "./transfers.ts";
 import { Tree } from "./tree.ts";
 
@@ -159,7 +160,10 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-new Storage();
+element("open-storage").addEventListener("click", () => {
+  element<HTMLDialogElement>("storage").showModal();
+  import("./storage.ts").then(({ show }) => show()).catch((error: unknown) => notify(words(error)));
+});
 const attachments = new Attachments(
   () => chat.tree,
   (tree, document, isRemoved) => chat.given(tree, document, isRemoved),
