@@ -16,7 +16,7 @@ const turns = (tab) =>
   tab.evaluate(() => [...document.querySelectorAll("[role=log] article")].map((turn) => turn.querySelector(":scope > .answer, :scope > .text").textContent.trim()));
 const list = (tab) => tab.evaluate(() => [...document.querySelectorAll("#chats a")].map((link) => link.textContent));
 const note = (tab) => tab.evaluate(() => [...document.querySelectorAll(".note")].at(-1).textContent);
-const reload = async (tab) => {
+export const reload = async (tab) => {
   await tab.goto(await tab.evaluate(() => location.href));
   // The same address but for a hash is no new page.
   await tab.page.reload();
@@ -39,7 +39,7 @@ export const kept = (tab) =>
         };
       }),
   );
-const shows = (tab, text) => tab.until(`"${text}"`, (text) => document.querySelector("[role=log]").textContent.includes(text), text);
+export const shows = (tab, text) => tab.until(`"${text}"`, (text) => document.querySelector("[role=log]").textContent.includes(text), text);
 const says = async (tab, text) => {
   await ask(tab, text);
   await ended(tab);

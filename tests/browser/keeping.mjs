@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { ask, ended, load } from "./chats.mjs";
 
 /** Presses a button that saves a file; resolves to its name and text. */
-async function saved(tab, name) {
+export async function saved(tab, name) {
   await tab.click("button", "Export and import");
   const [download] = await Promise.all([tab.page.waitForEvent("download"), tab.click("button", name)]);
   return [download.suggestedFilename(), await readFile(await download.path(), "utf8")];

@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { browsers } from "./browsers.mjs";
 import { chatty, read } from "./engine.mjs";
 import { findings } from "./shell.mjs";
+import { callsAndReplies, define } from "./tools.mjs";
 
 const SAID = "Hello, world! How are you?";
 const KEY = "of-the-tests";
@@ -108,6 +109,13 @@ export const tests = {
     assert.equal(await tab.evaluate(() => document.querySelectorAll("[role=log] .answer").length), 2);
     assert.equal((await last(tab, ".answer")).trim(), SAID);
     if (screenshots) await tab.screenshot(join(screenshots, `${browser}-served.png`));
+  },
+
+  async "the server's model calls a tool, and says more once it has the result"(tab) {
+    await tab.click("button", "New chat");
+    await define(tab, { name: "get_weather", parameters: { type: "object", properties: { city: { type: "string" } } } });
+    await callsAndReplies(tab);
+    await tab.evaluate(() => localStorage.removeItem("quire-settings"));
   },
 
   async "the key and the conversation are there at the next visit"(tab) {

@@ -1,7 +1,7 @@
 // In the place of the engine's worker. What the last message of a request says is done: `repeat TEXT` is answered with the
-// text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAME` by a
-// call of a tool, `request` with the request itself, `break TEXT` with the text and then a failure; everything else with "You said: " and
-// what was said. Of a message with passages of documents its last paragraph says what is done. A context that is asked for holds so many
+// text, `think TEXT` with the text as reasoning and then "Thought.", `slowly TEXT` with the text, two words a second, `call NAMES` by a
+// call of each of these tools, or of the first that there is, `request` with the request itself, `break TEXT` with the text and then a failure; everything else with "You said: " and
+// what was said, but results of calls with these. Of a message with passages of documents its last paragraph says what is done. A context that is asked for holds so many
 // words, and no answer goes without one. A model whose address says `slowly` takes a second to load, and tells how far it is; others come at once. Which it was the
 // adapter's name tells.
 // `pass TEXT` is answered by a call with the text in its arguments, `tell EVENTS` by telling those of the engine, JSON. A model whose address
@@ -59,9 +59,22 @@ function tellAll(events) {
   if (listener) post({ id: listener, kind: "part", json: JSON.stringify(events) });
 }
 
+/** A call with arguments, in two pieces. */
+const called = (name, index) => [
+  { tool_calls: [{ index, id: `call_${index + 1}`, type: "function", function: { name, arguments: '{"a":' } }] },
+  { tool_calls: [{ index, function: { arguments: "1}" } }] },
+];
+
+/** What the last calls came to, each by its function. */
+function results(messages) {
+  const { tool_calls } = messages.findLast(({ tool_calls }) => tool_calls);
+  return tool_calls.map(({ id, function: { name } }) => `${name} is ${messages.findLast(({ tool_call_id }) => tool_call_id === id).content}`);
+}
+
 /** The pieces that answer `request`, and how long each takes, in milliseconds. */
 function answer(request) {
   const last = request.messages.at(-1);
+  if (last.role === "tool") return { pieces: results(request.messages).map((text, n) => ({ content: (n > 0 ? ", " : "") + text })), ms: 5 };
   if (request.continue_final_message) return { pieces: [{ content: ` and on after ${last.content.length} letters.` }], ms: 5 };
   const said = last.content.startsWith("[1] ") ? last.content.split("\n\n").at(-1) : last.content;
   const [, order, text] = /^(repeat|think|slowly|call|request|break|pass|tell)\b\s?(.*)$/s.exec(said) ?? [];
@@ -74,7 +87,7 @@ function answer(request) {
     case "slowly":
       return { pieces: parts(text), ms: 500 };
     case "call":
-      return { pieces: [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: text, arguments: '{"a":' } }] }, { tool_calls: [{ index: 0, function: { arguments: "1}" } }] }], ms: 5, end: "tool_calls" };
+      return { pieces: (text || request.tools[0].function.name).split(" ").flatMap(called), ms: 5, end: "tool_calls" };
     case "pass":
       return { pieces: [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: "take", arguments: JSON.stringify({ a: text }) } }] }], ms: 5, end: "tool_calls" };
     case "tell":

@@ -26,6 +26,7 @@ import { openSite, tests as site } from "./site.mjs";
 import * as size from "./size.mjs";
 import { openStandin } from "./standin.mjs";
 import * as tabs from "./tabs.mjs";
+import * as tools from "./tools.mjs";
 
 /** What is said natively; only `cargo xtask test --long` knows. */
 const native = process.env.NATIVE && JSON.parse(process.env.NATIVE);
@@ -41,6 +42,9 @@ export const suites = [
   { name: "a conversation in two tabs", open: openStandin, tests: tabs.tests },
   { name: "what answers look like", only: "Chromium", open: openStandin, tests: hostile.tests },
   { name: "settings", only: "Chromium", open: openStandin, tests: settings.tests },
+  { name: "tools", only: "Chromium", open: openStandin, tests: tools.tests },
+  { name: "tools", only: "Firefox", open: openStandin, tests: tools.inFirefox },
+  { name: "tools of a model in the page", only: "Firefox", tests: tools.withModel }, // Chromium's adapter takes half a minute
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
   { name: "what is larger than its place", only: "Chromium", open: openStandin, tests: room.tests },
@@ -60,11 +64,11 @@ export const suites = [
   { name: "answers of a form", only: "Firefox", tests: { ...forms.tests, ...forms.calls } },
   { name: "the package", tests: packaged.tests },
   { name: "the examples", only: "Firefox", tests: packaged.examples }, // Chromium's adapter takes 15 to 30 s for each, Firefox's 2
+  { name: "an example in the making", only: "Chromium", tests: packaged.development },
   { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
   { name: "the service worker with a model that calls", only: "Chromium", tests: scripted.tests },
   { name: "the service worker with a model that calls", only: "Firefox", tests: { ...scripted.tests, ...scripted.several } },
-  { name: "an example in the making", only: "Chromium", tests: packaged.development },
   { name: "the cache", open: openProfile, tests: cache.tests },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },

@@ -6,7 +6,7 @@ import { ask, ended, kept, load } from "./chats.mjs";
 import { put } from "./documents.mjs";
 
 /** Another tab of the same browser at what the first one shows. */
-async function second(tab) {
+export async function second(tab) {
   const other = new tab.constructor(await (tab.page.context?.() ?? tab.page.browser()).newPage());
   other.standin = tab.standin;
   await other.goto(await tab.evaluate(() => location.href));

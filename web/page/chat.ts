@@ -250,6 +250,18 @@ export class Chat implements Actions {
     if (before) void this.#begin((answering) => this.#answer(answering, before));
   }
 
+  /** Has the model go on from what the calls of `turn` came to. */
+  reply(turn: Turn, results: string[]): void {
+    void this.#begin((answering) => this.#reply(answering, turn, results));
+  }
+
+  async #reply(answering: Answering, turn: Turn, results: string[]): Promise<void> {
+    const { tree } = answering;
+    const given = tree.add(turn, { role: "tool", content: null }, { results });
+    this.#keep(tree, [given]);
+    await this.#answer(answering, given);
+  }
+
   /** Has the model go on with an answer that was cut. */
   resume(turn: Turn): void {
     const before = this.#tree.before(turn);

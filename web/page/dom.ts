@@ -45,6 +45,12 @@ export function textButton(label: string, press: () => void, className = ""): HT
   return made;
 }
 
+/** Marks a button that goes on with the conversation, so that it waits for an engine and for the answer that is under way. */
+export function asking(button: HTMLButtonElement): HTMLButtonElement {
+  button.dataset["asks"] = "";
+  return button;
+}
+
 /** Whether a key belongs to an input method; Safari tells only by the code that the Enter which ends a composition is one. */
 export const isComposing = ({ isComposing, keyCode }: KeyboardEvent): boolean => isComposing || keyCode === 229;
 
@@ -63,7 +69,7 @@ export function holdFocus(root: HTMLElement): () => boolean {
   const name = nameOf(held);
   return () => {
     const now = ([...root.children] as HTMLElement[]).find((child) => child.dataset["key"] === key);
-    const controls = [...(now?.querySelectorAll<HTMLElement>("a, button, summary") ?? [])];
+    const controls = [...(now?.querySelectorAll<HTMLElement>("a, button, summary, textarea") ?? [])];
     const like = controls.find((control) => nameOf(control) === name);
     const takes = (control: HTMLElement) => {
       control.focus({ preventScroll: true });

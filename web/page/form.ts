@@ -1,8 +1,9 @@
 /** The dialog of the settings: what is changed holds at once, and is kept. */
 
-import { element } from "./dom.ts";
+import { create, element } from "./dom.ts";
 import { t } from "./language.ts";
 import { isWithin, ranges, save, type Settings } from "./settings.ts";
+import { wrongIn } from "./tools.ts";
 
 /** Numbers that are shown in units of their own: bytes in GB. */
 const GB = 1e9;
@@ -14,6 +15,8 @@ export class SettingsForm {
   #reload = element<HTMLButtonElement>("reload-model");
   #settings: Settings;
   #changed: (name: string) => void;
+  /** Tools as they were written last, if something is wrong with them: nobody writes them twice. */
+  #draft: string | undefined;
 
   /** `changed` is told the name of every setting that changes, `reload` that the model is to be loaded anew. */
   constructor(settings: Settings, changed: (name: string) => void, reload: () => void) {
@@ -38,6 +41,10 @@ export class SettingsForm {
       const { name } = input;
       const value = this.#settings[name as keyof Settings];
       input.value = value === undefined ? "" : String(typeof value === "number" ? value / unitOf(name) : value);
+      if (name === "tools") {
+        input.value = this.#draft ?? input.value;
+        this.#judge(input, wrongIn(input.value));
+      }
       if (!isNumber(name)) continue;
       const [least, most] = ranges[name].map((limit) => limit / unitOf(name));
       Object.assign(input, { min: least, max: most });
@@ -60,6 +67,12 @@ export class SettingsForm {
       this.#judge(input, "");
       if (isEmpty) delete this.#settings[name];
       else this.#settings[name] = number;
+    } else if (name === "tools") {
+      const wrong = wrongIn(value);
+      this.#draft = wrong === "" ? undefined : value;
+      this.#judge(input, wrong);
+      if (wrong !== "") return;
+      this.#settings.tools = value;
     } else Object.assign(this.#settings, { [name]: value });
     save(this.#settings);
     if (input.closest("fieldset")) this.#reload.hidden = false;
@@ -70,11 +83,12 @@ export class SettingsForm {
   #judge(input: HTMLInputElement, wrong: string): void {
     input.setCustomValidity(wrong);
     input.setAttribute("aria-invalid", String(wrong !== ""));
+    input.removeAttribute("aria-describedby");
     input.parentElement?.querySelector(".wrong")?.remove();
     if (wrong === "") return;
-    const note = document.createElement("small");
-    note.className = "wrong";
-    note.textContent = wrong;
+    const note = create("small", "wrong", wrong);
+    note.id = `${input.name}-wrong`;
+    input.setAttribute("aria-describedby", note.id);
     input.after(note);
   }
 }

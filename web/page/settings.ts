@@ -1,6 +1,7 @@
 /** What the person has set, kept from visit to visit; the page's own address has the last word. */
 
 import type { ChatRequest, EngineOptions } from "../src/index.ts";
+import { toolsOf, wrongIn } from "./tools.ts";
 
 const KEY = "quire-settings";
 
@@ -20,6 +21,8 @@ const whole: ReadonlySet<string> = new Set<NumberName>(["top_k", "max_tokens", "
 
 export type Settings = { [name in NumberName]?: number } & {
   system: string;
+  /** As they were written; what is wrong is not taken. */
+  tools: string;
   reasoning_effort: "" | "low" | "medium" | "high";
   /** Empty is the browser's. */
   language: "" | "en" | "zh";
@@ -37,7 +40,9 @@ export function parse(json: string | null): Settings {
   } catch {
     // As if there were none.
   }
-  const found: Settings = { system: typeof kept["system"] === "string" ? kept["system"] : "", reasoning_effort: "", language: "", theme: "" };
+  const text = (name: string) => (typeof kept[name] === "string" ? kept[name] : "");
+  const found: Settings = { system: text("system"), tools: text("tools"), reasoning_effort: "", language: "", theme: "" };
+  if (wrongIn(found.tools)) found.tools = "";
   for (const name of Object.keys(ranges) as NumberName[]) {
     const value = kept[name];
     if (typeof value === "number" && isWithin(name, value)) found[name] = value;
@@ -75,7 +80,8 @@ export function requestOf(settings: Settings, query: string): Partial<ChatReques
   const { temperature, top_p, top_k, max_tokens, reasoning_effort } = settings;
   const set = { temperature, top_p, top_k, max_tokens, reasoning_effort: reasoning_effort || undefined };
   const known = Object.entries(set).filter(([, value]) => value !== undefined);
-  return { ...Object.fromEntries(known), ...fromAddress(query) };
+  const tools = toolsOf(settings.tools);
+  return { ...Object.fromEntries(known), ...(tools.length > 0 && { tools }), ...fromAddress(query) };
 }
 
 function fromAddress(query: string): Partial<ChatRequest> {

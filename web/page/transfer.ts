@@ -1,6 +1,6 @@
 /** Conversations as files: JSON, which comes back as it was, and Markdown, for people. */
 
-import type { Message, ToolCall } from "../src/index.ts";
+import type { Message, Role, ToolCall } from "../src/index.ts";
 import { t } from "./language.ts";
 import type { Document, Passage } from "./passages.ts";
 import { type End, type Head, type Kept, newId, titleOf, type Turn } from "./tree.ts";
@@ -51,14 +51,16 @@ function conversation(value: unknown, index: number): Kept {
     if (parent === undefined) return [];
     const trouble = fields["trouble"];
     const passages = fields["passages"] === undefined ? [] : array(fields["passages"], `${at}.passages`).map((value) => passage(value, `${at}.passages`));
+    const results = fields["results"] === undefined ? undefined : array(fields["results"], `${at}.results`).map((value) => plain(value, `${at}.results`));
     const turn = {
       conversation: head.id,
       id,
       parent,
       made: time(fields["made"]),
-      message: message(fields["message"], `${at}.message`),
+      message: message(fields["message"], `${at}.message`, results ? ["tool"] : ["user", "assistant"]),
       ...(end && { end }),
       ...(passages.length > 0 && { passages }),
+      ...(results && { results }),
       ...(typeof trouble === "string" && { trouble }),
     };
     return [turn];
@@ -75,9 +77,10 @@ function conversation(value: unknown, index: number): Kept {
 
 const ends: readonly End[] = ["stop", "length", "full", "stopped", "failed", "going"];
 
-function message(value: unknown, at: string): Message {
-  const { role, content, reasoning, tool_calls } = record(value, at);
-  if (role !== "user" && role !== "assistant") throw new Error(t("{at} is {value}.", { at: `${at}.role`, value: JSON.stringify(role) }));
+function message(value: unknown, at: string, roles: Role[]): Message {
+  const { role: said, content, reasoning, tool_calls } = record(value, at);
+  const role = roles.find((role) => role === said);
+  if (!role) throw new Error(t("{at} is {value}.", { at: `${at}.role`, value: JSON.stringify(said) }));
   if (content !== null && typeof content !== "string") throw new Error(t("{at} is not text.", { at: `${at}.content` }));
   const calls = tool_calls === undefined ? [] : array(tool_calls, `${at}.tool_calls`).map((value, n) => call(value, `${at}.tool_calls[${n}]`));
   return { role, content, ...(typeof reasoning === "string" && { reasoning }), ...(calls.length > 0 && { tool_calls: calls }) };
@@ -90,6 +93,11 @@ function call(value: unknown, at: string): ToolCall {
   return { id, type: "function", function: { name, arguments: given } };
 }
 
+function plain(value: unknown, at: string): string {
+  if (typeof value !== "string") throw new Error(t("{at} is not text.", { at }));
+  return value;
+}
+
 function passage(value: unknown, at: string): Passage {
   const { source, text } = record(value, at);
   if (typeof source !== "string" || typeof text !== "string") throw new Error(t("{at} are not texts with their sources.", { at }));
@@ -98,8 +106,7 @@ function passage(value: unknown, at: string): Passage {
 
 function document(value: unknown, conversation: string, at: string): Document {
   const { name, passages } = record(value, at);
-  if (typeof name !== "string") throw new Error(t("{at} is not text.", { at: `${at}.name` }));
-  return { conversation, id: newId(), name, passages: array(passages, `${at}.passages`).map((value) => passage(value, `${at}.passages`)) };
+  return { conversation, id: newId(), name: plain(name, `${at}.name`), passages: array(passages, `${at}.passages`).map((value) => passage(value, `${at}.passages`)) };
 }
 
 function record(value: unknown, at: string): Record<string, unknown> {
@@ -116,12 +123,27 @@ function time(value: unknown): number {
   return typeof value === "number" && Number.isFinite(value) ? value : Date.now();
 }
 
-/** The turns of one path; `you` and `answer` are what headings call who speaks. */
-export function toMarkdown(title: string, path: Turn[], you: string, answer: string): string {
-  const parts = path.map(({ message: { role, content, reasoning, tool_calls = [] } }) => {
+/** What headings call who speaks. */
+export interface Speakers {
+  you: string;
+  answer: string;
+  result: string;
+}
+
+/** The turns of one path. */
+export function toMarkdown(title: string, path: Turn[], { you, answer, result }: Speakers): string {
+  const parts = path.map(({ message: { role, content, reasoning, tool_calls = [] }, results = [] }) => {
     const quoted = reasoning ? [reasoning.trim().replace(/^/gm, "> ")] : [];
-    const calls = tool_calls.map(({ function: { name, arguments: given } }) => `\`\`\`json\n${name}(${given})\n\`\`\``);
-    return [`## ${role === "user" ? you : answer}`, ...quoted, ...calls, ...(content ? [content.trim()] : [])].join("\n\n");
+    const calls = tool_calls.map(({ function: { name, arguments: given } }) => fenced(`${name}(${given})`, "json"));
+    const heading = role === "user" ? you : role === "tool" ? result : answer;
+    return [`## ${heading}`, ...quoted, ...calls, ...results.map((text) => fenced(text)), ...(content ? [content.trim()] : [])].join("\n\n");
   });
   return `${[`# ${title}`, ...parts].join("\n\n")}\n`;
+}
+
+/** A block of text as it is, whatever fences are in it. */
+function fenced(text: string, language = ""): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}${language}\n${text}\n${fence}`;
 }

@@ -5,7 +5,6 @@ import { element } from "./dom.ts";
 import { t } from "./language.ts";
 import { notify } from "./notice.ts";
 import * as shelf from "./shelf.ts";
-import { fromJson, toJson, toMarkdown } from "./transfer.ts";
 import type { Kept, Tree } from "./tree.ts";
 
 export class Transfers {
@@ -45,7 +44,7 @@ export class Transfers {
   /** Keeps the conversations of a file beside those that are here. */
   async take(file: File): Promise<void> {
     try {
-      const kept = fromJson(await file.text());
+      const kept = (await forms()).fromJson(await file.text());
       for (const conversation of kept) await shelf.keep(conversation);
       notify(t("Conversations imported: {n}", { n: kept.length }));
     } catch (error) {
@@ -54,16 +53,20 @@ export class Transfers {
     this.#imported();
   }
 
-  #saveMarkdown(): void {
+  async #saveMarkdown(): Promise<void> {
     const { head, path } = this.#tree();
-    download(`${nameOf(head.title)}.md`, "text/markdown", toMarkdown(head.title, path, t("You"), t("Answer")));
+    const text = (await forms()).toMarkdown(head.title, path, { you: t("You"), answer: t("Answer"), result: t("Result") });
+    download(`${nameOf(head.title)}.md`, "text/markdown", text);
   }
 
-  #save(kept: Kept[]): void {
+  async #save(kept: Kept[]): Promise<void> {
     const name = kept.length === 1 ? nameOf(kept[0]!.head.title) : "quire";
-    download(`${name}.json`, "application/json", toJson(kept));
+    download(`${name}.json`, "application/json", (await forms()).toJson(kept));
   }
 }
+
+/** How conversations are written and read; fetched for who wants to. */
+const forms = () => import("./transfer.ts");
 
 async function all(): Promise<Kept[]> {
   const kept: Kept[] = [];

@@ -19,6 +19,8 @@ export interface Turn {
   end?: End;
   /** Of questions: what of the documents they were put with. */
   passages?: Passage[];
+  /** Of what calls came to, whose `message` is a tool's and has no content: a text for each call of the turn that it follows. */
+  results?: string[];
   /** Of answers that failed: why, in words. */
   trouble?: string;
 }
@@ -85,6 +87,24 @@ export class Tree implements Kept {
     return this.#turns.get(turn.parent);
   }
 
+  /** The turn that is shown after `turn`. */
+  next(turn: Turn): Turn | undefined {
+    return this.#chosenAfter(turn.id);
+  }
+
+  /** The question that `turn` answers, be it after calls. */
+  asked(turn: Turn): Turn | undefined {
+    let at = this.before(turn);
+    while (at && at.message.role !== "user") at = this.before(at);
+    return at;
+  }
+
+  /** Whether `turn` has calls that wait for what they come to. */
+  isPending(turn: Turn): boolean {
+    const { message, end = "stop" } = turn;
+    return end === "stop" && message.tool_calls !== undefined && this.next(turn)?.results === undefined;
+  }
+
   /**
    * What was said up to `turn`, itself included, the last question with the passages of documents that go with it: those of all questions
    * would soon fill the context. No turn is nothing.
@@ -93,15 +113,22 @@ export class Tree implements Kept {
     const said: Message[] = [];
     let isAsked = false;
     for (let at = turn; at; at = this.before(at)) {
-      const { message, passages } = at;
-      said.unshift(passages && !isAsked ? { ...message, content: withPassages(message.content ?? "", passages) } : message);
+      const { message, passages, results } = at;
+      if (results) said.unshift(...this.#results(at, results));
+      else said.unshift(passages && !isAsked ? { ...message, content: withPassages(message.content ?? "", passages) } : message);
       isAsked ||= message.role === "user";
     }
     return said;
   }
 
+  /** A message for each call of the turn before. */
+  #results(turn: Turn, results: string[]): Message[] {
+    const { tool_calls = [] } = this.before(turn)?.message ?? {};
+    return tool_calls.map(({ id }, n) => ({ role: "tool", tool_call_id: id, content: results[n] ?? "" }));
+  }
+
   /** Adds a turn after `parent`, or a first one, and chooses it. */
-  add(parent: Turn | undefined, message: Message, { end, passages = [] }: Pick<Turn, "end" | "passages"> = {}): Turn {
+  add(parent: Turn | undefined, message: Message, { end, passages = [], results }: Pick<Turn, "end" | "passages" | "results"> = {}): Turn {
     const latest = this.#after.get(parent?.id ?? "")?.at(-1)?.made ?? 0;
     const turn: Turn = {
       conversation: this.head.id,
@@ -112,6 +139,7 @@ export class Tree implements Kept {
       message,
       ...(end && { end }),
       ...(passages.length > 0 && { passages }),
+      ...(results && { results }),
     };
     this.#hold(turn);
     this.choose(turn);

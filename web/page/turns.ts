@@ -2,8 +2,9 @@
 
 import type { ToolCall } from "../src/index.ts";
 import { ofFull } from "./answer.ts";
+import { callView, resultForm, resultView, typedFor } from "./calls.ts";
 import { copyButton } from "./copy.ts";
-import { create, iconButton, makeScrollable, textButton } from "./dom.ts";
+import { asking, create, iconButton, textButton } from "./dom.ts";
 import { openEditor } from "./editor.ts";
 import { sentences, t } from "./language.ts";
 import { cited, type Passage } from "./passages.ts";
@@ -17,6 +18,8 @@ export interface Actions {
   edit(turn: Turn, text: string): void;
   regenerate(turn: Turn): void;
   resume(turn: Turn): void;
+  /** Says what the calls of a turn came to. */
+  reply(turn: Turn, results: string[]): void;
   /** An editor was closed, and nothing else. */
   edited(): void;
 }
@@ -30,7 +33,8 @@ export interface TurnView {
 }
 
 export function viewOf(tree: Tree, turn: Turn, actions: Actions): TurnView {
-  return turn.message.role === "assistant" ? new AnswerView(tree, turn, actions) : new QuestionView(tree, turn, actions);
+  if (turn.message.role === "assistant") return new AnswerView(tree, turn, actions);
+  return turn.results ? new ResultsView(tree, turn, turn.results, actions) : new QuestionView(tree, turn, actions);
 }
 
 class QuestionView implements TurnView {
@@ -54,14 +58,48 @@ class QuestionView implements TurnView {
   update(): void {}
 }
 
+/** What calls came to. */
+class ResultsView implements TurnView {
+  readonly root = create("article", "tool");
+
+  constructor(tree: Tree, turn: Turn, results: string[], actions: Actions) {
+    const called = tree.before(turn);
+    const { tool_calls: calls = [] } = called?.message ?? {};
+    this.root.setAttribute("aria-label", t("Result"));
+    const edit = () => {
+      const form = resultForm(calls, [...results], (results) => called && actions.reply(called, results), close);
+      form.classList.add("editor");
+      this.root.classList.add("edited");
+      this.root.append(form);
+      form.querySelector("textarea")?.focus();
+    };
+    const close = () => {
+      this.root.querySelector("form")?.remove();
+      this.root.classList.remove("edited");
+      opener.focus();
+      actions.edited();
+    };
+    const opener = asking(iconButton("pencil", t("Edit the result"), edit));
+    const tools = create("div", "tools");
+    tools.append(...places(tree, turn, actions), copyButton(() => results.join("\n\n")), opener);
+    this.root.append(...calls.map((call, n) => resultView(call, results[n] ?? "")), tools);
+  }
+
+  update(): void {}
+}
+
 /** Reasoning folded away, calls of tools, the answer itself, and a line on how it ended. */
 class AnswerView implements TurnView {
   readonly root = create("article", "assistant");
+  #tree: Tree;
   #turn: Turn;
+  #reply: (results: string[]) => void;
   #details = create("details", "reasoning");
   #summary = create("summary");
   #reasoning = create("div", "text");
   #calls = create("div", "calls");
+  /** Whether what the calls came to is being asked. */
+  #isPending = false;
   #answer = create("div", "answer");
   #text = new RichText(this.#answer);
   #sources = create("div");
@@ -71,8 +109,9 @@ class AnswerView implements TurnView {
   #tools = create("div", "tools");
 
   constructor(tree: Tree, turn: Turn, actions: Actions) {
-    this.#turn = turn;
-    this.#passages = tree.before(turn)?.passages ?? [];
+    [this.#tree, this.#turn] = [tree, turn];
+    this.#reply = (results) => actions.reply(turn, results);
+    this.#passages = tree.asked(turn)?.passages ?? [];
     this.root.setAttribute("aria-label", t("Answer"));
     this.#details.append(this.#summary, this.#reasoning);
     this.#resume = asking(textButton(t("Continue"), () => actions.resume(turn), "resume"));
@@ -92,7 +131,7 @@ class AnswerView implements TurnView {
     this.#details.hidden = reasoning === "";
     this.#summary.textContent = isGoing && !content && tool_calls.length === 0 ? t("Thinking…") : t("Reasoning");
     extend(this.#reasoning, reasoning);
-    this.#calls.replaceChildren(...tool_calls.map(callView));
+    this.#showCalls(tool_calls, !isGoing && this.#tree.isPending(this.#turn));
     this.#text.show(content ?? "", !isGoing);
     if (!isGoing) this.#sources.replaceChildren(...passagesView(t("Sources"), this.#passages, cited(content ?? "", this.#passages)));
     const note = isGoing ? "" : noteOf(end, trouble);
@@ -102,6 +141,14 @@ class AnswerView implements TurnView {
     this.#tools.hidden = isGoing;
     const isCut = end !== undefined && end !== "stop";
     this.#resume.hidden = !isCut || tool_calls.length > 0 || !(content || reasoning);
+  }
+
+  #showCalls(calls: ToolCall[], isPending: boolean): void {
+    // Somebody may be typing there.
+    if (isPending && this.#isPending) return;
+    this.#isPending = isPending;
+    const shown = isPending ? [resultForm(calls, typedFor(this.#turn.id), this.#reply)] : calls.map((call) => callView(call));
+    this.#calls.replaceChildren(...shown);
   }
 }
 
@@ -130,22 +177,6 @@ function extend(element: HTMLElement, text: string): void {
   else element.textContent = text;
 }
 
-function callView({ function: { name, arguments: given } }: ToolCall): HTMLElement {
-  const details = create("details", "call");
-  const summary = create("summary", "", t("Calls {name}", { name }));
-  let text = given;
-  try {
-    text = JSON.stringify(JSON.parse(given), undefined, 2);
-  } catch {
-    // It is still coming, or never was JSON.
-  }
-  const pre = create("pre", "", text);
-  makeScrollable(pre, t("Arguments"));
-  details.append(summary, pre);
-  details.open = true;
-  return details;
-}
-
 /** Passages to be unfolded, all or those of some numbers; nothing if there are none. */
 function passagesView(title: string, passages: Passage[], numbers = [...passages.keys()]): HTMLElement[] {
   if (numbers.length === 0) return [];
@@ -158,12 +189,6 @@ function passagesView(title: string, passages: Passage[], numbers = [...passages
     details.append(item);
   }
   return [details];
-}
-
-/** Marks a button that goes on with the conversation, so that it waits for an engine and for the answer that is under way. */
-function asking(button: HTMLButtonElement): HTMLButtonElement {
-  button.dataset["asks"] = "";
-  return button;
 }
 
 /** Which of the turns in this place is shown, and the way to the others; nothing if it is alone. */

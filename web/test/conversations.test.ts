@@ -166,10 +166,12 @@ test("a file that is none is refused in words, with the place", () => {
   for (const [text, words] of bad) assert.throws(() => fromJson(text), words, text);
 });
 
+const speakers = { you: "You", answer: "Answer", result: "Result" };
+
 test("Markdown has the path that is shown, reasoning as a quotation", () => {
   const tree = Tree.begin();
   tree.add(tree.add(undefined, user("Why?")), { ...answer("So."), reasoning: "Hm.\nWell." });
-  assert.equal(toMarkdown("Why?", tree.path, "You", "Answer"), "# Why?\n\n## You\n\nWhy?\n\n## Answer\n\n> Hm.\n> Well.\n\nSo.\n");
+  assert.equal(toMarkdown("Why?", tree.path, speakers), "# Why?\n\n## You\n\nWhy?\n\n## Answer\n\n> Hm.\n> Well.\n\nSo.\n");
 });
 
 test("documents are cut at paragraphs, sentences and words, and no letter is lost", () => {
