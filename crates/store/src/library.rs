@@ -92,15 +92,12 @@ impl Library {
     /// # Errors
     /// A file that cannot be opened; a URL that nothing is kept of and that does not answer; another size than the manifest says.
     pub async fn open(locations: &[String], options: &OpenOptions) -> Result<Self, Error> {
-        let first = locations.first().map(|location| (location.clone(), options.clone()));
-        let mut library = Self { first, ..Self::default() };
-        for location in locations {
-            let source = match platform::is_url(location) {
-                true => Rc::new(options.http(location, options.retry.clone())) as Rc<dyn Source>,
-                false => platform::open(location)?,
-            };
-            library.add(source, options).await?;
-        }
+        let source = |location: &String| match platform::is_url(location) {
+            true => Ok(Rc::new(options.http(location, options.retry.clone())) as Rc<dyn Source>),
+            false => platform::open(location),
+        };
+        let mut library = Self::from_sources(locations.iter().map(source).collect::<Result<_, _>>()?, options).await?;
+        library.first = locations.first().map(|location| (location.clone(), options.clone()));
         Ok(library)
     }
 
@@ -148,7 +145,7 @@ impl Library {
             }
         }
         if let Some(said) = said {
-            said.check_size(&*source).await?;
+            said.check_size(source.location(), source.size().await?)?;
             self.has_unchecked_sums = true;
         }
         self.push(source, None);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Error, Source, Sum};
+use crate::{Error, Sum};
 
 /// Sizes and sums of files:
 ///
@@ -28,14 +28,13 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// # Errors
-    /// [`Error::Unlike`] if `source` has another size; what it reports.
-    pub(crate) async fn check_size(&self, source: &dyn Source) -> Result<(), Error> {
-        let size = source.size().await?;
+    /// [`Error::Unlike`] if what is at `location` has another size.
+    pub(crate) fn check_size(&self, location: &str, size: u64) -> Result<(), Error> {
         if size == self.size {
             return Ok(());
         }
         let (expected, got) = (self.size.to_string(), size.to_string());
-        Err(Error::Unlike { location: source.location().to_owned(), what: "its size", expected, got })
+        Err(Error::Unlike { location: location.to_owned(), what: "its size", expected, got })
     }
 }
 

@@ -72,31 +72,33 @@ struct Rates {
     opfs: Option<f64>,
 }
 
-async fn home() -> Result<Rc<BrowserHome>, Failure> {
-    match Wanted::Auto.open().await {
-        Ok(home) => home.ok_or(Failure::Aborted),
-        Err(error) => Err(failed(&error, None).await),
-    }
+/// Boxed, like [`failed`], since all that is here would have one in itself.
+fn home() -> LocalFuture<'static, Result<Rc<BrowserHome>, Failure>> {
+    Box::pin(async {
+        match Wanted::Auto.open().await {
+            Ok(home) => home.ok_or(Failure::Aborted),
+            Err(error) => Err(failed(&error, None).await),
+        }
+    })
 }
 
-async fn failed(error: &Error, home: Option<&BrowserHome>) -> Failure {
-    if matches!(error, Error::Cancelled { .. }) {
-        return Failure::Aborted;
-    }
-    let (code, words) = describe(error, home).await;
-    Failure::Coded(code, words)
+fn failed<'a>(error: &'a Error, home: Option<&'a BrowserHome>) -> LocalFuture<'a, Failure> {
+    Box::pin(async move {
+        if matches!(error, Error::Cancelled { .. }) {
+            return Failure::Aborted;
+        }
+        let (code, words) = describe(error, home).await;
+        Failure::Coded(code, words)
+    })
 }
 
 /// Does `work`, and says what failed.
-async fn with_home<T>(work: impl AsyncFnOnce(&Rc<BrowserHome>) -> Result<T, Error>, abort: &Abort) -> Result<T, JsValue> {
-    let done = async {
-        let home = home().await?;
-        match work(&home).await {
-            Ok(done) => Ok(done),
-            Err(error) => Err(failed(&error, Some(&home)).await),
-        }
-    };
-    abort.guard(done).await.unwrap_or(Err(Failure::Aborted)).map_err(JsValue::from)
+async fn with_home<T>(work: impl AsyncFnOnce(&Rc<BrowserHome>) -> Result<T, Error>) -> Result<T, Failure> {
+    let home = home().await?;
+    match work(&home).await {
+        Ok(done) => Ok(done),
+        Err(error) => Err(failed(&error, Some(&home)).await),
+    }
 }
 
 /// The versions of `url`, or of all shards of its set, oldest first.
@@ -108,7 +110,7 @@ async fn versions(home: &BrowserHome, url: &str) -> Result<Vec<Kept>, Error> {
 /// JSON of `CachedFile[]`, oldest first.
 #[wasm_bindgen(js_name = cacheList)]
 pub async fn list_kept() -> Result<String, JsValue> {
-    let list = with_home(async |home: &Rc<BrowserHome>| list(&**home).await, &Abort::new(None)).await?;
+    let list = with_home(async |home: &Rc<BrowserHome>| list(&**home).await).await?;
     let file = |Kept { identity: Identity { location, size, tag }, bytes, .. }| JsFile { url: location, size, kept: bytes, tag };
     Ok(json(&list.into_iter().map(file).collect::<Vec<_>>()))
 }
@@ -123,7 +125,7 @@ pub async fn has(url: String) -> Result<bool, JsValue> {
         };
         Ok(shard_locations(&url).iter().all(is_whole))
     };
-    with_home(has, &Abort::new(None)).await
+    Ok(with_home(has).await?)
 }
 
 /// Removes all versions of a file and its other shards; returns the bytes that were kept of them.
@@ -137,7 +139,7 @@ pub async fn remove(url: String) -> Result<f64, JsValue> {
         }
         Ok(bytes as f64)
     };
-    with_home(remove, &Abort::new(None)).await
+    Ok(with_home(remove).await?)
 }
 
 /// Fetches a file and its other shards whole, but for what is kept. JSON of `{ size, fetched }`, bytes. `home` and `token`
@@ -246,7 +248,7 @@ pub async fn verify_kept(url: String, on_progress: Function, signal: Option<web_
         }
         Ok(json(&all))
     };
-    with_home(work, &abort).await
+    abort.guard(with_home(work)).await.unwrap_or(Err(Failure::Aborted)).map_err(JsValue::from)
 }
 
 /// Keeps a file that is here as what `url` would give; older versions are removed. What has come of it is discarded if it is stopped, or
@@ -277,7 +279,7 @@ pub async fn import_file(
         }
         Ok(())
     };
-    with_home(work, &abort).await
+    abort.guard(with_home(work)).await.unwrap_or(Err(Failure::Aborted)).map_err(JsValue::from)
 }
 
 /// JSON of `CacheEstimate`.

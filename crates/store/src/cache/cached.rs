@@ -67,13 +67,15 @@ impl Cached {
                 identity
             }
             None => {
-                if let Some(said) = said {
-                    said.check_size(&*source).await?;
-                }
-                Identity { location: location.clone(), size: source.size().await?, tag: source.tag() }
+                let size = source.size().await?;
+                said.map_or(Ok(()), |said| said.check_size(&location, size))?;
+                Identity { location: location.clone(), size, tag: source.tag() }
             }
         };
-        let store = Store::new(import::open(&*home, &identity).await?);
+        if all.iter().any(|kept| kept.is_importing && kept.identity == identity) {
+            return Err(Error::Busy { location });
+        }
+        let store = Store::new(home.open(&identity).await?);
         store.learn().await?;
         let noted = store.shelf.note(KnownSum::NOTE).await?.and_then(|note| KnownSum::from_note(&note));
         let sum = said.map(|said| said.sum).or_else(|| source.sum());
@@ -319,8 +321,6 @@ impl Cached {
         // Before it asks for its turn: who waits for another process must not pause those whom that one waits for, and who is paused
         // must not keep the journal from the writer, for whom others wait.
         let claim = self.claim(&range).await;
-        // Another process may have brought some of it meanwhile.
-        self.learn().await;
         let Some(end) = self.still_missing(&range) else {
             return Ok(());
         };
@@ -342,7 +342,8 @@ impl Cached {
         }
     }
 
-    /// Waits until nobody else fetches `range`, as long as anything comes near it. Whoever has it may have been stopped.
+    /// Waits until nobody else fetches `range`, as long as anything comes near it: whoever does may have been stopped. Learns what
+    /// others have brought meanwhile.
     ///
     /// Two may then write the same chunks, and nothing is torn by it: both write the same bytes of the same version, in a directory to the
     /// same places and elsewhere to places of their own, a journal speaks of a chunk only once its bytes are safe, and its
@@ -350,10 +351,15 @@ impl Cached {
     async fn claim(&self, range: &Range<u64>) -> Option<Claim> {
         // As far as a request may reach that shares a lock with this one, on both sides.
         let near = range.start.saturating_sub(2 * REQUEST_BYTES)..range.end.saturating_add(2 * REQUEST_BYTES);
+        let kept = || self.store.index.borrow().bytes_of(&near);
         let mut claiming = self.store.shelf.claim(range.clone());
         loop {
-            let before = self.store.index.borrow().bytes_of(&near);
-            claiming = match select(claiming, Box::pin(sleep(self.patience))).await {
+            let before = kept();
+            let claimed = select(claiming, Box::pin(sleep(self.patience))).await;
+            if let Err(error) = self.store.learn().await {
+                self.store.suffer(error);
+            }
+            claiming = match claimed {
                 Either::Left((Ok(claim), _)) => return claim,
                 Either::Left((Err(error), _)) => {
                     self.store.suffer(error);
@@ -361,22 +367,10 @@ impl Cached {
                 }
                 Either::Right((_, claiming)) => claiming,
             };
-            self.learn().await;
-            if self.store.index.borrow().bytes_of(&near) == before {
-                log::warn!(
-                    "{}: another program or tab fetches bytes {range:?}, and nothing came for {} ms; fetching them too",
-                    self.location(),
-                    self.patience.as_millis()
-                );
+            if kept() == before {
+                log::warn!("{}: nothing comes of bytes {range:?}, which somebody else fetches; fetching them too", self.location());
                 return None;
             }
-        }
-    }
-
-    /// Learns what others have kept, as far as that can be had.
-    async fn learn(&self) {
-        if let Err(error) = self.store.learn().await {
-            self.store.suffer(error);
         }
     }
 

@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use sha2::{Digest, Sha256};
 
-use super::import::open;
 use super::index::Index;
 use super::{CHUNK_BYTES, Change, Chunk, Home, Identity, Shelf, checksum};
 use crate::source::give;
@@ -31,7 +30,7 @@ pub struct Verified {
 /// [`Error::Unlike`] if a whole file is not what a manifest or the server says, after which nothing is kept of it; what the home
 /// reports; [`Error::Cancelled`].
 pub async fn verify(home: &dyn Home, identity: &Identity, on_progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Verified, Error> {
-    let shelf = open(home, identity).await?;
+    let shelf = home.open(identity).await?;
     let index = learn(&*shelf).await?;
     let mut found = Verified { chunks: 0, bytes: 0, bad_chunks: 0, sha256: None, is_announced: false };
     let (mut hash, mut hashed) = (Sha256::new(), 0);
@@ -72,7 +71,7 @@ pub async fn verify(home: &dyn Home, identity: &Identity, on_progress: &mut dyn 
 /// # Errors
 /// [`Error::Incomplete`] if some of it is not kept or damaged; what the home reports; [`Error::Cancelled`].
 pub async fn export(home: &dyn Home, identity: &Identity, sink: &mut Sink<'_>) -> Result<(), Error> {
-    let shelf = open(home, identity).await?;
+    let shelf = home.open(identity).await?;
     let index = learn(&*shelf).await?;
     let incomplete = |kept| Error::Incomplete { location: identity.location.clone(), kept, size: identity.size };
     if index.bytes() != identity.size {

@@ -118,9 +118,10 @@ impl Home for BrowserHome {
                 let rows = self.catalogue.rows(id, None).await.map_err(|e| Self::fail(&e))?;
                 let mut places = Places::default();
                 rows.iter().flatten().for_each(|row| _ = places.apply(row));
-                let note = async |name| self.catalogue.note(id, name).await.map_err(|e| Self::fail(&e));
-                let sum = note(KnownSum::NOTE).await?.and_then(|note| KnownSum::from_note(&note));
-                let is_importing = note(import::NOTE).await?.is_some_and(|note| !note.is_empty());
+                let sum = self.catalogue.note(id, KnownSum::NOTE).await.map_err(|e| Self::fail(&e))?;
+                let sum = sum.and_then(|note| KnownSum::from_note(&note));
+                let begun = self.catalogue.note(id, import::NOTE).await.map_err(|e| Self::fail(&e))?;
+                let is_importing = begun.is_some_and(|note| !note.is_empty());
                 list.push(Kept { identity, bytes: places.bytes(), sum, is_importing });
             }
             Ok(list)
