@@ -77,6 +77,18 @@ export async function flip({ model, at }) {
   db.close();
 }
 
+/** In the page: takes the locks on the first parts of what is kept of `model`, as a tab does that fetches them, and keeps them. */
+export async function holdParts({ model, parts }) {
+  const opening = indexedDB.open("quire");
+  await new Promise((resolve) => (opening.onsuccess = resolve));
+  const asking = opening.result.transaction("files").objectStore("files").getAll();
+  await new Promise((resolve) => (asking.onsuccess = resolve));
+  opening.result.close();
+  const { id } = asking.result.find(({ location }) => location === model);
+  const hold = (part) => new Promise((resolve) => navigator.locks.request(`quire ${id} part ${part}`, () => (resolve(), new Promise(() => {}))));
+  return (await Promise.all(Array.from({ length: parts }, (_, part) => hold(part)))).length;
+}
+
 /** In the page: keeps something else until there is room for nothing any more. */
 export async function fill() {
   const opening = indexedDB.open("filler", 1);

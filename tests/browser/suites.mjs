@@ -2,6 +2,7 @@
 // is a sentence.
 
 import * as cache from "./cache.mjs";
+import * as cached from "./cached.mjs";
 import * as chats from "./chats.mjs";
 import * as documents from "./documents.mjs";
 import * as engine from "./engine.mjs";
@@ -9,6 +10,7 @@ import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
 import * as forms from "./forms.mjs";
 import * as hostile from "./hostile.mjs";
+import * as imports from "./imports.mjs";
 import * as keeping from "./keeping.mjs";
 import * as losses from "./losses.mjs";
 import * as offline from "./offline.mjs";
@@ -69,10 +71,10 @@ export const suites = [
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
   { name: "the service worker with a model that calls", only: "Chromium", tests: scripted.tests },
   { name: "the service worker with a model that calls", only: "Firefox", tests: { ...scripted.tests, ...scripted.several } },
-  { name: "the cache", open: openProfile, tests: cache.tests },
+  { name: "the cache", open: openProfile, tests: { ...imports.tests, ...cache.tests } },
   { name: "the cache and its worker", only: "Chromium", open: openProfile, tests: cache.inChromium },
   { name: "the cache in private", webgpu: false, tests: cache.inPrivate },
-  { name: "the cached engine", open: openProfile, tests: cache.withEngine },
+  { name: "the cached engine", open: openProfile, tests: cached.tests },
   ...(native
     ? [
         { name: "a model of true widths", only: "Firefox", tests: size.tests(native) },
