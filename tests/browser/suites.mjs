@@ -6,6 +6,7 @@ import * as cached from "./cached.mjs";
 import * as chats from "./chats.mjs";
 import * as documents from "./documents.mjs";
 import * as engine from "./engine.mjs";
+import * as examples from "./examples.mjs";
 import * as experts from "./experts.mjs";
 import * as faults from "./faults.mjs";
 import * as forms from "./forms.mjs";
@@ -64,9 +65,11 @@ export const suites = [
   { name: "the engine on a GPU that is lost", only: "Chromium", tests: losses.tests }, // Firefox has no command to lose it
   { name: "answers of a form", only: "Chromium", tests: forms.tests },
   { name: "answers of a form", only: "Firefox", tests: { ...forms.tests, ...forms.calls } },
-  { name: "the package", tests: packaged.tests },
+  { name: "the package", only: "Chromium", tests: packaged.tests },
+  { name: "the package", only: "Firefox", tests: packaged.inFirefox },
   { name: "the examples", only: "Firefox", tests: packaged.examples }, // Chromium's adapter takes 15 to 30 s for each, Firefox's 2
   { name: "an example in the making", only: "Chromium", tests: packaged.development },
+  { name: "the examples in trouble", only: "Firefox", tests: examples.tests },
   { name: "the service worker", only: "Chromium", tests: { ...serve.tests, ...serve.stopped, ...serve.gone } },
   { name: "the service worker", only: "Firefox", tests: { ...serve.tests, ...serve.gone } },
   { name: "the service worker with a model that calls", only: "Chromium", tests: scripted.tests },

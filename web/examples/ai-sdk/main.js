@@ -7,13 +7,21 @@ const model = new URL(location.href).searchParams.get("model") ?? MODEL;
 const [form, status, answer] = ["form", "#status", "#answer"].map((name) => document.querySelector(name));
 
 const onProgress = ({ loaded, total }) => (status.textContent = `Loading: ${Math.round((100 * loaded) / (total || 1))} %`);
-const engine = await createEngine({ model, onProgress });
+const fail = (error) => {
+  status.textContent = error.message;
+  throw error;
+};
+const engine = await createEngine({ model, onProgress }).catch(fail);
 status.textContent = `${engine.info.name} on ${engine.info.adapter}`;
-form.querySelector("button").disabled = false;
+const button = form.querySelector("button");
+button.disabled = false;
 
 form.onsubmit = async (event) => {
   event.preventDefault();
   answer.textContent = "";
-  const { textStream } = streamText({ model: quire(engine), prompt: form.question.value });
+  button.disabled = true;
+  const onError = ({ error }) => (status.textContent = error.message);
+  const { textStream } = streamText({ model: quire(engine), prompt: form.question.value, onError });
   for await (const text of textStream) answer.append(text);
+  button.disabled = false;
 };

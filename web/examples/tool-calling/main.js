@@ -5,17 +5,21 @@ const model = new URL(location.href).searchParams.get("model") ?? MODEL;
 const [form, status, answer] = ["form", "#status", "#answer"].map((name) => document.querySelector(name));
 
 const onProgress = ({ loaded, total }) => (status.textContent = `Loading: ${Math.round((100 * loaded) / (total || 1))} %`);
-const engine = await createEngine({ model, onProgress });
+const fail = (error) => {
+  status.textContent = error.message;
+  throw error;
+};
+const engine = await createEngine({ model, onProgress }).catch(fail);
 status.textContent = `${engine.info.name} on ${engine.info.adapter}`;
-form.querySelector("button").disabled = false;
+const button = form.querySelector("button");
+button.disabled = false;
 
 const functions = { today: () => new Date().toDateString() };
 const tools = [{ type: "function", function: { name: "today", description: "The date of today, and its day of the week.", parameters: { type: "object", properties: {} } } }];
 
-form.onsubmit = async (event) => {
-  event.preventDefault();
-  answer.textContent = "";
-  const messages = [{ role: "user", content: form.question.value }];
+/** Asks until the model calls nothing any more. */
+async function ask(question) {
+  const messages = [{ role: "user", content: question }];
   // Some models never stop asking.
   for (let round = 0; round < 8; round += 1) {
     const { choices } = await engine.chat.completions.create({ messages, tools });
@@ -30,4 +34,12 @@ form.onsubmit = async (event) => {
     }
   }
   answer.append(messages.at(-1).content ?? "");
+}
+
+form.onsubmit = async (event) => {
+  event.preventDefault();
+  answer.textContent = "";
+  button.disabled = true;
+  await ask(form.question.value).catch((error) => (status.textContent = error.message));
+  button.disabled = false;
 };
