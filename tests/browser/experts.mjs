@@ -25,11 +25,11 @@ const answer = async (tab, text) => {
 };
 
 /** In the page: where the grid says that experts are, by the colours of the legend. */
-function read({ layers, experts }) {
+export function read({ layers, experts }) {
   const canvas = document.getElementById("grid");
   const context = canvas.getContext("2d");
   const names = new Map();
-  for (const name of ["gpu", "ram", "disk", "network"]) {
+  for (const name of ["gpu", "ram", "disk", "network", "used"]) {
     const { backgroundColor } = getComputedStyle(document.querySelector(`.legend .${name}`), "::before");
     // As the canvas would have it.
     const one = new OffscreenCanvas(1, 1).getContext("2d");

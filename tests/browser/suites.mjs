@@ -13,6 +13,7 @@ import * as forms from "./forms.mjs";
 import * as hostile from "./hostile.mjs";
 import * as imports from "./imports.mjs";
 import * as keeping from "./keeping.mjs";
+import * as live from "./live.mjs";
 import * as losses from "./losses.mjs";
 import * as offline from "./offline.mjs";
 import * as packaged from "./packaged.mjs";
@@ -50,6 +51,7 @@ export const suites = [
   { name: "tools of a model in the page", only: "Firefox", tests: tools.withModel }, // Chromium's adapter takes half a minute
   { name: "what is kept and said of it", only: "Chromium", open: openStandin, tests: keeping.tests },
   { name: "the shell around the page", only: "Chromium", open: openStandin, tests: shell.tests },
+  { name: "the model at work", only: "Chromium", open: openStandin, tests: live.tests },
   { name: "what is larger than its place", only: "Chromium", open: openStandin, tests: room.tests },
   { name: "the static site", only: "Chromium", open: openSite, tests: site },
   { name: "the static site without a network", open: openNothing, tests: offline.tests },

@@ -34,6 +34,8 @@ export class Live {
   #room = Infinity;
   #ends: (() => void)[] = [];
   #isAsking = false;
+  /** Something has happened since it was asked. */
+  #isStale = false;
 
   constructor() {
     this.#button.addEventListener("click", () => {
@@ -90,15 +92,18 @@ export class Live {
 
   /** Asks for the stats soon, once for all that has happened meanwhile. */
   #ask(): void {
+    this.#isStale = true;
     if (this.#isAsking) return;
     this.#isAsking = true;
     setTimeout(async () => {
+      this.#isStale = false;
       const asked = this.#stats;
       const stats = await asked?.().catch(() => undefined);
       const isKept = this.#engine !== undefined && stats?.fill.state !== "done";
       const free = isKept ? await freeBytes() : Infinity;
       if (this.#stats !== asked) return;
       this.#isAsking = false;
+      if (this.#isStale) this.#ask();
       this.#section.hidden = stats === undefined;
       this.#fill = stats?.fill;
       if (!stats) return;
