@@ -6,12 +6,21 @@ import puppeteer from "puppeteer-core";
 
 const viewport = { width: 1200, height: 720 };
 
+/** Adds the origin of what is asked for over the network. */
+export function noteOrigin(request, origins) {
+  const { protocol, origin } = new URL(request.url());
+  if (/^(http|ws)/.test(protocol)) origins.add(origin);
+}
+
 /** A page, the console errors it made, and what a person does with it, by role and name. */
 class Tab {
   errors = [];
+  /** Of what was fetched, but for what a page has in itself. */
+  origins = new Set();
 
   constructor(page) {
     this.page = page;
+    page.on("request", (request) => noteOrigin(request, this.origins));
     page.on("console", (message) => {
       // Chromium itself tells of every 404; a model need not have a heat map beside it, nor a host a configuration.
       const isAbsent = message.text().includes("404") && /(\.heat|\/config\.json)$/.test(message.location()?.url?.split("?")[0]);

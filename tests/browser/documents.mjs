@@ -169,4 +169,8 @@ export const inAnyScript = {
     await findsAllScripts(tab);
     assert.deepEqual(tab.errors, []);
   },
+
+  async "nothing was asked of any other host"(tab) {
+    assert.deepEqual([...tab.origins], [new URL(tab.standin.url).origin]);
+  },
 };

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 
+import { noteOrigin } from "./browsers.mjs";
 import { serveFolders } from "./folder.mjs";
 import { served } from "./kept.mjs";
 import { withProfile } from "./profile.mjs";
@@ -10,7 +11,7 @@ import { withProfile } from "./profile.mjs";
 const SAID = "Hello, world! How are you?";
 
 /** Waits until `fn(...args)` is true in `page`. */
-const until = (page, fn, ...args) => page.waitForFunction(fn, { timeout: 120_000, polling: 100 }, ...args);
+const until = (page, fn, ...args) => page.waitForFunction(fn, { timeout: 300_000, polling: 100 }, ...args);
 const loaded = (page) => until(page, () => document.getElementById("adapter").textContent !== "");
 /** Asks, and gives the answer. */
 async function ask(page, text) {
@@ -28,12 +29,15 @@ export const tests = {
       const site = await serveFolders({ quire: [process.env.SITE] });
       const visit = await profile.visit({ webgpu: true, persists: true });
       const page = await visit.open(`${site.url}quire/`);
-      await served(file, async (server, url) => {
+      const origins = new Set();
+      page.on("request", (request) => noteOrigin(request, origins));
+      const known = await served(file, async (server, url) => {
         await page.goto(`${site.url}quire/?${new URLSearchParams({ model: url, temperature: "0" })}`);
         await loaded(page);
         assert.equal(await ask(page, "Hello!"), SAID);
         await until(page, () => /^All of the model is here/.test(document.getElementById("fill-words").textContent));
         await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+        return [site.url, url].map((url) => new URL(url).origin);
       });
       await site.stop();
       const gone = await page.evaluate((hosts) => Promise.all(hosts.map((host) => fetch(host).then(() => "there", () => "gone"))), [`${site.url}absent`]);
@@ -42,6 +46,7 @@ export const tests = {
       await loaded(page);
       assert.equal(await page.evaluate(() => document.querySelectorAll(".answer").length), 1);
       assert.equal(await ask(page, "And again?"), SAID);
+      assert.deepEqual([...origins].filter((origin) => !known.includes(origin)), [], "others were asked");
       assert.deepEqual(visit.errors, []);
     });
   },

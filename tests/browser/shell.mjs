@@ -288,4 +288,8 @@ export const tests = {
     await tab.until("the answer", () => document.querySelector(".answer strong")?.textContent === "still" && document.querySelector(".answer .katex"));
     await findsAllScripts(tab);
   },
+
+  async "nothing was asked of any other host"(tab) {
+    assert.deepEqual([...tab.origins], [new URL(tab.standin.url).origin]);
+  },
 };

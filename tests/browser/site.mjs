@@ -100,6 +100,10 @@ export const tests = {
     assert.deepEqual(tab.errors, []);
   },
 
+  async "nothing was asked of any other host"(tab) {
+    assert.deepEqual([...tab.origins], [new URL(tab.site.url).origin]);
+  },
+
   async "the page's policy lets in no script in a line, no handler, and no picture from elsewhere"(tab) {
     const stolen = `${tab.site.elsewhere}quire/stolen.png`;
     await tab.evaluate((stolen) => {

@@ -19,7 +19,7 @@ export interface Server extends Talker {
   stats(): Promise<Standing>;
 }
 
-/** What the server says of a request that it does not answer. */
+/** What the server says of a request that it does not answer, where it is for the page to do something about it. */
 export class Refusal extends Error {
   /** Of HTTP. */
   readonly status: number;
@@ -45,8 +45,16 @@ async function ask(path: string, key: string, request: RequestInit = {}): Promis
   const answer = await fetch(new URL(path, document.baseURI), { ...request, headers }).catch(gone);
   if (answer.ok) return answer;
   const { error } = (await answer.json().catch(() => ({}))) as { error?: { message: string; code?: string | null } };
-  if (error?.code === "context_length_exceeded") throw new QuireError("context_length", error.message);
-  throw new Refusal(answer.status, error?.message ?? `${answer.status} ${answer.statusText}`);
+  throw trouble(answer.status, error?.message ?? `${answer.status} ${answer.statusText}`, error?.code);
+}
+
+/** Why the server does not answer, as an engine in this page would put it where it can come to that. */
+function trouble(status: number, why: string, code?: string | null): Error {
+  if (code === "context_length_exceeded") return new QuireError("context_length", why);
+  if (status === 401) return new Refusal(status, why);
+  if (status === 403) return new Error(t("The server does not let this page ask: {why}", { why }));
+  if (status === 429) return new Error(t("The server is busy. Try again later."));
+  return new QuireError(status < 500 ? "invalid_request" : "internal", why);
 }
 
 /** What a fetch was rejected with, in words unless it is an abort. */
@@ -69,8 +77,8 @@ async function* chunks({ body }: Response): AsyncGenerator<ChatCompletionChunk> 
         const data = /^data: (.*)$/m.exec(event)?.[1];
         if (data === "[DONE]") return;
         if (data === undefined) continue;
-        const said = JSON.parse(data) as ChatCompletionChunk & { error?: { message: string } };
-        if (said.error) throw new Error(said.error.message);
+        const said = JSON.parse(data) as ChatCompletionChunk & { error?: { message: string; code?: string | null } };
+        if (said.error) throw trouble(500, said.error.message, said.error.code);
         yield said;
       }
     }

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { words } from "../page/answer.ts";
+import { speak } from "../page/language.ts";
 import { connect, Refusal } from "../page/served.ts";
 
 const scope = globalThis as Record<string, unknown>;
@@ -71,6 +73,33 @@ test("what is refused is told in the server's words", async () => {
 test("a conversation that does not fit into the context is refused as by an engine", async () => {
   answers.push(Response.json({ error: { message: "the prompt is long", code: "context_length_exceeded" } }, { status: 400 }));
   await assert.rejects(said(), { name: "QuireError", code: "context_length", message: "the prompt is long" });
+});
+
+test("each refusal is told in the person's language, what the server alone can say behind it", async () => {
+  const refusals: [status: number, message: string, code: string | null, english: string, chinese: string][] = [
+    [400, "n must be 1 to 16", null, "n must be 1 to 16", "请求无效（n must be 1 to 16）"],
+    [401, "the API key is missing or wrong", "invalid_api_key", "the API key is missing or wrong", "密钥缺失或不正确"],
+    [403, "pages of x are not let in", null, "The server does not let this page ask: pages of x are not let in", "服务器不允许这个页面提问：pages of x are not let in"],
+    [429, "8 requests are in hand, and no more are taken; try again later", "rate_limit_exceeded", "The server is busy. Try again later.", "服务器正忙，请稍后再试。"],
+    [500, "the GPU burns", "internal", "the GPU burns", "引擎内部出错（the GPU burns）"],
+    [503, "the model is being loaded", "unavailable", "the model is being loaded", "服务器正在加载模型"],
+    [503, "the server is being stopped", "unavailable", "the server is being stopped", "服务器正在停止"],
+    [503, "the model has gone", "unavailable", "the model has gone", "服务器的模型已停止"],
+  ];
+  scope["document"] = { ...(scope["document"] as object), documentElement: { dataset: {} } };
+  for (const language of ["en", "zh"] as const) {
+    await speak(language);
+    for (const [status, message, code, english, chinese] of refusals) {
+      answers = [Response.json({ data: [] }), Response.json({ error: { message, code } }, { status })];
+      const told = await said().then(String, words);
+      assert.equal(told, language === "en" ? english : chinese);
+      // Once an answer has begun there is no status any more.
+      if (status < 500) continue;
+      answers = [Response.json({ data: [] }), stream(cut(`data: ${JSON.stringify({ error: { message, code } })}\n\n`, 9)).answer];
+      assert.equal(await said().then(String, words), told);
+    }
+  }
+  await speak("en");
 });
 
 test("an answer that fails or breaks off midway is no whole one", async () => {
