@@ -10,15 +10,18 @@ import { withProfile } from "./profile.mjs";
 
 const SAID = "Hello, world! How are you?";
 
-/** Waits until `fn(...args)` is true in `page`. */
-const until = (page, fn, ...args) => page.waitForFunction(fn, { timeout: 300_000, polling: 100 }, ...args);
-const loaded = (page) => until(page, () => document.getElementById("adapter").textContent !== "");
+/** Waits for `what`, until `fn(arg)` is true in `page`. */
+const until = (page, what, fn, arg) =>
+  page.waitForFunction(fn, { timeout: 300_000, polling: 100 }, arg).catch((error) => {
+    throw new Error(`no ${what}: ${error.message}`);
+  });
+const loaded = (page) => until(page, "model", () => document.getElementById("adapter").textContent !== "");
 /** Asks, and gives the answer. */
 async function ask(page, text) {
   const before = await page.evaluate(() => document.querySelectorAll(".answer").length);
   await page.locator("#message").fill(text);
   await page.locator("#send:enabled").click();
-  await until(page, (before) => document.querySelectorAll(".answer").length > before && document.getElementById("stop").hidden, before);
+  await until(page, `answer to "${text}"`, (before) => document.querySelectorAll(".answer").length > before && document.getElementById("stop").hidden, before);
   return page.evaluate(() => [...document.querySelectorAll(".answer")].at(-1).textContent.trim());
 }
 
@@ -35,7 +38,7 @@ export const tests = {
         await page.goto(`${site.url}quire/?${new URLSearchParams({ model: url, temperature: "0" })}`);
         await loaded(page);
         assert.equal(await ask(page, "Hello!"), SAID);
-        await until(page, () => /^All of the model is here/.test(document.getElementById("fill-words").textContent));
+        await until(page, "whole model", () => /^All of the model is here/.test(document.getElementById("fill-words").textContent));
         await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
         return [site.url, url].map((url) => new URL(url).origin);
       });
