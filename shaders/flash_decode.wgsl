@@ -4,11 +4,13 @@
 
 #ifdef WIDE
 const THREADS: u32 = 128u;
+const KEYS: u32 = 1u;  // of a tile that a thread scores
 #else
 // Few, whom a barrier on a software adapter has not long to wait for; the longest heads have as many eights.
 const THREADS: u32 = 32u;
+const KEYS: u32 = 4u;
 #endif
-const TILE: u32 = THREADS;  // a key a thread
+const TILE: u32 = THREADS * KEYS;
 
 struct Args {
     n_heads: u32,
@@ -172,26 +174,43 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sums = Sums(nothing, nothing, nothing, nothing);
     for (var tile = 0u; tile < n_keys; tile += TILE) {
         let n = min(TILE, n_keys - tile);
-        var score = Rows(vec4<f32>(LEAST), vec4<f32>(LEAST));
-        if (thread < n) {
-            let row = row_of(sequence, slot, tile + thread, kv_head);
-            score = Rows(vec4<f32>(0.0), vec4<f32>(0.0));
-            for (var i = 0u; i < n_eights; i++) {
-                let k = key(row, i);
-                score.a += products_of_four(16u * i, k);
+        var rows = array<u32, KEYS>();
+        var score = array<Rows, KEYS>();
+        for (var j = 0u; j < KEYS; j++) {
+            rows[j] = row_of(sequence, slot, tile + min(thread + j * THREADS, n - 1u), kv_head);
+        }
+        for (var i = 0u; i < n_eights; i++) {
+            let q = 16u * i;
+            let a_lo = mat4x4<f32>(query[q], query[q + 1u], query[q + 2u], query[q + 3u]);
+            let a_hi = mat4x4<f32>(query[q + 8u], query[q + 9u], query[q + 10u], query[q + 11u]);
+            let b_lo = mat4x4<f32>(query[q + 4u], query[q + 5u], query[q + 6u], query[q + 7u]);
+            let b_hi = mat4x4<f32>(query[q + 12u], query[q + 13u], query[q + 14u], query[q + 15u]);
+            for (var j = 0u; j < KEYS; j++) {
+                let k = key(rows[j], i);
+                score[j].a += k.lo * a_lo + k.hi * a_hi;
                 // Where four heads or fewer share a KV head there is no second four.
                 if (n_rows > 4u) {
-                    score.b += products_of_four(16u * i + 4u, k);
+                    score[j].b += k.lo * b_lo + k.hi * b_hi;
                 }
             }
         }
-        scores[2u * thread] = score.a;
-        scores[2u * thread + 1u] = score.b;
+        for (var j = 0u; j < KEYS; j++) {
+            let at = thread + j * THREADS;
+            if (at >= n) {
+                score[j] = Rows(vec4<f32>(LEAST), vec4<f32>(LEAST));
+            }
+            scores[2u * at] = score[j].a;
+            scores[2u * at + 1u] = score[j].b;
+        }
         raise_tops(thread, 2u, n);
-        let weight = Rows(exp(score.a - tops[0]), exp(score.b - tops[1]));
-        total = Rows(total.a * fades[0] + weight.a, total.b * fades[1] + weight.b);
-        scores[2u * thread] = weight.a;
-        scores[2u * thread + 1u] = weight.b;
+        total = Rows(total.a * fades[0], total.b * fades[1]);
+        for (var j = 0u; j < KEYS; j++) {
+            let at = thread + j * THREADS;
+            let weight = Rows(exp(score[j].a - tops[0]), exp(score[j].b - tops[1]));
+            total = Rows(total.a + weight.a, total.b + weight.b);
+            scores[2u * at] = weight.a;
+            scores[2u * at + 1u] = weight.b;
+        }
         workgroupBarrier();
         sums = fade(sums, 0u);
         if (subset < n_subsets) {

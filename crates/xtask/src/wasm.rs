@@ -25,7 +25,7 @@ pub(crate) struct Module {
 
 /// The engine, and what only those fetch whose answers must be of a form.
 pub(crate) const MODULES: [Module; 2] = [
-    Module { package: "quire-web", library: "quire_web", name: "quire_web", most: Size { raw: 2_120_000, brotli: 650_000 } },
+    Module { package: "quire-web", library: "quire_web", name: "quire_web", most: Size { raw: 2_130_000, brotli: 650_000 } },
     Module { package: "grammar", library: "grammar", name: "quire_grammar", most: Size { raw: 1_300_000, brotli: 400_000 } },
 ];
 
