@@ -36,6 +36,17 @@ const send = (tab, text) =>
     document.getElementById("composer").requestSubmit();
   }, text);
 
+/** In the page: what another tab does that removes a conversation, before it says so. */
+const loseRows = (id) =>
+  new Promise((resolve) => {
+    indexedDB.open("quire-conversations").onsuccess = ({ target: { result: db } }) => {
+      const removing = db.transaction(["heads", "turns"], "readwrite");
+      removing.objectStore("heads").delete(id);
+      removing.objectStore("turns").delete(IDBKeyRange.bound([id], [id, []]));
+      removing.oncomplete = () => resolve(db.close());
+    };
+  });
+
 export const tests = {
   async "a second tab shows an answer as it grows, and its end"(tab) {
     await load(tab);
@@ -178,6 +189,18 @@ export const tests = {
     await kept(tab);
     for (const each of [tab, other]) assert.deepEqual((await each.evaluate(names)).filter((name) => name.startsWith("slowly gone")), []);
     await tab.evaluate(() => document.querySelector("#chats a").click());
+    await shows(tab, "You said: begin");
+  },
+
+  async "what grows does not bring back a conversation of whose end nobody has heard yet"(tab) {
+    await tab.evaluate(() => document.getElementById("new-chat").click());
+    await send(tab, `slowly lost ${"word ".repeat(8)}`);
+    await says(tab, "lost word");
+    const [{ conversation }] = (await kept(tab)).filter(({ message }) => message.content?.startsWith("slowly lost"));
+    await tab.evaluate(loseRows, conversation);
+    await idle(tab);
+    assert.deepEqual((await kept(tab)).filter((turn) => turn.conversation === conversation), []);
+    await tab.evaluate(() => [...document.querySelectorAll("#chats a")].find((link) => link.textContent === "begin").click());
     await shows(tab, "You said: begin");
   },
 

@@ -346,18 +346,19 @@ export class Chat implements Actions {
       this.#views.get(turn.id)?.update(true);
       this.#follow(isNear);
       this.#around.paced(pace);
-      if (performance.now() - answering.keptAt > KEEP_MS) this.#keep(tree, [turn]);
+      if (performance.now() - answering.keptAt > KEEP_MS) this.#keep(tree, [turn], true);
     };
     await answer(engine, request, turn, grown, controller.signal);
     this.#views.get(turn.id)?.update(false);
-    this.#keep(tree, [turn]);
+    this.#keep(tree, [turn], true);
   }
 
-  #keep(tree: Tree, turns: Turn[]): void {
+  /** `grows` where the turns are kept already, and have more to them now. */
+  #keep(tree: Tree, turns: Turn[], grows = false): void {
     if (this.#forgotten.has(tree)) return;
     if (this.#answering) this.#answering.keptAt = performance.now();
     const isWhole = this.#unkept.delete(tree);
-    shelf.keep(tree, isWhole ? tree.turns : turns).catch((error: unknown) => {
+    shelf.keep(tree, isWhole ? tree.turns : turns, grows && !isWhole).catch((error: unknown) => {
       this.#unkept.add(tree);
       complain(error);
     });

@@ -69,12 +69,14 @@ export async function read(head: Head): Promise<Tree> {
 
 /**
  * Keeps a head, and those of the turns that are new or other than before; all there is where nothing is kept of the conversation, as at
- * first or when another tab has removed it. The name that is kept stays: it may have been given meanwhile.
+ * first or when another tab has removed it; then nothing of what only `grows`, since that tab may not have been heard yet. The name that is
+ * kept stays: it may have been given meanwhile.
  */
-export async function keep({ head, turns: all, documents }: Kept, changed = all): Promise<void> {
+export async function keep({ head, turns: all, documents }: Kept, changed = all, grows = false): Promise<void> {
   const before = await transact("readwrite", ({ heads, turns }) => {
     const kept = heads.get(head.id) as IDBRequest<Head | undefined>;
     kept.onsuccess = () => {
+      if (grows && !kept.result) return;
       head.title = kept.result?.title || head.title;
       heads.put(head);
       for (const turn of kept.result ? changed : all) turns.put(turn);
@@ -82,6 +84,7 @@ export async function keep({ head, turns: all, documents }: Kept, changed = all)
     };
     return kept;
   });
+  if (grows && !before) return;
   tell({ id: head.id, title: head.title, turns: changed });
   // What was said stays even if a document is too large.
   if (!before) await Promise.all(documents.map(keepDocument));
