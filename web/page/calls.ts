@@ -1,7 +1,7 @@
 /** What a model asks to be called, and the form by which a person says what came of it. The page itself calls nothing. */
 
 import type { ToolCall } from "../src/index.ts";
-import { asking, create, isComposing, makeScrollable, textButton } from "./dom.ts";
+import { asking, create, isComposing, textButton } from "./dom.ts";
 import { t } from "./language.ts";
 
 /** Which function, and with what. */
@@ -12,20 +12,19 @@ export function callView({ function: { name, arguments: given } }: ToolCall, isO
   } catch {
     // It is still coming, or never was JSON.
   }
-  return view(t("Calls {name}", { name }), t("Arguments"), text, isOpen);
+  return view(t("Calls {name}", { name }), text, isOpen);
 }
 
 /** What a call came to. */
-export const resultView = ({ function: { name } }: ToolCall, result: string): HTMLElement => view(t("Result of {name}", { name }), t("Result"), result);
+export const resultView = ({ function: { name } }: ToolCall, result: string): HTMLElement => view(t("Result of {name}", { name }), result);
 
-function view(title: string, what: string, text: string, isOpen = true): HTMLElement {
+function view(title: string, text: string, isOpen = true): HTMLElement {
   const root = create("div", "call");
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", title);
   const details = create("details");
   const pre = create("pre", "", text);
   pre.dir = "auto";
-  makeScrollable(pre, what);
   details.append(create("summary", "", title), pre);
   details.open = isOpen;
   root.append(details);

@@ -203,7 +203,6 @@ export const chinese = {
   "Thinking…": "正在思考…",
   "Reasoning": "推理",
   "Calls {name}": "调用 {name}",
-  "Arguments": "参数",
   "Code": "代码",
   "Formula": "公式",
   "Table": "表格",
