@@ -1,5 +1,5 @@
 // A model of gpt-oss-20b's widths with 4 layers, 3 GB of random weights, under budgets of GPU memory that have room for all of its
-// experts, for half, for a few, and for the fewest. On two cores it takes half an hour, so `cargo xtask test` leaves it out: `cargo xtask test --long widths` makes the model,
+// experts, for half, for a few, and for the fewest. On two cores it takes ten minutes, so `cargo xtask test` leaves it out: `cargo xtask test --long widths` makes the model,
 // has it answer natively with all experts on the GPU, and runs this alone.
 
 import assert from "node:assert/strict";

@@ -16,7 +16,7 @@ use crate::test;
 /// One of them.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Long {
-    /// A model of gpt-oss-20b's widths in 4 layers, with half, a quarter and the fewest of its slots, too, 20 tokens: 3 GB of disk, half an hour
+    /// A model of gpt-oss-20b's widths in 4 layers, with half, a quarter and the fewest of its slots, too, 20 tokens: 3 GB of disk, ten minutes
     Widths,
     /// smollm2-moe with half and the fewest of its slots, 200 tokens, natively after a prompt of 600, too: an hour
     Slots,
