@@ -1,7 +1,6 @@
 //! From MODEL to a model that answers, with progress for those who watch.
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use api::{Files, LoadOptions, shard_locations};
 use engine::{Cancel, Gpu};
 use model::{Budget, Config, Options};
-use store::{Directory, Home, Library, Manifest, OpenOptions, Priority, Retry, Run};
+use store::{Directory, Home, Library, Manifest, OpenOptions, Retry};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::args::{self, Limits};
@@ -59,14 +58,10 @@ async fn manifest(location: &str, options: &OpenOptions) -> Result<Manifest> {
     let options = OpenOptions { token: hub::token(location), ..options.clone() };
     refresh(&files, &options).await;
     let library = Library::open(&files, &options).await?;
-    let size = library.shards()[0].size().await?;
+    let source = &library.shards()[0];
+    let size = source.size().await?;
     ensure!(size <= MOST_MANIFEST_BYTES, "{size} bytes are too many for a manifest");
-    let mut json = Vec::new();
-    let mut sink = |_, piece: &[u8]| {
-        json.extend_from_slice(piece);
-        ControlFlow::Continue(())
-    };
-    library.read_runs(&[Run { shard: 0, range: 0..size }], Priority::Demand, &mut sink).await?;
+    let json = store::read_vec(&**source, 0..size).await?;
     library.flush().await;
     Ok(Manifest::from_json(&json)?)
 }
