@@ -2,6 +2,7 @@
 
 import type { Tool } from "../src/index.ts";
 import { t, type Text } from "./language.ts";
+import { record } from "./record.ts";
 
 /** No text is no tools. Throws, in words, at what is none. */
 export function toolsOf(text: string): Tool[] {
@@ -51,10 +52,4 @@ function toolOf(value: unknown, index: number): Tool {
   record(parameters ?? {}, place("parameters"));
   if (typeof (strict ?? false) !== "boolean") refuse("{at} is {value}.", "strict", strict);
   return { type, function: called as unknown as Tool["function"] };
-}
-
-function record(value: unknown, at: string): Record<string, unknown> {
-  if (value === undefined) throw new Error(t("{at} is missing.", { at }));
-  if (!value || typeof value !== "object" || Array.isArray(value)) throw new Error(t("{at} is not an object.", { at }));
-  return value as Record<string, unknown>;
 }

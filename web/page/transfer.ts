@@ -3,6 +3,7 @@
 import type { Message, Role, ToolCall } from "../src/index.ts";
 import { t } from "./language.ts";
 import type { Document, Passage } from "./passages.ts";
+import { record } from "./record.ts";
 import { type End, type Head, type Kept, newId, titleOf, type Turn } from "./tree.ts";
 
 const FORMAT = "quire-conversations";
@@ -107,11 +108,6 @@ function passage(value: unknown, at: string): Passage {
 function document(value: unknown, conversation: string, at: string): Document {
   const { name, passages } = record(value, at);
   return { conversation, id: newId(), name: plain(name, `${at}.name`), passages: array(passages, `${at}.passages`).map((value) => passage(value, `${at}.passages`)) };
-}
-
-function record(value: unknown, at: string): Record<string, unknown> {
-  if (!value || typeof value !== "object" || Array.isArray(value)) throw new Error(t("{at} is not an object.", { at }));
-  return value as Record<string, unknown>;
 }
 
 function array(value: unknown, at: string): unknown[] {
