@@ -36,6 +36,21 @@ fn signed(a: vec4<u32>, b: vec4<u32>, scale: vec2<f32>, min: vec2<f32>) -> Weigh
     return Weights(signed_matrix(a), signed_matrix(b), scale, min);
 }
 
+// Weights from bytes without a sign, four a word, lowest first. Many GPUs take a byte of a word as they make a float of it.
+fn unsigned(a: vec4<u32>, b: vec4<u32>, scale: vec2<f32>, min: vec2<f32>) -> Weights {
+    return Weights(
+        mat4x4<f32>(bytes_u(a.x), bytes_u(a.y), bytes_u(a.z), bytes_u(a.w)),
+        mat4x4<f32>(bytes_u(b.x), bytes_u(b.y), bytes_u(b.z), bytes_u(b.w)),
+        scale,
+        min,
+    );
+}
+
+// The four bytes of a word, lowest first.
+fn bytes_u(word: u32) -> vec4<f32> {
+    return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}
+
 // 16 signed bytes.
 fn signed_matrix(q: vec4<u32>) -> mat4x4<f32> {
     return mat4x4<f32>(bytes_i(q.x), bytes_i(q.y), bytes_i(q.z), bytes_i(q.w));

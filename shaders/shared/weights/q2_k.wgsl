@@ -11,5 +11,5 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let m = d.y * vec2<f32>((vec2<u32>(sm) >> vec2<u32>(4u, 12u)) & vec2<u32>(15u));
     let at = (matrix * n_blocks + block) * 4u + k / 4u * 2u;
     let shift = 2u * (k % 4u);
-    return signed(fields(w_quants[at], shift, 3u), fields(w_quants[at + 1u], shift, 3u), s, m);
+    return unsigned(fields(w_quants[at], shift, 3u), fields(w_quants[at + 1u], shift, 3u), s, m);
 }

@@ -18,10 +18,10 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let at = (matrix * n_blocks + block) * 4u + k / 4u * 2u;
     let shift = 2u * (k % 4u);
     let bits = third + block * 8u;
-    return signed(
-        less(fields(w_quants[at], shift, 3u) | (fields(w_words(bits), k, 1u) << vec4<u32>(2u)), 4u),
-        less(fields(w_quants[at + 1u], shift, 3u) | (fields(w_words(bits + 4u), k, 1u) << vec4<u32>(2u)), 4u),
+    return unsigned(
+        fields(w_quants[at], shift, 3u) | (fields(w_words(bits), k, 1u) << vec4<u32>(2u)),
+        fields(w_quants[at + 1u], shift, 3u) | (fields(w_words(bits + 4u), k, 1u) << vec4<u32>(2u)),
         d,
-        vec2<f32>(0.0),
+        4.0 * d,
     );
 }

@@ -4,5 +4,5 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let at = matrix * n_blocks + g;
     let dm = unpack2x16float(w_scales[at]);
     let q = w_quants[at];
-    return signed(fields(q, 0u, 15u), fields(q, 4u, 15u), dm.xx, -dm.yy);
+    return unsigned(fields(q, 0u, 15u), fields(q, 4u, 15u), dm.xx, -dm.yy);
 }

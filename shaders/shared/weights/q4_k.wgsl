@@ -10,5 +10,5 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
         * unpack2x16float(w_scales[scales + n_blocks * 3u + block]);
     let at = (matrix * n_blocks + block) * 8u + k / 2u * 2u;
     let shift = 4u * (k % 2u);
-    return signed(fields(w_quants[at], shift, 15u), fields(w_quants[at + 1u], shift, 15u), sm.xx, sm.yy);
+    return unsigned(fields(w_quants[at], shift, 15u), fields(w_quants[at + 1u], shift, 15u), sm.xx, sm.yy);
 }

@@ -5,10 +5,5 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let high = w_scales[scales + g];
     let d = half(w_scales[scales + n_blocks + g / 2u], g % 2u);
     let q = w_quants[matrix * n_blocks + g];
-    return signed(
-        less(fields(q, 0u, 15u) | fifth_bits(high), 16u),
-        less(fields(q, 4u, 15u) | fifth_bits(high >> 16u), 16u),
-        vec2<f32>(d),
-        vec2<f32>(0.0),
-    );
+    return unsigned(fields(q, 0u, 15u) | fifth_bits(high), fields(q, 4u, 15u) | fifth_bits(high >> 16u), vec2<f32>(d), vec2<f32>(16.0 * d));
 }

@@ -6,5 +6,5 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let high = w_scales[scales + g];
     let dm = unpack2x16float(w_scales[scales + n_blocks + g]);
     let q = w_quants[matrix * n_blocks + g];
-    return signed(fields(q, 0u, 15u) | fifth_bits(high), fields(q, 4u, 15u) | fifth_bits(high >> 16u), dm.xx, -dm.yy);
+    return unsigned(fields(q, 0u, 15u) | fifth_bits(high), fields(q, 4u, 15u) | fifth_bits(high >> 16u), dm.xx, -dm.yy);
 }

@@ -16,7 +16,7 @@ fn w_group(matrix: u32, n_blocks: u32, g: u32) -> Weights {
     let at = (matrix * n_blocks + block) * 8u + k / 2u * 2u;
     let shift = 4u * (k % 2u);
     let bits = fifth + block * 8u;
-    return signed(
+    return unsigned(
         fields(w_quants[at], shift, 15u) | (fields(w_words(bits), k, 1u) << vec4<u32>(4u)),
         fields(w_quants[at + 1u], shift, 15u) | (fields(w_words(bits + 4u), k, 1u) << vec4<u32>(4u)),
         sm.xx,
