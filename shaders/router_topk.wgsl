@@ -1,16 +1,17 @@
 // h = rms(x) * gain; r = Wr h + br; the n_used largest r, softmax over these alone, and the slot of
 // each chosen expert. One workgroup a token, LANES threads an expert. A layer that misses an expert is
 // noted, and its residual stream is saved, so that the pass can be taken up again from here: every layer
-// saves its x while none before it has missed. A row whose sequence has halted chooses nobody. In such a pass only the choices of later layers are of use, as a
-// prediction: there the best experts that have slots may stand in for those that have none.
-// Ties go to the lower index. Top-k by one thread: n_used * n_experts comparisons.
+// saves its x while none before it has missed. A row whose sequence has halted chooses nobody. In such a pass
+// only the choices of later layers are of use, as a prediction: there the best experts that have slots may stand
+// in for those that have none. Ties go to the lower index.
 
 const THREADS: u32 = 256u;
 const LANES: u32 = 8u;
-const MAX_EXPERTS: u32 = 256u;
+const TILE: u32 = THREADS / LANES;  // experts at a time
+const MAX_EXPERTS: u32 = THREADS;
 
 struct Args {
-    n_cols: u32,
+    n_cols: u32,  // a multiple of 4
     n_experts: u32,
     n_used: u32,
     eps: f32,
@@ -24,20 +25,41 @@ struct Args {
 #import paging
 
 @group(0) @binding(0) var<uniform> args: Args;
-@group(0) @binding(1) var<storage, read> x: array<f32>;       // [n_tokens, n_cols]
-@group(0) @binding(2) var<storage, read> gain: array<f32>;    // [n_cols]
-@group(0) @binding(3) var<storage, read> router: array<f32>;  // [n_experts, n_cols]
-@group(0) @binding(4) var<storage, read> bias: array<f32>;    // [n_experts]
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [n_tokens, n_cols]
+@group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;    // [n_cols]
+@group(0) @binding(3) var<storage, read> router: array<vec4<f32>>;  // [n_experts, n_cols]
+@group(0) @binding(4) var<storage, read> bias: array<f32>;          // [n_experts]
 @group(0) @binding(5) var<storage, read_write> paging: Paging;
-@group(0) @binding(6) var<storage, read_write> h: array<f32>; // [n_tokens, n_cols]
+@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;       // [n_tokens, n_cols]
 @group(0) @binding(7) var<storage, read_write> routes: array<Route>;  // [n_tokens, n_used]
-@group(0) @binding(8) var<storage, read_write> saved: array<f32>; // [n_tokens, n_cols]
+@group(0) @binding(8) var<storage, read_write> saved: array<vec4<f32>>;   // [n_tokens, n_cols]
 @group(0) @binding(9) var<uniform> steps: Steps;
 
 #import rms
 
 var<workgroup> partial: array<f32, THREADS>;
 var<workgroup> logits: array<f32, MAX_EXPERTS>;
+var<workgroup> ranked: array<u32, MAX_EXPERTS>;  // experts by their rank
+
+// Four terms of an expert's logit, without the norm, which is known once all of x was seen; none past the last.
+fn term(expert: u32, first: u32, i: u32) -> f32 {
+    let n = args.n_cols / 4u;
+    let at = min(i, n - 1u);
+    return select(0.0, dot(router[expert * n + at], x[first + at] * gain[at]), i < n);
+}
+
+// A thread's share of an expert's logit. One workgroup waits for all of the router's bytes, so eight loads are under way at once.
+fn share(expert: u32, first: u32, lane: u32) -> f32 {
+    var sum = 0.0;
+    for (var i = lane; i < args.n_cols / 4u; i += 8u * LANES) {
+        let a = term(expert, first, i) + term(expert, first, i + LANES);
+        let b = term(expert, first, i + 2u * LANES) + term(expert, first, i + 3u * LANES);
+        let c = term(expert, first, i + 4u * LANES) + term(expert, first, i + 5u * LANES);
+        let d = term(expert, first, i + 6u * LANES) + term(expert, first, i + 7u * LANES);
+        sum += (a + b) + (c + d);
+    }
+    return sum;
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -47,101 +69,98 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         return;
     }
-    let first = group.x * args.n_cols;
+    let n = args.n_cols / 4u;
+    let first = group.x * n;
+    let lane = thread % LANES;
+    for (var tile = 0u; tile < args.n_experts; tile += TILE) {
+        let expert = tile + thread / LANES;
+        partial[thread] = share(min(expert, args.n_experts - 1u), first, lane);
+        workgroupBarrier();
+        if (lane == 0u && expert < args.n_experts) {
+            var sum = 0.0;
+            for (var l = 0u; l < LANES; l++) {
+                sum += partial[thread + l];
+            }
+            logits[expert] = sum;
+        }
+        workgroupBarrier();
+    }
+
     let scale = inverse_rms(thread, first);
-    for (var i = thread; i < args.n_cols; i += THREADS) {
+    for (var i = thread; i < n; i += THREADS) {
         h[first + i] = x[first + i] * scale * gain[i];
     }
     // The other tokens of this dispatch can lower it to this layer, not below.
     if (atomicLoad(&paging.first_miss) >= args.layer) {
-        for (var i = thread; i < args.n_cols; i += THREADS) {
+        for (var i = thread; i < n; i += THREADS) {
             saved[first + i] = x[first + i];
         }
     }
-
-    let lane = thread % LANES;
-    for (var tile = 0u; tile < args.n_experts; tile += THREADS / LANES) {
-        let expert = tile + thread / LANES;
-        var sum = 0.0;
-        if (expert < args.n_experts) {
-            for (var i = lane; i < args.n_cols; i += LANES) {
-                sum += router[expert * args.n_cols + i] * (x[first + i] * scale * gain[i]);
-            }
-        }
-        partial[thread] = sum;
-        workgroupBarrier();
-        if (lane == 0u && expert < args.n_experts) {
-            var r = bias[expert];
-            for (var l = 0u; l < LANES; l++) {
-                r += partial[thread + l];
-            }
-            logits[expert] = r;
-        }
-        workgroupBarrier();
+    if (thread < args.n_experts) {
+        logits[thread] = logits[thread] * scale + bias[thread];
     }
-
-    if (thread == 0u) {
-        choose(group.x * args.n_used);
-    }
+    ranked[thread] = 0u;
+    workgroupBarrier();
+    choose(group.x * args.n_used, thread);
 }
 
 fn slot_of(expert: u32) -> u32 {
     return paging.table[args.layer * args.n_experts + expert];
 }
 
-const TAKEN: f32 = -3.4e38;
+// How many experts come before this one.
+fn rank_of(expert: u32) -> u32 {
+    let mine = logits[expert];
+    var rank = 0u;
+    for (var e = 0u; e < args.n_experts; e++) {
+        rank += u32(logits[e] > mine || (logits[e] == mine && e < expert));
+    }
+    return rank;
+}
 
-// The n_used largest logits, into routes from `first` on.
-fn choose(first: u32) {
-    var missed = false;
-    for (var k = first; k < first + args.n_used; k++) {
-        var best = 0u;
-        for (var e = 1u; e < args.n_experts; e++) {
-            if (logits[e] > logits[best]) {
-                best = e;
-            }
-        }
-        let slot = slot_of(best);
-        missed |= slot == MISS;
-        routes[k] = Route(best, slot, logits[best], best);
-        logits[best] = TAKEN;
+// Whoever is among the first n_used is chosen.
+fn choose(first: u32, thread: u32) {
+    if (thread < args.n_experts) {
+        ranked[rank_of(thread)] = thread;
     }
-    if (missed) {
+    workgroupBarrier();
+    let is_used = thread < args.n_used;
+    let wanted = ranked[thread];
+    if (is_used && slot_of(wanted) == MISS) {
         atomicMin(&paging.first_miss, args.layer);
-        if (args.stand_ins == 1u) {
-            stand_in(first);
+    }
+    workgroupBarrier();
+    if (thread == 0u && args.stand_ins == 1u) {
+        stand_in();
+    }
+    workgroupBarrier();
+    if (is_used) {
+        let expert = ranked[thread];
+        var top = logits[expert];
+        for (var k = 0u; k < args.n_used; k++) {
+            top = max(top, logits[ranked[k]]);
         }
-    }
-    var top = routes[first].weight;
-    for (var k = first; k < first + args.n_used; k++) {
-        top = max(top, routes[k].weight);
-    }
-    var total = 0.0;
-    for (var k = first; k < first + args.n_used; k++) {
-        let weight = exp(routes[k].weight - top);
-        total += weight;
-        routes[k].weight = weight;
-    }
-    for (var k = first; k < first + args.n_used; k++) {
-        routes[k].weight /= total;
+        var total = 0.0;
+        for (var k = 0u; k < args.n_used; k++) {
+            total += exp(logits[ranked[k]] - top);
+        }
+        routes[first + thread] = Route(expert, slot_of(expert), exp(logits[expert] - top) / total, wanted);
     }
 }
 
-// For each missing choice the best expert that has a slot and is not chosen yet.
-fn stand_in(first: u32) {
-    for (var k = first; k < first + args.n_used; k++) {
-        if (routes[k].slot != MISS) {
+// In the place of each chosen expert that has no slot the next one by rank that has one, as long as there are any.
+fn stand_in() {
+    var next = args.n_used;
+    for (var k = 0u; k < args.n_used; k++) {
+        if (slot_of(ranked[k]) != MISS) {
             continue;
         }
-        var best = MISS;
-        for (var e = 0u; e < args.n_experts; e++) {
-            if (logits[e] > TAKEN && slot_of(e) != MISS && (best == MISS || logits[e] > logits[best])) {
-                best = e;
-            }
+        while (next < args.n_experts && slot_of(ranked[next]) == MISS) {
+            next++;
         }
-        if (best != MISS) {
-            routes[k] = Route(best, slot_of(best), logits[best], routes[k].wanted);
-            logits[best] = TAKEN;
+        if (next < args.n_experts) {
+            ranked[k] = ranked[next];
+            next++;
         }
     }
 }

@@ -1,10 +1,10 @@
-// 1/rms of args.n_cols elements of x from `first`, for all THREADS of a workgroup.
+// 1/rms of args.n_cols elements of x, whose first four are at `first`, for all THREADS of a workgroup.
 var<workgroup> rms_partial: array<f32, THREADS>;
 
 fn inverse_rms(thread: u32, first: u32) -> f32 {
     var sum = 0.0;
-    for (var i = thread; i < args.n_cols; i += THREADS) {
-        sum += x[first + i] * x[first + i];
+    for (var i = thread; i < args.n_cols / 4u; i += THREADS) {
+        sum += dot(x[first + i], x[first + i]);
     }
     rms_partial[thread] = sum;
     workgroupBarrier();

@@ -3,6 +3,7 @@ use crate::{Recording, Slice, kernels};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct RmsNormArgs {
+    /// A multiple of 4.
     pub n_cols: u32,
     pub eps: f32,
 }

@@ -4,6 +4,7 @@ use crate::{Recording, Slice, kernels};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct RouterArgs {
+    /// A multiple of 4.
     pub n_cols: u32,
     pub n_experts: u32,
     pub n_used: u32,
