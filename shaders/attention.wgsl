@@ -83,8 +83,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let sequence = sequence_of(0u);
     let position = steps.each[sequence].position;
     for (var i = thread; i < args.n_groups * args.head_dim * 2u; i += THREADS) {
-        let row = first_row + i / (args.head_dim * 2u) * 8u + i % 8u;
-        query[i] = q[query_of(row, kv_head) * (args.head_dim / 4u) + i / 8u % (args.head_dim / 4u)] * args.scale;
+        let of_group = i / (args.head_dim * 2u);
+        let row = first_row + of_group * 8u + i % 8u;
+        query[i + of_group] = q[query_of(row, kv_head) * (args.head_dim / 4u) + i / 8u % (args.head_dim / 4u)] * args.scale;
     }
     if (thread < n_columns) {
         let heads_each = args.n_heads / args.n_kv_heads;

@@ -84,8 +84,12 @@ fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
     return row_group(group.x * ROWS + row, g);
 }
 
-fn four_of(group: vec2<u32>, column: u32, i: u32) -> vec4<f32> {
-    let v = x[x_row(group.y * COLS + column) + i];
+fn first_four_of(group: vec2<u32>, column: u32) -> u32 {
+    return x_row(group.y * COLS + column);
+}
+
+fn four_of(first: u32, i: u32) -> vec4<f32> {
+    let v = x[first + i];
 #ifdef RMS
     squared += dot(v, v);
     return v * gain[i];
@@ -98,9 +102,7 @@ fn four_of(group: vec2<u32>, column: u32, i: u32) -> vec4<f32> {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let sums = product(group.xy, thread, args.n_cols / 32u);
 #ifdef RMS
-    if (thread >= BLOCK_ROWS) {
-        block_x[thread - BLOCK_ROWS].x = squared;
-    }
+    block_x[thread].x = squared;
     workgroupBarrier();
 #endif
     for (var c = 0u; c < 4u; c++) {
@@ -112,10 +114,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let scale = 1.0;
 #endif
         let token = group.y * COLS + column;
-        for (var r = 0u; r < 4u; r++) {
-            let row = group.x * ROWS + first_row_of(thread) + 16u * r;
+        for (var r = 0u; r < 8u; r++) {
+            let row = group.x * ROWS + first_row_of(thread) + 8u * r;
             if (token < args.n_tokens && row < args.n_rows) {
-                store(token, row, sums[c][r], scale);
+                store(token, row, select(sums.low[c][r % 4u], sums.high[c][r % 4u], r >= 4u), scale);
             }
         }
     }

@@ -45,8 +45,8 @@ fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
     return row_group(chosen[group.y].slot - args.first_slot, group.x * ROWS + row, g);
 }
 
-fn four_of(group: vec2<u32>, c: u32, i: u32) -> vec4<f32> {
-    return four_of_choice(group.y, 1u, c, i);
+fn first_four_of(group: vec2<u32>, c: u32) -> u32 {
+    return first_four_of_choice(group.y, 1u, c);
 }
 #endif
 
@@ -58,11 +58,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 #ifdef BLOCK
     let sums = product(group.xy, thread, args.n_cols / 32u);
-    for (var i = 0u; i < 16u; i++) {
-        let c = first_column_of(thread) + 8u * (i / 4u);
-        let row = group.x * ROWS + first_row_of(thread) + 16u * (i % 4u);
+    for (var i = 0u; i < 32u; i++) {
+        let c = first_column_of(thread) + 8u * (i / 8u);
+        let row = group.x * ROWS + first_row_of(thread) + 8u * (i % 8u);
         if (c < n_choices(group.y) && row < args.n_rows) {
-            store(group.y, c, row, bias[chosen[group.y].expert * args.n_rows + row] + sums[i / 4u][i % 4u]);
+            let sum = select(sums.low[i / 8u][i % 4u], sums.high[i / 8u][i % 4u], i % 8u >= 4u);
+            store(group.y, c, row, bias[chosen[group.y].expert * args.n_rows + row] + sum);
         }
     }
 #else

@@ -65,8 +65,8 @@ fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
     return up_group(slot, args.n_blocks, at);
 }
 
-fn four_of(group: vec2<u32>, c: u32, i: u32) -> vec4<f32> {
-    return four_of_choice(group.y, args.n_used, c, i);
+fn first_four_of(group: vec2<u32>, c: u32) -> u32 {
+    return first_four_of_choice(group.y, args.n_used, c);
 }
 #endif
 
@@ -79,12 +79,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let n_groups = args.n_cols / 32u;
 #ifdef BLOCK
     let sums = product(group.xy, thread, n_groups);
-    for (var i = 0u; i < 8u; i++) {
-        let c = first_column_of(thread) + 8u * (i / 2u);
-        let row = group.x * ROWS + first_row_of(thread) + 16u * (i % 2u);
+    for (var i = 0u; i < 16u; i++) {
+        let c = first_column_of(thread) + 8u * (i / 4u);
+        let row = group.x * ROWS + first_row_of(thread) + 8u * (i % 4u);
         if (c < n_choices(group.y) && row < args.n_rows) {
-            let both = sums[i / 2u];
-            store(group.y, c, row, swiglu(chosen[group.y].expert, row, both[i % 2u], both[2u + i % 2u]));
+            let value = swiglu(chosen[group.y].expert, row, sums.low[i / 4u][i % 4u], sums.high[i / 4u][i % 4u]);
+            store(group.y, c, row, value);
         }
     }
 #else

@@ -33,9 +33,13 @@ fn n_choices(workgroup: u32) -> u32 {
 #endif
 
 #ifdef BLOCK
-// Four elements of the row of x that belongs to a choice of a workgroup's; `share` choices have one row.
-fn four_of_choice(workgroup: u32, share: u32, c: u32, i: u32) -> vec4<f32> {
-    return x[choice_of(workgroup, c) / share * (args.n_cols / 4u) + i];
+// Where the row of x begins that belongs to a choice of a workgroup's; `share` choices have one row.
+fn first_four_of_choice(workgroup: u32, share: u32, c: u32) -> u32 {
+    return choice_of(workgroup, c) / share * (args.n_cols / 4u);
+}
+
+fn four_of(first: u32, i: u32) -> vec4<f32> {
+    return x[first + i];
 }
 #else
 fn x_group(at: u32) -> Group {

@@ -8,9 +8,10 @@ const MAX_GROUPS: u32 = 4u;
 // Threads that look for the top of a column of scores.
 const SLICES: u32 = 8u;
 // What no score is.
-const LEAST: f32 = -3.4e38;
+const LEAST: f32 = -1e30;
 
-var<workgroup> query: array<vec4<f32>, 512>;   // [n_groups, head_dim / 4, 8 rows], scaled
+// [n_groups, head_dim / 4, 8 rows], scaled; a group has one vec4 more than that, so that threads of other groups read from other banks
+var<workgroup> query: array<vec4<f32>, 512u + MAX_GROUPS>;
 var<workgroup> scores: array<vec4<f32>, 256>;  // [keys of a tile, n_columns]; a column is four rows
 var<workgroup> slices: array<vec4<f32>, SLICES * 2u * MAX_GROUPS>;
 var<workgroup> tops: array<vec4<f32>, 2u * MAX_GROUPS>;    // of the scores so far, by columns
@@ -39,7 +40,7 @@ fn products_of_four(q: u32, k: Eight) -> vec4<f32> {
 
 // The i-th eight dimensions of group `group`'s rows times those of a key.
 fn products(group: u32, i: u32, k: Eight) -> Rows {
-    let q = group * 2u * args.head_dim + 16u * i;
+    let q = group * (2u * args.head_dim + 1u) + 16u * i;
     return Rows(products_of_four(q, k), products_of_four(q + 4u, k));
 }
 
