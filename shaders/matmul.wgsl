@@ -50,6 +50,11 @@ fn x_row(token: u32) -> u32 {
     return (args.first_token + min(token, args.n_tokens - 1u)) * (args.n_cols / 4u);
 }
 
+// The first four elements of x of a column of a workgroup's.
+fn first_four_of(group: vec2<u32>, column: u32) -> u32 {
+    return x_row(group.y * COLS + column);
+}
+
 // Group g of a row of this part; past the last row it is the last one's.
 fn row_group(row: u32, g: u32) -> Weights {
     return w_group(0u, args.n_blocks, min(row, args.n_rows - 1u) * (args.n_cols / 32u) + g);
@@ -72,22 +77,13 @@ fn store(token: u32, row: u32, sum: f32, inverse_rms: f32) {
 #endif
 }
 
-#ifdef BLOCK
-#import block
-
+#ifdef STAGED
 #ifdef RMS
-// Of those elements of x that this thread brought, all of half a column.
+// Of those elements of x that this thread brought.
 var<private> squared: f32;
 #endif
 
-fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
-    return row_group(group.x * ROWS + row, g);
-}
-
-fn first_four_of(group: vec2<u32>, column: u32) -> u32 {
-    return x_row(group.y * COLS + column);
-}
-
+// The i-th four elements of a row of x that begins at `first`.
 fn four_of(first: u32, i: u32) -> vec4<f32> {
     let v = x[first + i];
 #ifdef RMS
@@ -96,6 +92,14 @@ fn four_of(first: u32, i: u32) -> vec4<f32> {
 #else
     return v;
 #endif
+}
+#endif
+
+#ifdef BLOCK
+#import block
+
+fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
+    return row_group(group.x * ROWS + row, g);
 }
 
 @compute @workgroup_size(THREADS)
@@ -125,6 +129,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #else
 #import columns
 
+#ifdef STAGED
+#ifdef RMS
+// 1/rms of x, all of which came by here.
+fn inverse_rms(thread: u32, first_token: u32) -> Sum {
+    workgroupBarrier();
+    staged[thread].x = squared;
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var tile = 0u; tile < ROW_TILES; tile++) {
+        sum += staged[tile * LANES + thread % LANES].x;
+    }
+    put(thread, 0u, sum);
+    meet();
+    let squares = total(thread, 0u);
+    meet();
+    return inverseSqrt(squares / f32(args.n_cols) + args.eps);
+}
+#endif
+
+fn columns(first_token: u32, g: u32) -> Columns {
+    return staged_group(g);
+}
+#else
 #ifdef RMS
 var<workgroup> tile_squares: array<f32, COLS * ROW_TILES>;
 
@@ -189,24 +216,28 @@ fn columns(first_token: u32, g: u32) -> Columns {
     return x_group(first_token, g);
 #endif
 }
+#endif
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
     let first_token = group.y * COLS;
+    let n_groups = args.n_cols / 32u;
+    var sums = array<Sum, THREAD_ROWS>();
+    for (var begin = 0u; begin < n_groups; begin += AT_ONCE) {
+        bring(thread, first_four_of(group.xy, 0u), begin, n_groups);
+        for (var g = begin + thread % LANES; g < min(begin + AT_ONCE, n_groups); g += LANES) {
+            let v = columns(first_token, g);
+            for (var r = 0u; r < THREAD_ROWS; r++) {
+                sums[r] += dots(row_group(row + r, g), v);
+            }
+        }
+    }
 #ifdef RMS
     let scale = inverse_rms(thread, first_token);
 #else
     let scale = Sum(1.0);
 #endif
-
-    var sums = array<Sum, THREAD_ROWS>();
-    for (var g = thread % LANES; g < args.n_cols / 32u; g += LANES) {
-        let v = columns(first_token, g);
-        for (var r = 0u; r < THREAD_ROWS; r++) {
-            sums[r] += dots(row_group(row + r, g), v);
-        }
-    }
     for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {
         for (var i = 0u; i < SUMS; i++) {
             put(thread, i, part(sums[first + i / COLS], i % COLS));

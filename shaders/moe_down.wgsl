@@ -45,10 +45,11 @@ fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
     return row_group(chosen[group.y].slot - args.first_slot, group.x * ROWS + row, g);
 }
 
+#endif
+
 fn first_four_of(group: vec2<u32>, c: u32) -> u32 {
     return first_four_of_choice(group.y, 1u, c);
 }
-#endif
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -69,10 +70,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #else
     let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
     var sums = array<Sum, THREAD_ROWS>();
-    for (var g = thread % LANES; g < args.n_cols / 32u; g += LANES) {
-        let v = columns(group.y, 1u, g);
-        for (var r = 0u; r < THREAD_ROWS; r++) {
-            sums[r] += dots(row_group(slot, row + r, g), v);
+    let n_groups = args.n_cols / 32u;
+    for (var begin = 0u; begin < n_groups; begin += AT_ONCE) {
+        bring(thread, first_four_of(group.xy, 0u), begin, n_groups);
+        for (var g = begin + thread % LANES; g < min(begin + AT_ONCE, n_groups); g += LANES) {
+            let v = columns(group.y, 1u, g);
+            for (var r = 0u; r < THREAD_ROWS; r++) {
+                sums[r] += dots(row_group(slot, row + r, g), v);
+            }
         }
     }
     for (var first = 0u; first < THREAD_ROWS; first += SUMS / COLS) {

@@ -65,10 +65,11 @@ fn weights_of(group: vec2<u32>, row: u32, g: u32) -> Weights {
     return up_group(slot, args.n_blocks, at);
 }
 
+#endif
+
 fn first_four_of(group: vec2<u32>, c: u32) -> u32 {
     return first_four_of_choice(group.y, args.n_used, c);
 }
-#endif
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -91,13 +92,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = group.x * ROWS + thread / LANES * THREAD_ROWS;
     var gate = array<Sum, THREAD_ROWS>();
     var up = array<Sum, THREAD_ROWS>();
-    for (var g = thread % LANES; g < n_groups; g += LANES) {
-        let v = columns(group.y, args.n_used, g);
-        for (var r = 0u; r < THREAD_ROWS; r++) {
-            // Past the last row it is the last one's.
-            let at = min(row + r, args.n_rows - 1u) * n_groups + g;
-            gate[r] += dots(gate_group(slot, args.n_blocks, at), v);
-            up[r] += dots(up_group(slot, args.n_blocks, at), v);
+    for (var begin = 0u; begin < n_groups; begin += AT_ONCE) {
+        bring(thread, first_four_of(group.xy, 0u), begin, n_groups);
+        for (var g = begin + thread % LANES; g < min(begin + AT_ONCE, n_groups); g += LANES) {
+            let v = columns(group.y, args.n_used, g);
+            for (var r = 0u; r < THREAD_ROWS; r++) {
+                // Past the last row it is the last one's.
+                let at = min(row + r, args.n_rows - 1u) * n_groups + g;
+                gate[r] += dots(gate_group(slot, args.n_blocks, at), v);
+                up[r] += dots(up_group(slot, args.n_blocks, at), v);
+            }
         }
     }
     // Half of the sums are of gate.

@@ -32,16 +32,17 @@ fn n_choices(workgroup: u32) -> u32 {
 }
 #endif
 
-#ifdef BLOCK
 // Where the row of x begins that belongs to a choice of a workgroup's; `share` choices have one row.
 fn first_four_of_choice(workgroup: u32, share: u32, c: u32) -> u32 {
     return choice_of(workgroup, c) / share * (args.n_cols / 4u);
 }
 
+// The i-th four elements of a row that begins at `first`.
 fn four_of(first: u32, i: u32) -> vec4<f32> {
     return x[first + i];
 }
-#else
+
+#ifndef BLOCK
 fn x_group(at: u32) -> Group {
     return group_of(
         mat4x4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]),
@@ -51,12 +52,16 @@ fn x_group(at: u32) -> Group {
 
 // Group g of the rows of x that belong to a workgroup's choices; `share` choices have one row.
 fn columns(workgroup: u32, share: u32, g: u32) -> Columns {
+#ifdef STAGED
+    return staged_group(g);
+#else
     let n = args.n_cols / 4u;
 #ifdef FOUR
     let at = chosen[workgroup].choices[0] / share * n + g * 8u;
     return Columns(x_group(at.x), x_group(at.y), x_group(at.z), x_group(at.w));
 #else
     return x_group(workgroup / share * n + g * 8u);
+#endif
 #endif
 }
 #endif

@@ -65,3 +65,36 @@ fn dots(w: Weights, v: Columns) -> Sum {
 #else
 #import workgroup_sums
 #endif
+
+#ifdef STAGED
+const AT_ONCE: u32 = 64u;  // groups of x
+
+// Neighbouring threads want neighbouring groups, which lie 128 bytes apart: x is fetched side by side and comes from here.
+var<workgroup> staged: array<vec4<f32>, AT_ONCE * 8u>;
+
+// Of the i-th four of a group; those of neighbours lie in other banks.
+fn place(g: u32, i: u32) -> u32 {
+    return g % AT_ONCE * 8u + (i ^ (g % 8u));
+}
+
+// The groups from `begin` on of the row of x that begins at `first`, AT_ONCE of n_groups at most.
+fn bring(thread: u32, first: u32, begin: u32, n_groups: u32) {
+    workgroupBarrier();
+    for (var i = begin * 8u + thread; i < min(begin + AT_ONCE, n_groups) * 8u; i += THREADS) {
+        staged[place(i / 8u, i % 8u)] = four_of(first, i);
+    }
+    workgroupBarrier();
+}
+
+fn staged_group(g: u32) -> Group {
+    return group_of(
+        mat4x4<f32>(staged[place(g, 0u)], staged[place(g, 1u)], staged[place(g, 2u)], staged[place(g, 3u)]),
+        mat4x4<f32>(staged[place(g, 4u)], staged[place(g, 5u)], staged[place(g, 6u)], staged[place(g, 7u)]),
+    );
+}
+#else
+const AT_ONCE: u32 = 0x10000u;  // more than a row has
+
+// x is read as it lies.
+fn bring(thread: u32, first: u32, begin: u32, n_groups: u32) {}
+#endif
