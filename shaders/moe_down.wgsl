@@ -4,11 +4,11 @@
 #ifdef BLOCK
 const ROWS: u32 = BLOCK_ROWS;  // of a workgroup
 #else
-#ifdef FOUR
-const THREAD_ROWS: u32 = 16u;
-#else
 #ifdef WIDE
 const THREAD_ROWS: u32 = 4u;
+#else
+#ifdef FOUR
+const THREAD_ROWS: u32 = 16u;
 #else
 const THREAD_ROWS: u32 = 8u;
 #endif

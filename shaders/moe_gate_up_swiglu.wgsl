@@ -7,11 +7,11 @@
 #ifdef BLOCK
 const ROWS: u32 = BLOCK_ROWS / 2u;  // of a workgroup
 #else
-#ifdef FOUR
-const THREAD_ROWS: u32 = 8u;
-#else
 #ifdef WIDE
 const THREAD_ROWS: u32 = 2u;
+#else
+#ifdef FOUR
+const THREAD_ROWS: u32 = 8u;
 #else
 const THREAD_ROWS: u32 = 4u;
 #endif

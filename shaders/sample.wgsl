@@ -148,8 +148,8 @@ fn take(thread: u32, at: u32, sequence: u32, sampling: Sampling) {
             }
         }
         steps.each[at] = step;
-        // Drafts are not counted: where counts matter there are none.
-        if (at == sequence) {
+        // Drafts are not counted: where counts matter there are none. Nor is it where no logit is a number.
+        if (at == sequence && token < args.n_vocab) {
             counts[sequence * args.n_vocab + token] += 1u;
         }
         report.sampled[row].token = token;

@@ -62,7 +62,8 @@ impl Ceiling {
 }
 
 /// Bytes of the copy that is the ceiling: more than caches hold.
-const COPY_BYTES: u64 = 64 << 20;
+const COPY_BYTES: u64 = 256 << 20;
+const COPIES_AT_ONCE: usize = 16;
 /// Rows, columns and terms of the product that is the other ceiling. Software adapters would take a minute; they pay for loads more than for
 /// operations, so there a product with quantised weights, which are fewer loads, may do more.
 const GEMM_SIZE: u32 = 4096;
@@ -154,7 +155,7 @@ impl Gpu {
         let bytes = COPY_BYTES.min(self.max_binding());
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let (from, to) = (self.buffer("copied", bytes, usage).await?, self.buffer("copy", bytes, usage).await?);
-        let took = self.time(at_least, 1, |encoder| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes)).await;
+        let took = self.time(at_least, COPIES_AT_ONCE, |encoder| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes)).await;
         self.free(&from);
         self.free(&to);
         took.map(|took| 2.0 * bytes as f64 / took)
@@ -164,13 +165,10 @@ impl Gpu {
     async fn time(&self, at_least: Duration, n: usize, encode: impl Fn(&mut wgpu::CommandEncoder)) -> Result<f64, Error> {
         let mut spent = Duration::ZERO;
         let mut runs = 0;
-        let mut alone = 0.0;
+        let mut alone = f64::INFINITY;
         // The first is a warm-up: pipelines, pages of memory.
         for nth in 0.. {
-            let n = match nth {
-                0 => 1,
-                _ => n.min((at_least.as_secs_f64() / alone) as usize).max(1),
-            };
+            let n = n.min((at_least.as_secs_f64() / alone) as usize).max(1);
             self.idle().await?;
             let began = Instant::now();
             let mut encoder = self.encoder();
@@ -179,10 +177,10 @@ impl Gpu {
             }
             self.queue.submit([encoder.finish()]);
             self.idle().await?;
-            if nth == 0 {
-                alone = began.elapsed().as_secs_f64().max(1e-6);
-            } else {
-                spent += began.elapsed();
+            let took = began.elapsed();
+            alone = (took.as_secs_f64() / n as f64).max(1e-6);
+            if nth > 0 {
+                spent += took;
                 runs += n;
             }
             if spent >= at_least && runs > 0 {

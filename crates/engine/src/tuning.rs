@@ -49,6 +49,8 @@ const CLEARLY: f64 = 1.1;
 
 /// Tokens of the chunk that prefill's kernels are tried with, and prompts have about so many at least.
 const CHUNK: u32 = 64;
+/// Choices an expert has in it: a whole block, as in most of a long prompt.
+const CHOICES_EACH: u32 = 32;
 
 impl Engine {
     /// Chooses shapes as [`Engine::try_shapes`] does; but a software adapter gets the narrow ones untried, since there a pipeline takes
@@ -68,37 +70,24 @@ impl Engine {
         self.executor.set_wide(true);
         self.model.always_in_tiles = true;
         let (chunk, most) = (CHUNK.min(self.model.options.chunk), self.model.options.sequences);
-        self.spread_routes(chunk.max(most));
-        let mut trials = Vec::new();
+        let began = Instant::now();
+        let n_experts = self.model.config.experts.n;
+        self.spread_routes(most, n_experts);
         for pass in [Pass::Alone, Pass::Batch { n: most.next_power_of_two(), most }] {
             let mut step = self.model.forward(pass);
             self.model.head(&mut step, 0, pass);
             step.commands.retain(|command| command.product.is_some());
-            trials.extend(kinds(in_two_shapes(step)));
+            for trial in kinds(in_two_shapes(step)) {
+                self.choose(&trial, began).await?;
+            }
             if most == 1 {
                 break;
             }
         }
         if chunk > 1 {
-            trials.push(one_of_each_kind(in_two_shapes(self.model.forward(Pass::Chunk(chunk)))));
-        }
-        let began = Instant::now();
-        for trial in trials {
-            let shapes: Vec<_> = trial.commands.iter().map(shape_key).collect();
-            if self.is_chosen(&shapes) {
-                continue;
-            }
-            let is_wide = if began.elapsed() > AT_MOST { Ok(true) } else { self.is_wide_better(&trial, &shapes).await };
-            let mut chosen = self.gpu.shapes.borrow_mut();
-            for shape in shapes {
-                match is_wide {
-                    Ok(is_wide) => chosen.insert(shape, is_wide),
-                    // What was being tried was not chosen.
-                    Err(_) => chosen.remove(&shape),
-                };
-            }
-            drop(chosen);
-            is_wide?;
+            let experts = self.model.config.experts;
+            self.spread_routes(chunk, (chunk * experts.n_used / CHOICES_EACH).clamp(1, experts.n.max(1)));
+            self.choose(&one_of_each_kind(in_two_shapes(self.model.forward(Pass::Chunk(chunk)))), began).await?;
         }
         self.steps.clear();
         self.histories[0] = History::default();
@@ -113,6 +102,24 @@ impl Engine {
         self.rows_agree = None;
         self.steps.clear();
         self.histories.fill(History::default());
+    }
+
+    /// Chooses a shape for the kernels of a trial, which must agree, unless there is one already or trials have taken too long since `began`.
+    async fn choose(&mut self, trial: &Recording, began: Instant) -> Result<(), Error> {
+        let shapes: Vec<_> = trial.commands.iter().map(shape_key).collect();
+        if self.is_chosen(&shapes) {
+            return Ok(());
+        }
+        let is_wide = if began.elapsed() > AT_MOST { Ok(true) } else { self.is_wide_better(trial, &shapes).await };
+        let mut chosen = self.gpu.shapes.borrow_mut();
+        for shape in shapes {
+            match is_wide {
+                Ok(is_wide) => chosen.insert(shape, is_wide),
+                // What was being tried was not chosen.
+                Err(_) => chosen.remove(&shape),
+            };
+        }
+        is_wide.map(drop)
     }
 
     /// Whether kernels that must agree do, by what was chosen before.
@@ -133,15 +140,15 @@ impl Engine {
         Ok(wide < narrow * CLEARLY)
     }
 
-    /// Has the choices of `n_tokens` fall on all experts and slots alike, so that weights come from memory as in a step.
-    fn spread_routes(&self, n_tokens: u32) {
+    /// Has the choices of `n_tokens` fall on `n_experts` and their slots alike, so that weights come from memory as in a step.
+    fn spread_routes(&self, n_tokens: u32, n_experts: u32) {
         if !self.model.is_sparse() {
             return;
         }
         let experts = self.model.config.experts;
         let n_slots = self.experts.n_slots();
         for (layer, routes) in self.model.state.routes.iter().enumerate() {
-            let route = |i| Route { expert: i % experts.n, slot: i % n_slots, weight: 0.0, wanted: i % experts.n };
+            let route = |i| Route { expert: i % n_experts, slot: i % n_experts % n_slots, weight: 0.0, wanted: i % n_experts };
             let spread: Vec<Route> = (layer as u32..).take((n_tokens * experts.n_used) as usize).map(route).collect();
             self.write(*routes, bytemuck::cast_slice(&spread));
         }
