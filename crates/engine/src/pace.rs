@@ -23,8 +23,10 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// `most`: tokens of a chunk.
-    pub(crate) fn new(most: u32) -> Self {
-        Self { chunk: most.min(16), token: 0.1, step: 0.1, since_miss: MOST_AHEAD }
+    pub(crate) fn new(most: u32, is_software: bool) -> Self {
+        // Short chunks read nearly as many experts as long ones do, which is what they cost a GPU.
+        let chunk = if is_software { 16 } else { 64 };
+        Self { chunk: most.min(chunk), token: 0.1, step: 0.1, since_miss: MOST_AHEAD }
     }
 
     /// Results to have under way.
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_chunk_grows_until_its_submissions_are_as_many_and_as_long_as_they_may_be() {
-        let mut pace = Pace::new(512);
+        let mut pace = Pace::new(512, true);
         assert_eq!((pace.chunk(true), pace.parts(16)), (16, 4));
         // 12 tokens a second
         for expected in [64, 64] {
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_chunk_that_goes_layer_by_layer_has_a_submission_for_each() {
-        let mut pace = Pace::new(512);
+        let mut pace = Pace::new(512, true);
         pace.learn_chunk(16, 6.4, Some(24), 512);
         assert_eq!(pace.chunk(true), 16);
     }

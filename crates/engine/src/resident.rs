@@ -97,7 +97,7 @@ impl Engine {
         let unusable = unusable.into_iter().filter(|id| *id < model.config.n_vocab).collect();
         let mut engine = Self {
             executor: Executor::new(gpu.clone()),
-            pace: Pace::new(model.options.chunk),
+            pace: Pace::new(model.options.chunk, gpu.is_software()),
             // On a software adapter four rows take as long as four steps.
             drafts: Drafts::new(if gpu.is_software() { Drafting::Never } else { Drafting::WherePays }),
             rows_agree: None,
