@@ -372,6 +372,6 @@ fn options_that_a_model_cannot_have_are_refused() {
     check_words(&refused(Options { context: 1 << 30, ..options() }), &["context of 1073741824", "1 to 131072"]);
     check_words(&refused(Options { chunk: 0, ..options() }), &["chunk is 0", "1 or more"]);
     check_words(&refused(Options { logit_rows: 0, ..options() }), &["logit_rows is 0", "1 or more"]);
-    check_words(&refused(Options { logit_rows: 1 << 20, ..options() }), &["\"logits\"", "1258291200 B", "134217728"]);
+    check_words(&refused(Options { logit_rows: 1 << 20, ..options() }), &["\"logits\"", "1258291200 B", "1073741824"]);
     check_words(&refused(Options { max_binding: 64, ..options() }), &["64"]);
 }

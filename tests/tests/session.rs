@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use engine::{Cancel, Engine, Error, Event, Finish, Generated, Request, SamplingOptions, Shape, Token};
-use gguf::Writer;
+use gguf::{DType, Writer};
 use kernels::ops::KvType;
 use model::{Model, Options};
-use tests::{engine_of, gpu, nano, open, read_ids, relative_rms, vector};
+use tests::{engine_of, gpu, nano, open, open_bytes, read_ids, relative_rms, vector};
 
 const N_VOCAB: usize = 300;
 const OPTIONS: Options = Options { kv: KvType::F32, logit_rows: 64, ..tests::OPTIONS };
@@ -406,6 +406,38 @@ fn how_weights_are_cut_changes_no_logit() {
     assert_eq!(whole.len(), 20 * N_VOCAB);
     let error = relative_rms(&cut, &whole);
     assert!(error < 1e-6, "relative RMS {error:.1e}");
+}
+
+/// nano with the weights of `attn_k` or `attn_v` as what they stand for.
+fn nano_in_f32(which: &str) -> api::Files {
+    let (files, bytes) = (open(&vector("nano/nano.gguf")), std::fs::read(vector("nano/nano.gguf")).unwrap());
+    let mut writer = Writer::new(files.directory.metadata.clone()).unwrap();
+    let is_other = |name: &str| name.ends_with(which);
+    for tensor in files.directory.tensors.iter() {
+        writer.add(&tensor.name, &tensor.shape, if is_other(&tensor.name) { DType::F32 } else { tensor.dtype }).unwrap();
+    }
+    let mut data = writer.start(Vec::new()).unwrap();
+    for tensor in files.directory.tensors.iter() {
+        let bytes = &bytes[tensor.start as usize..][..tensor.bytes as usize];
+        let mut values = vec![0f32; tensor.shape.iter().product::<u64>() as usize];
+        tensor.dtype.dequantize(bytes, &mut values).unwrap();
+        data.tensor(&tensor.name, if is_other(&tensor.name) { bytemuck::cast_slice(&values) } else { bytes }).unwrap();
+    }
+    open_bytes(data.finish().unwrap()).unwrap()
+}
+
+#[test]
+fn projections_of_different_types_take_no_more_dispatches_than_types_and_give_the_same_logits() {
+    let gpu = gpu();
+    let tokens = prompt(20);
+    let expected = pollster::block_on(nano(&gpu, OPTIONS).logits(&tokens, true)).unwrap();
+    for (which, n) in [("attn_v.weight", 2), ("attn_k.weight", 3)] {
+        let files = nano_in_f32(which);
+        let mut engine = engine_of(gpu.clone(), &files, Model::new(&files.directory, OPTIONS).unwrap());
+        assert!(engine.model().layers.iter().all(|layer| layer.qkv.len() == n), "{which}");
+        let error = relative_rms(&pollster::block_on(engine.logits(&tokens, true)).unwrap(), &expected);
+        assert!(error < 1e-5, "{which}: relative RMS {error:.1e}");
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub enum Place {
 /// Hands out buffers and notes what goes into them.
 #[derive(Debug)]
 pub(crate) struct Placer<'a> {
-    tensors: &'a Tensors,
+    pub(crate) tensors: &'a Tensors,
     /// Bytes that one binding may have.
     max_binding: u64,
     pub(crate) buffers: Buffers,
@@ -95,19 +95,18 @@ impl<'a> Placer<'a> {
         Ok(whole)
     }
 
-    /// Matrices `[n_cols, n_rows]` one under the other as one weight. `None` if their types differ or
-    /// their planes would not meet at a word: then each must be a weight of its own.
-    pub(crate) fn stacked(&mut self, n_cols: u32, parts: &[(&str, u32)]) -> Result<Option<Weight>, Error> {
+    /// Matrices `[n_cols, n_rows]` of one type one under the other as one weight; each as a weight of its own if
+    /// their planes would not meet at a word, or are too large for a binding.
+    pub(crate) fn stacked(&mut self, n_cols: u32, parts: &[(&str, u32)]) -> Result<Vec<Weight>, Error> {
         let found =
             parts.iter().map(|(name, n_rows)| self.tensor(name, &[n_cols.into(), (*n_rows).into()])).collect::<Result<Vec<_>, _>>()?;
         let format = Self::format(found[0])?;
         let blocks = |n_rows: u32| format.blocks(u64::from(n_cols) * u64::from(n_rows));
         let n_rows: u32 = parts.iter().map(|p| p.1).sum();
         let (quants_bytes, scales_bytes) = (format.quants_bytes(blocks(n_rows)), format.scales_bytes(blocks(n_rows)));
-        let alike = found.iter().all(|t| t.dtype == format.dtype());
         let meet = parts.iter().all(|p| blocks(p.1) % 4 == 0);
-        if !alike || !meet || quants_bytes.max(scales_bytes) > self.max_binding {
-            return Ok(None);
+        if !meet || quants_bytes.max(scales_bytes) > self.max_binding {
+            return parts.iter().map(|(name, n_rows)| self.matrix(name, n_cols, *n_rows)).collect();
         }
         let quants = self.buffers.zeros(parts[0].0, quants_bytes, Usage::Weights);
         let scales = self.buffers.zeros(format!("{} scales", parts[0].0), scales_bytes, Usage::Weights);
@@ -120,7 +119,7 @@ impl<'a> Placer<'a> {
             first_block += blocks(*rows);
         }
         let part = Part { first_row: 0, n_rows, quants, scales };
-        Ok(Some(Weight { format, n_cols, n_rows, parts: vec![part] }))
+        Ok(vec![Weight { format, n_cols, n_rows, parts: vec![part] }])
     }
 
     /// A matrix `[n_cols, n_rows]`, cut by rows where it is larger than a binding.

@@ -28,7 +28,7 @@ pub struct Options {
     pub logit_rows: u32,
     /// Round YaRN's correction range, as llama.cpp does and the trained model does not.
     pub yarn_rounded: bool,
-    /// Bytes that one binding may have.
+    /// Bytes that one binding may have, if the adapter allows as many: every one allows 128 MiB.
     pub max_binding: u64,
     /// Experts of a layer that are on the GPU at once, more than a token uses; `None` is all of them.
     pub slots: Option<u32>,
@@ -43,7 +43,7 @@ impl Default for Options {
             chunk: 512,
             logit_rows: 1,
             yarn_rounded: false,
-            max_binding: 128 << 20,
+            max_binding: 1 << 30,
             slots: None,
         }
     }
@@ -85,7 +85,7 @@ pub struct Model {
 #[derive(Clone, Debug)]
 pub struct Layer {
     pub attn_norm: Slice, // (n_embd)
-    /// Query, key and value projections; one where their types are alike.
+    /// Query, key and value projections; neighbours of one type are one.
     pub qkv: Vec<Projection>,
     pub sinks: Slice, // (n_heads)
     /// Keys a query sees, itself included.
@@ -387,16 +387,19 @@ impl Projection {
             let tensors: Vec<(&str, &[u64])> = which.iter().zip(&shapes).map(|(w, shape)| (w.1.as_str(), shape.as_slice())).collect();
             placer.vector(&tensors)
         };
-        let matrices = names.each_ref().map(|(weight, _, n)| (weight.as_str(), *n));
-        if let Some(weight) = placer.stacked(n_embd, &matrices)? {
-            return Ok(vec![Self { weight, bias: bias(placer, &names)?, first: 0 }]);
-        }
         let mut first = 0;
         let mut all = Vec::new();
-        for one in &names {
-            let weight = placer.matrix(&one.0, n_embd, one.2)?;
-            all.push(Self { weight, bias: bias(placer, std::slice::from_ref(one))?, first });
-            first += one.2;
+        let tensors = placer.tensors;
+        let dtype = |name: &str| tensors.named(name).map(|tensor| tensor.dtype);
+        for alike in names.chunk_by(|a, b| dtype(&a.0) == dtype(&b.0)) {
+            let matrices: Vec<(&str, u32)> = alike.iter().map(|(weight, _, n)| (weight.as_str(), *n)).collect();
+            let weights = placer.stacked(n_embd, &matrices)?;
+            let each = alike.chunks(alike.len() / weights.len());
+            for (weight, names) in weights.into_iter().zip(each) {
+                let n_rows = weight.n_rows;
+                all.push(Self { weight, bias: bias(placer, names)?, first });
+                first += n_rows;
+            }
         }
         Ok(all)
     }

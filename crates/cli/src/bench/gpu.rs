@@ -146,7 +146,8 @@ impl Bench<'_> {
     /// Holds a shallow model's logits to those of the twins.
     async fn twins(&mut self, gpu: &Gpu) -> Result<()> {
         let files = files(TWIN_LAYERS).await?;
-        let options = Options { context: 16, chunk: 16, max_binding: gpu.max_binding(), ..Options::default() };
+        let options =
+            Options { context: 16, chunk: 16, max_binding: gpu.max_binding().min(Options::default().max_binding), ..Options::default() };
         let mut engine = load(gpu, &files, options.clone()).await?;
         let got = engine.logits(&TWIN_TOKENS, true).await?;
         drop(engine);

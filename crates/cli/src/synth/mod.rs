@@ -107,6 +107,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
     use gguf::{DType, Directory, Parsed};
+    use kernels::ops::Pass;
+    use model::{Model, Options};
     use tensors::Values;
 
     /// A file with one matrix that is longer than a chunk, as bytes.
@@ -135,5 +137,48 @@ mod tests {
         assert!(data.chunks(17).all(|block| matches!(block[0], 119 | 120)), "every block has its scale in its place");
         assert!(once == file(1));
         assert!(once != file(2));
+    }
+    /// The types of a Q4_K_M file, for the tensors of `plan`: K-quants need rows of whole super-blocks.
+    fn in_q4_k_m(plan: &mut [Tensor]) {
+        let is_fine = |layer: u32| !(3..21).contains(&layer) || layer % 3 == 2;
+        for tensor in plan {
+            let layer = || tensor.name.split('.').nth(1).and_then(|layer| layer.parse().ok()).unwrap();
+            tensor.dtype = match tensor.name.rsplit_once('.').unwrap() {
+                (name, "weight") if name.ends_with("attn_v") && is_fine(layer()) => DType::Q8_0,
+                (name, "weight") if ["token_embd", "attn_q", "attn_k", "attn_v"].iter().any(|end| name.ends_with(end)) => DType::Q5_0,
+                (name, "weight") if name.ends_with("attn_output") => DType::Q4K,
+                _ => tensor.dtype,
+            };
+        }
+    }
+
+    /// A model of these tensors for a context of 131,072 tokens.
+    fn laid_out(plan: &[Tensor], max_binding: u64) -> Model {
+        let writer = writer(metadata::metadata(24).unwrap(), plan).unwrap();
+        let mut bytes = writer.header().unwrap();
+        let size = bytes.len() as u64 + writer.tensors().last().map_or(0, |last| last.offset + last.bytes);
+        bytes.resize(bytes.len() + 64, 0);
+        let Parsed::Header(header) = gguf::parse(&bytes, size).unwrap() else { panic!("the header is cut") };
+        let directory = Directory::new(vec![(header, size)]).unwrap();
+        Model::new(&directory, Options { context: 131_072, max_binding, ..Options::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_token_of_24_layers_takes_at_most_200_dispatches_however_its_weights_are_quantised() {
+        let dispatches = |plan: &[Tensor], max_binding: u64| {
+            let model = laid_out(plan, max_binding);
+            let mut step = model.forward(Pass::Alone);
+            model.sample(&mut step, Pass::Alone);
+            step.commands.len()
+        };
+        let mut plan = tensors::plan(24);
+        let whole = Options::default().max_binding;
+        // Layers that see all keys have a merge; so an eighth dispatch.
+        assert_eq!(dispatches(&plan, whole), 12 * 7 + 12 * 8 + 6);
+        assert_eq!(dispatches(&plan, 128 << 20), 194);
+        in_q4_k_m(&mut plan);
+        assert_eq!(plan.iter().filter(|tensor| tensor.dtype == DType::Q8_0).count(), 13);
+        assert_eq!(dispatches(&plan, whole), 198);
+        assert_eq!(dispatches(&plan, 128 << 20), 204);
     }
 }
