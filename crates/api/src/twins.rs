@@ -107,6 +107,28 @@ impl Twins {
         self.write(Steps::step_of(self.model.state.steps, 0), bytemuck::bytes_of(&step))
     }
 
+    /// Fills the keys and values of all layers and sequences with `words`, over and over.
+    ///
+    /// # Errors
+    /// [`TwinsError::NoBuffer`], which no model has.
+    pub fn fill_keys(&mut self, words: &[u32]) -> Result<(), TwinsError> {
+        for slice in self.model.layers.iter().flat_map(|layer| [layer.kv.k, layer.kv.v]).collect::<Vec<_>>() {
+            let all: Vec<u32> = words.iter().copied().cycle().take(slice.bytes as usize / 4).collect();
+            self.write(slice, bytemuck::cast_slice(&all))?;
+        }
+        Ok(())
+    }
+
+    /// One pass over `tokens` and the head, as the engine's `compute`.
+    ///
+    /// # Errors
+    /// A kernel without a twin, or more tokens than a chunk has.
+    pub fn compute(&mut self, pass: Pass, tokens: &[u32], position: u32) -> Result<(), TwinsError> {
+        self.write(self.model.state.tokens, bytemuck::cast_slice(tokens))?;
+        self.write(self.model.state.steps, bytemuck::bytes_of(&Steps::placed(pass, tokens, position)))?;
+        Ok(cpu::execute(&self.model.forward_and_head(pass), &mut self.memory)?)
+    }
+
     /// Logits of every position of `tokens`, `[n_tokens, n_vocab]`.
     ///
     /// # Errors

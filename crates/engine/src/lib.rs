@@ -17,6 +17,7 @@ mod intake;
 mod pace;
 mod paging;
 pub mod policy;
+mod probe;
 mod readback;
 mod report;
 mod residency;

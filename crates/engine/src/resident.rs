@@ -12,7 +12,7 @@ use crate::drafts::Drafts;
 use crate::executor::Prepared;
 use crate::history::History;
 use crate::pace::Pace;
-use crate::readback::{self, Ring};
+use crate::readback::Ring;
 use crate::{Cancel, Drafting, Error, Executor, Experts, Feed, Gpu, Routed, Urgency};
 
 /// Devices that one answer, or loading, may wear out.
@@ -283,50 +283,6 @@ impl Engine {
         if self.rows != before {
             self.write(Steps::rows_of(self.model.state.steps), bytemuck::cast_slice(&self.rows));
         }
-    }
-
-    /// Logits after `tokens` as a sequence of its own: of the last position, or of `all`, row after row of
-    /// `n_vocab`. For tests and measurements: it reads every logit back.
-    ///
-    /// # Errors
-    /// A prompt that does not fit, or what the GPU reports.
-    pub async fn logits(&mut self, tokens: &[u32], all: bool) -> Result<Vec<f32>, Error> {
-        self.bounds().check(tokens)?;
-        self.histories[0] = History::default();
-        let n_vocab = u64::from(self.model.config.n_vocab);
-        let chunk = self.model.options.logit_rows.min(self.model.options.chunk).max(1) as usize;
-        let mut out = Vec::new();
-        let mut position = 0;
-        for tokens_of_chunk in tokens.chunks(chunk) {
-            let step = StepState { position, token: tokens_of_chunk[0], ..StepState::default() };
-            self.place(0, tokens_of_chunk, step);
-            let n_tokens = tokens_of_chunk.len() as u32;
-            position += n_tokens;
-            let kind = StepKind { pass: Pass::of(n_tokens), tail: Tail::Logits, stand_ins: false };
-            let Some(encoder) = self.encode(kind, position, &Cancel::default()).await? else { break };
-            self.gpu.queue.submit([encoder.finish()]);
-            let last = position as usize == tokens.len();
-            if all || last {
-                let (first, rows) = if all { (0, n_tokens) } else { (n_tokens - 1, 1) };
-                let logits = self.buffer(self.model.state.logits).clone();
-                let bytes = readback::read(&self.gpu, &logits, u64::from(first) * n_vocab * 4, u64::from(rows) * n_vocab * 4).await?;
-                out.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
-            } else {
-                self.gpu.idle().await?;
-            }
-        }
-        Ok(out)
-    }
-
-    /// Takes `tokens` for said though nothing was computed for them: their keys and values are what the cache happens to hold, zeros in a
-    /// new one. For measurements far into a context.
-    ///
-    /// # Errors
-    /// As for a prompt.
-    pub fn pretend(&mut self, tokens: &[u32]) -> Result<(), Error> {
-        self.bounds().check(tokens)?;
-        self.histories[0] = History { tokens: tokens.to_vec(), written: tokens.len() as u32, ..History::default() };
-        Ok(())
     }
 
     /// What a prompt has to fit.

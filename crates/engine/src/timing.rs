@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernels::ops::{GemmArgs, Pass, Step};
+use kernels::ops::{GemmArgs, Pass};
 use kernels::{BufferId, Command, Product, Recording, Slice, Work};
 use web_time::Instant;
 
@@ -131,13 +131,8 @@ impl Engine {
     /// Puts tokens where a step of `pass` reads them, each at the beginning of its sequence.
     fn place_any(&mut self, pass: Pass) {
         let n_vocab = self.model.config.n_vocab;
-        let step = |token| Step { token, most: u32::MAX, ..Step::default() };
         let ids: Vec<u32> = (0..pass.n_tokens()).map(|i| i * 31 % n_vocab).collect();
-        self.place(0, &ids, step(ids[0]));
-        if let Pass::Batch { n, most } = pass {
-            self.write_rows(|rows| rows.iter_mut().zip(0..n.min(most)).for_each(|(row, sequence)| *row = sequence));
-            (0..).zip(&ids).take(most as usize).for_each(|(sequence, id)| self.write_step(sequence, step(*id)));
-        }
+        self.place_all(pass, &ids, 0);
     }
 
     /// Seconds that `recording` takes for sequences of `n_positions`, of many runs in a row, which together take `at_least` so long.

@@ -103,12 +103,23 @@ impl Model {
         rec.rms_matmul(&self.output, self.state.x, self.output_norm, self.config.eps, y, first_token, pass);
     }
 
-    /// Draws the token after the last one of a chunk, or after each row's.
-    pub fn sample(&self, rec: &mut Recording, pass: Pass) {
+    /// All layers, then the logits after the last token of a chunk, or after each row's.
+    pub fn forward_and_head(&self, pass: Pass) -> Recording {
+        let mut rec = self.forward(pass);
+        self.last_head(&mut rec, pass);
+        rec
+    }
+
+    fn last_head(&self, rec: &mut Recording, pass: Pass) {
         match pass {
             Pass::Chunk(n) => self.head(rec, n - 1, Pass::Alone),
             Pass::Alone | Pass::Batch { .. } | Pass::Drafts { .. } => self.head(rec, 0, pass),
         }
+    }
+
+    /// Draws the token after the last one of a chunk, or after each row's.
+    pub fn sample(&self, rec: &mut Recording, pass: Pass) {
+        self.last_head(rec, pass);
         let s = &self.state.sampler;
         rec.penalize(s, self.config.n_vocab, pass);
         rec.sample(self.config.n_vocab, s, pass);

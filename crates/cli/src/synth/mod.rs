@@ -16,8 +16,9 @@ use gguf::{Metadata, Writer};
 use serde_json::json;
 
 use crate::output;
-use random::Random;
+pub(crate) use random::Random;
 pub(crate) use source::SynthSource;
+pub(crate) use tensors::N_VOCAB;
 use tensors::Tensor;
 
 /// Write a GGUF of random weights at a real model's widths
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
     // A file that was broken off must not look whole.
     let written = metadata::metadata(args.layers)
-        .and_then(|metadata| write(metadata, &tensors::plan(args.layers), args.seed, &part))
+        .and_then(|metadata| write(metadata, &tensors::plan(args.layers, N_VOCAB), args.seed, &part))
         .and_then(|bytes| {
             std::fs::rename(&part, &args.out)?;
             Ok(bytes)
@@ -171,7 +172,7 @@ mod tests {
             model.sample(&mut step, Pass::Alone);
             step.commands.len()
         };
-        let mut plan = tensors::plan(24);
+        let mut plan = tensors::plan(24, N_VOCAB);
         let whole = Options::default().max_binding;
         // Layers that see all keys have a merge; so an eighth dispatch.
         assert_eq!(dispatches(&plan, whole), 12 * 7 + 12 * 8 + 6);

@@ -31,12 +31,12 @@ struct Run {
 }
 
 impl SynthSource {
-    /// A model like gpt-oss-20b with so many layers.
+    /// A model like gpt-oss-20b with so many layers, and rows of embedding and head.
     ///
     /// # Errors
     /// More layers than a file can tell.
-    pub(crate) fn new(layers: u32, seed: u64) -> Result<Self> {
-        let plan = tensors::plan(layers);
+    pub(crate) fn new(layers: u32, n_vocab: u64, seed: u64) -> Result<Self> {
+        let plan = tensors::plan(layers, n_vocab);
         let writer = writer(metadata::metadata(layers)?, &plan)?;
         let header = writer.header()?;
         let mut random = Random::new(seed);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn it_is_a_file_that_opens_and_whose_blocks_are_whole_wherever_it_is_read() {
-        let source = Rc::new(SynthSource::new(1, 3).unwrap());
+        let source = Rc::new(SynthSource::new(1, tensors::N_VOCAB, 3).unwrap());
         let files = pollster::block_on(Files::from_sources(vec![source.clone()])).unwrap();
         let config = model::Config::new(&files.directory).unwrap();
         assert_eq!((config.n_vocab, config.experts.n, config.experts.n_used), (201_088, 32, 4));

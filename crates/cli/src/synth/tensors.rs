@@ -12,7 +12,7 @@ pub(super) const N_HEADS: u64 = 64;
 pub(super) const N_KV_HEADS: u64 = 8;
 pub(super) const HEAD_DIM: u64 = 64;
 pub(super) const N_EXPERTS: u64 = 32;
-pub(super) const N_VOCAB: u64 = 201_088;
+pub(crate) const N_VOCAB: u64 = 201_088;
 
 /// One tensor to be.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl Values {
     }
 }
 
-/// All tensors of a model with `layers` layers.
-pub(super) fn plan(layers: u32) -> Vec<Tensor> {
+/// All tensors of a model with `layers` layers and so many rows of embedding and head.
+pub(super) fn plan(layers: u32, n_vocab: u64) -> Vec<Tensor> {
     let q8_0 = |name: &str, n_cols: u64, n_rows: u64, std: f32| Tensor {
         name: name.to_owned(),
         shape: vec![n_cols, n_rows],
@@ -87,8 +87,8 @@ pub(super) fn plan(layers: u32) -> Vec<Tensor> {
     let (q, kv) = (N_HEADS * HEAD_DIM, N_KV_HEADS * HEAD_DIM);
 
     let mut all = vec![
-        q8_0("token_embd.weight", N_EMBD, N_VOCAB, 1.0),
-        q8_0("output.weight", N_EMBD, N_VOCAB, narrow),
+        q8_0("token_embd.weight", N_EMBD, n_vocab, 1.0),
+        q8_0("output.weight", N_EMBD, n_vocab, narrow),
         f32("output_norm.weight", &norm, 1.0, 0.1),
     ];
     for layer in 0..layers {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn twenty_four_layers_are_the_tensors_of_gpt_oss_20b() {
-        let plan = plan(24);
+        let plan = plan(24, N_VOCAB);
         let count = |dtype| plan.iter().filter(|tensor| tensor.dtype == dtype).count();
         assert_eq!([count(DType::F32), count(DType::Q8_0), count(DType::Mxfp4)], [289, 98, 72]);
         let bytes = |tensor: &Tensor| tensor.dtype.row_bytes(tensor.shape[0]).unwrap() * tensor.shape[1..].iter().product::<u64>();

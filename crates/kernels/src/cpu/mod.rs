@@ -56,6 +56,22 @@ impl<'a> Words<'a> {
         self.0.get(i / 4).map_or(0, |w| w.get().to_le_bytes()[i % 4])
     }
 
+    pub(crate) fn bytes(self, first: usize, out: &mut [u8]) {
+        if !first.is_multiple_of(4) {
+            return out.iter_mut().zip(first..).for_each(|(byte, at)| *byte = self.byte(at));
+        }
+        for (bytes, at) in out.chunks_mut(4).zip(first / 4..) {
+            bytes.copy_from_slice(&self.u(at as u32).to_le_bytes()[..bytes.len()]);
+        }
+    }
+
+    pub(crate) fn floats<const N: usize>(self, first: u32) -> [f32; N] {
+        match self.0.get(first as usize..first as usize + N) {
+            Some(words) => std::array::from_fn(|i| f32::from_bits(words[i].get())),
+            None => std::array::from_fn(|i| self.f(first + i as u32)),
+        }
+    }
+
     /// Dropped past the end.
     pub(crate) fn set_u(self, i: u32, value: u32) {
         if let Some(word) = self.0.get(i as usize) {

@@ -3,6 +3,10 @@
 use super::Words;
 use crate::Format;
 
+/// Of the blocks that hold a group.
+const MOST_BYTES: usize = 256;
+const MOST_VALUES: usize = 256;
+
 /// Twin of every `w_group` under `shaders/shared/weights/`.
 pub(crate) fn group(format: Format, quants: Words<'_>, scales: Words<'_>, matrix: u32, n_blocks: u32, g: u32) -> [f32; 32] {
     let dtype = format.dtype();
@@ -11,7 +15,9 @@ pub(crate) fn group(format: Format, quants: Words<'_>, scales: Words<'_>, matrix
     // Plain types have many blocks a group, super-blocks have many groups a block.
     let first_block = g as usize * 32 / block_len;
     let n_group_blocks = (32 / block_len).max(1);
-    let mut raw = vec![0; n_group_blocks * block_bytes];
+    let (mut raw, mut values) = ([0; MOST_BYTES], [0.0; MOST_VALUES]);
+    let raw = &mut raw[..n_group_blocks * block_bytes];
+    let values = &mut values[..n_group_blocks * block_len];
     for (i, plane) in format.planes().iter().enumerate() {
         let (run, offset) = (plane.bytes as usize, plane.offset as usize);
         let (words, start) = match i {
@@ -22,24 +28,23 @@ pub(crate) fn group(format: Format, quants: Words<'_>, scales: Words<'_>, matrix
             }
         };
         for block in 0..n_group_blocks {
-            for byte in 0..run {
-                raw[block * block_bytes + offset + byte] = words.byte(start + (first_block + block) * run + byte);
-            }
+            words.bytes(start + (first_block + block) * run, &mut raw[block * block_bytes + offset..][..run]);
         }
     }
-    let mut values = vec![0.0; n_group_blocks * block_len];
     let mut out = [0.0; 32];
-    if dtype.dequantize(&raw, &mut values).is_ok() {
+    if dtype.dequantize(raw, values).is_ok() {
         let first = g as usize * 32 % block_len;
         out.copy_from_slice(&values[first..first + 32]);
     }
     out
 }
 
+/// In four lanes, as vectors are multiplied.
 pub(crate) fn dot(w: &[f32; 32], x: Words<'_>, first: u32) -> f32 {
-    let mut sum = 0.0;
+    let x = x.floats::<32>(first);
+    let mut sums = [0.0; 4];
     for i in 0..32 {
-        sum += w[i as usize] * x.f(first + i);
+        sums[i % 4] += w[i] * x[i];
     }
-    sum
+    sums[0] + sums[1] + sums[2] + sums[3]
 }

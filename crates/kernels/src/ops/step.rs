@@ -59,6 +59,19 @@ impl Steps {
         steps
     }
 
+    /// `tokens` of the first sequence from `position` on; in a batch one of each sequence, all at `position`.
+    pub fn placed(pass: Pass, tokens: &[u32], position: u32) -> Self {
+        let step = |token| Step { position, token, most: u32::MAX, ..Step::default() };
+        let mut steps = Self::lone(step(tokens.first().copied().unwrap_or_default()));
+        if let Pass::Batch { n, most } = pass {
+            for (sequence, token) in (0..n.min(most)).zip(tokens) {
+                steps.rows[sequence as usize] = sequence;
+                steps.each[sequence as usize] = step(*token);
+            }
+        }
+        steps
+    }
+
     pub fn words(&self) -> &[u32] {
         bytemuck::cast_slice(std::slice::from_ref(self))
     }
