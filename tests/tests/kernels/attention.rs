@@ -218,8 +218,10 @@ fn a_context_of_131072_is_seen_to_its_beginning() {
     Attention::at(131_071).heads(2, 1, 64).run(true);
     Attention { position: 70_000, ..Attention::at(131_071).heads(2, 1, 64) }.run(true);
     Attention::at(131_071).window(128).test();
-    // llvmpipe ends all loops of a thread after 65,535 turns in all, which are about as many keys.
+    // llvmpipe ends all loops of a thread after 65,535 turns in all, which are about as many keys of 64 elements, and more of fewer.
     Attention::at(50_000).heads(2, 1, 64).n_tokens(32).test();
+    Attention::at(131_071 - 8).heads(2, 1, 16).n_tokens(9).test();
+    Attention::at(131_071 - 8).heads(2, 1, 16).n_tokens(9).over_f32().test();
 }
 
 #[test]

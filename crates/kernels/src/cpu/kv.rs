@@ -32,10 +32,10 @@ impl<'a> Cache<'a> {
         let at = row * self.dim + i;
         match self.dtype {
             KvType::F32 => self.words.f(at),
-            KvType::F16 => self.words.halves(at / 2)[at as usize % 2],
+            KvType::F16 => self.words.half(at),
             KvType::Q8_0 => {
                 let block = i / 32;
-                let scale = self.words.halves(self.scales(row) + block / 2)[block as usize % 2];
+                let scale = self.words.half(2 * self.scales(row) + block);
                 f32::from(self.words.byte(at as usize) as i8) * scale
             }
         }

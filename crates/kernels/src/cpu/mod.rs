@@ -89,10 +89,9 @@ impl<'a> Words<'a> {
         bytemuck::pod_read_unaligned(&bytes)
     }
 
-    /// Two halves of word `i`.
-    pub(crate) fn halves(self, i: u32) -> [f32; 2] {
-        let word = self.u(i);
-        [word as u16, (word >> 16) as u16].map(|h| half::f16::from_bits(h).to_f32())
+    /// Half `i`, two to a word.
+    pub(crate) fn half(self, i: u32) -> f32 {
+        half::f16::from_bits((self.u(i / 2) >> (i % 2 * 16)) as u16).to_f32()
     }
 }
 
