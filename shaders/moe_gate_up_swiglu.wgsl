@@ -104,17 +104,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
     }
-    // Half of the sums are of gate.
+    // Half of the sums are of gate, for a row's four columns or fewer of them.
     let half_sums = SUMS / 2u;
-    for (var first = 0u; first < THREAD_ROWS; first += half_sums / COLS) {
+    for (var first = 0u; first < THREAD_ROWS * COLS; first += half_sums) {
         for (var i = 0u; i < half_sums; i++) {
-            put(thread, i, part(gate[first + i / COLS], i % COLS));
-            put(thread, half_sums + i, part(up[first + i / COLS], i % COLS));
+            put(thread, i, part(gate[(first + i) / COLS], (first + i) % COLS));
+            put(thread, half_sums + i, part(up[(first + i) / COLS], (first + i) % COLS));
         }
         meet();
         for (var i = thread % LANES; i < half_sums; i += LANES) {
-            let column = i % COLS;
-            let out_row = row + first + i / COLS;
+            let column = (first + i) % COLS;
+            let out_row = row + (first + i) / COLS;
             if (out_row < args.n_rows && column < n_choices(group.y)) {
                 let value = swiglu(chosen[group.y].expert, out_row, total(thread, i), total(thread, half_sums + i));
                 store(group.y, column, out_row, value);

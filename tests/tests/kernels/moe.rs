@@ -19,22 +19,23 @@ struct Mixture {
     format: Format,
     n_cols: u32,
     n_rows: u32,
-    n_tokens: u32,
+    pass: Pass,
     experts: Experts,
     slots: &'static [u32],
     swiglu: Swiglu,
 }
 
 /// Routes and room for their tiles.
-fn choices(b: &mut Bench, experts: Experts, n_tokens: u32, routes: &[Route]) -> Choices {
+fn choices(b: &mut Bench, experts: Experts, pass: Pass, routes: &[Route]) -> Choices {
+    let n_tokens = pass.n_tokens();
     let tiles = b.output(Choices::tiles_bytes(experts, n_tokens) as usize / 4);
-    Choices { experts, pass: Pass::of(n_tokens), routes: b.in_out(cast_slice(routes)), tiles, always_in_tiles: n_tokens > 4 }
+    Choices { experts, pass, routes: b.in_out(cast_slice(routes)), tiles, always_in_tiles: n_tokens > 4 }
 }
 
 impl Mixture {
     fn of(format: Format) -> Self {
         let experts = Experts { n: 6, n_used: 3 };
-        Self { format, n_cols: odd_width(format), n_rows: 8, n_tokens: 1, experts, slots: &[5], swiglu: Swiglu::GPT_OSS }
+        Self { format, n_cols: odd_width(format), n_rows: 8, pass: Pass::Alone, experts, slots: &[5], swiglu: Swiglu::GPT_OSS }
     }
 
     fn n_cols(self, n_cols: u32) -> Self {
@@ -46,7 +47,11 @@ impl Mixture {
     }
 
     fn n_tokens(self, n_tokens: u32) -> Self {
-        Self { n_tokens, ..self }
+        Self { pass: Pass::of(n_tokens), ..self }
+    }
+
+    fn batch(self, n: u32) -> Self {
+        Self { pass: Pass::Batch { n, most: 16 }, ..self }
     }
 
     fn slots(self, slots: &'static [u32]) -> Self {
@@ -74,7 +79,7 @@ impl Mixture {
                 _ => random.below(self.n_slots()),
             })
             .collect();
-        (0..self.n_tokens * self.experts.n_used)
+        (0..self.pass.n_tokens() * self.experts.n_used)
             .map(|_| {
                 let expert = random.below(self.experts.n);
                 Route { expert, slot: slots[expert as usize], weight: random.float(0.5) + 0.5, wanted: 0 }
@@ -83,7 +88,7 @@ impl Mixture {
     }
 
     fn choices(&self, b: &mut Bench, routes: &[Route]) -> Choices {
-        choices(b, self.experts, self.n_tokens, routes)
+        choices(b, self.experts, self.pass, routes)
     }
 
     fn matrices(&self, random: &mut Random) -> Vec<Matrix> {
@@ -93,7 +98,7 @@ impl Mixture {
     fn test_gate_up(self) {
         let mut random = Random(11);
         let (gate, up) = (self.matrices(&mut random), self.matrices(&mut random));
-        let h = random.floats((self.n_tokens * self.n_cols) as usize, 2.0);
+        let h = random.floats((self.pass.n_tokens() * self.n_cols) as usize, 2.0);
         let bias = random.floats((2 * self.experts.n * self.n_rows) as usize, 2.0);
         let routes = self.routes(&mut random);
 
@@ -137,7 +142,7 @@ impl Mixture {
     fn test_down(self) {
         let mut random = Random(12);
         let down = self.matrices(&mut random);
-        let act = random.floats((self.n_tokens * self.experts.n_used * self.n_cols) as usize, 2.0);
+        let act = random.floats((self.pass.n_tokens() * self.experts.n_used * self.n_cols) as usize, 2.0);
         let bias = random.floats((self.experts.n * self.n_rows) as usize, 2.0);
         let routes = self.routes(&mut random);
 
@@ -201,6 +206,17 @@ fn experts_of_real_width_are_right() {
     mxfp4.n_tokens(2).test_down();
     mxfp4.n_tokens(17).test_gate_up();
     mxfp4.n_tokens(17).test_down();
+}
+
+#[test]
+fn choices_of_a_batch_are_right() {
+    for dtype in [DType::Mxfp4, DType::F32] {
+        for n in [1, 7] {
+            let batch = Mixture::of(Format::new(dtype).unwrap()).n_rows(70).slots(&[2, 3]).batch(n);
+            batch.test_gate_up();
+            batch.test_down();
+        }
+    }
 }
 
 #[test]
@@ -294,7 +310,7 @@ impl Layer {
         let mut b = Bench::default();
         let h = b.floats(&self.h);
         let (gate_up_bias, down_bias) = (b.floats(&self.gate_up_bias), b.floats(&self.down_bias));
-        let choices = choices(&mut b, EXPERTS, n_tokens, &self.routes);
+        let choices = choices(&mut b, EXPERTS, Pass::of(n_tokens), &self.routes);
         let act = b.output((n_tokens * EXPERTS.n_used * N_FFN) as usize);
         let y = b.output((n_tokens * EXPERTS.n_used * N_EMBD) as usize);
         let x = b.in_out_floats(&vec![1.0; self.h.len()]);
@@ -358,7 +374,7 @@ fn choices_are_grouped_by_expert_in_their_order() {
             let routes: Vec<Route> = experts.iter().map(|&e| Route { expert: e, slot: slot(e), weight: 0.0, wanted: 0 }).collect();
             let (experts, n_tokens) = (Experts { n, n_used }, experts.len() as u32 / n_used);
             let mut b = Bench::default();
-            let choices = choices(&mut b, experts, n_tokens, &routes);
+            let choices = choices(&mut b, experts, Pass::of(n_tokens), &routes);
             b.recording.moe_group(&choices);
             let results = b.run();
             let room = choices.tiles.bytes as usize / 4 - GUARD;
@@ -404,7 +420,7 @@ fn gate_and_up_are_clamped_at_the_limit() {
         let gate = upload_experts(&mut b, &[ones()], n_cols as u32, n_rows, &[1]);
         let up = upload_experts(&mut b, &[ones()], n_cols as u32, n_rows, &[1]);
         let (h, bias) = (b.floats(&vec![sign; n_cols]), b.floats(&[0.0, 0.0]));
-        let choices = choices(&mut b, Experts { n: 1, n_used: 1 }, 1, &[Route { expert: 0, slot: 0, weight: 1.0, wanted: 0 }]);
+        let choices = choices(&mut b, Experts { n: 1, n_used: 1 }, Pass::Alone, &[Route { expert: 0, slot: 0, weight: 1.0, wanted: 0 }]);
         let act = b.output(1);
         b.recording.moe_gate_up_swiglu(&gate, &up, bias, Swiglu::GPT_OSS, h, &choices, act);
         b.run().assert_close("swiglu beyond its limits", act, &[(expected, expected.abs() * 1e-4)]);
