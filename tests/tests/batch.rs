@@ -191,6 +191,30 @@ fn each_says_what_it_says_alone_whoever_joins_and_leaves_beside_it() {
 }
 
 #[test]
+fn in_the_wide_shape_each_says_what_it_says_alone_too() {
+    let gpu = gpu();
+    let text = read_ids("nano/tokens-900.txt");
+    let wide = |mut engine: Engine| {
+        engine.set_shapes(true);
+        engine
+    };
+    let clients = crowd(&text);
+    let mut other = wide(nano(&gpu, OPTIONS));
+    let alone: Vec<Vec<Token>> = clients.iter().map(|client| client.alone(&mut other).tokens).collect();
+    let answers = together(&mut wide(nano(&gpu, OPTIONS)), &clients, &mut |_, _| {});
+    for (i, (answer, alone)) in answers.iter().zip(&alone).enumerate() {
+        let differs = answer.tokens.iter().zip(alone).position(|(together, alone)| together != alone);
+        assert_eq!((differs, answer.tokens.len()), (None, alone.len()), "client {i}");
+    }
+    // Where experts come and go, too.
+    let mut whole = wide(nano_moe16(&gpu, None));
+    let clients: Vec<Client> = (0..4).map(|i| Client::new(&text[i * 20..i * 20 + 40 + i], 10, drawn(i as u32)).after(5 * i)).collect();
+    let alone: Vec<Vec<u32>> = clients.iter().map(|client| client.alone(&mut whole).ids()).collect();
+    let answers = together(&mut wide(nano_moe16(&gpu, Some(6))), &clients, &mut |_, _| {});
+    assert_eq!(answers.iter().map(Answer::ids).collect::<Vec<_>>(), alone);
+}
+
+#[test]
 fn few_slots_change_no_token_though_a_step_wants_more_experts_than_there_are_slots() {
     let gpu = gpu();
     let text = read_ids("nano-moe16/tokens-900.txt");

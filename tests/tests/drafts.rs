@@ -75,6 +75,20 @@ fn drafts_change_neither_a_token_nor_a_logprob_whether_they_are_right_or_not() {
     assert!(n_hits > 50 && n_drafted > n_hits + 20, "{n_hits} of {n_drafted} drafts were right");
 }
 
+#[test]
+fn drafts_change_nothing_in_the_wide_shape_either() {
+    let (mut n_drafted, mut n_hits) = (0, 0);
+    let several = Options { sequences: 3, ..OPTIONS };
+    for mut engine in [nano(&gpu(), OPTIONS), nano(&gpu(), several), moe16(None, 8)] {
+        engine.set_shapes(true);
+        for sampling in [SamplingOptions { n_logprobs: 3, ..of_few_words(0.0, 0) }, of_few_words(0.7, 2)] {
+            let (_, _, drafted, hits) = both(&mut engine, &request(&text()[..20], 50, sampling), usize::MAX);
+            (n_drafted, n_hits) = (n_drafted + drafted, n_hits + hits);
+        }
+    }
+    assert!(n_hits > 50 && n_drafted > n_hits, "{n_hits} of {n_drafted} drafts were right");
+}
+
 /// A real model, and a text that it goes on to copy.
 fn copying(name: &str) -> (Engine, Vec<u32>) {
     let engine = engine(&open(&made_model(name)), Options { context: 256, ..OPTIONS });
