@@ -13,6 +13,7 @@ import * as forms from "./forms.mjs";
 import * as hostile from "./hostile.mjs";
 import * as imports from "./imports.mjs";
 import * as keeping from "./keeping.mjs";
+import { openKernels, tests as kernels } from "./kernels.mjs";
 import * as live from "./live.mjs";
 import * as losses from "./losses.mjs";
 import * as offline from "./offline.mjs";
@@ -60,6 +61,7 @@ export const suites = [
   { name: "the page of quire serve", open: openServed, tests: served },
   { name: "the experts", only: "Firefox", tests: experts.tests }, // Chromium's adapter takes two minutes for its answer
   { name: "the experts in RAM", only: "Firefox", tests: ram.tests },
+  { name: "the kernels", open: openKernels, tests: kernels },
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
   { name: "the engine at length", only: "Firefox", tests: engine.longer },

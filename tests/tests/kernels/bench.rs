@@ -1,10 +1,8 @@
 //! Runs a recording on the CPU twins and on a GPU, every buffer between guards.
 
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, OnceLock};
-
-use engine::{Executor, Gpu};
 use kernels::{BufferId, Recording, Slice, cpu};
+
+use crate::gpu::{self, Shape};
 
 /// Fills guards and fresh outputs. As f32 it is -6.3e18, so that a value read from beyond an input shows.
 pub(crate) const SENTINEL: u32 = 0xDEAD_BEEF;
@@ -74,10 +72,10 @@ impl Bench {
         cpu::execute(&self.recording, &mut memory).unwrap_or_else(|e| panic!("CPU twins: {e}"));
         let cpu = (0..self.buffers.len()).map(|i| memory.remove(&BufferId(i as u32)).unwrap()).collect();
         let has_wide = self.recording.commands.iter().any(|c| c.kernel.wide.is_some());
-        let run = |shape| on_gpu(&self.recording, &self.buffers, shape);
+        let run = |shape| gpu::run(&self.recording, &self.buffers, shape);
         let shapes = [("the wide shape", Shape::Wide), ("the wide shape in subgroups", Shape::WideInSubgroups)];
-        let wide = shapes.into_iter().filter(|_| has_wide).map(|(side, shape)| (side, run(shape))).collect();
-        let results = Results { cpu, gpu: run(Shape::Narrow), wide };
+        let shapes = shapes.into_iter().filter(|(_, shape)| has_wide && gpu::has(*shape));
+        let results = Results { cpu, gpu: run(Shape::Narrow), wide: shapes.map(|(side, shape)| (side, run(shape))).collect() };
         let sides = [("the CPU twin", &results.cpu), ("the GPU", &results.gpu)];
         for (side, buffers) in sides.into_iter().chain(results.wide.iter().map(|(side, buffers)| (*side, buffers))) {
             for (i, (after, before)) in buffers.iter().zip(&self.buffers).enumerate() {
@@ -91,49 +89,6 @@ impl Bench {
         }
         results
     }
-}
-
-/// In which shape matrix kernels run.
-#[derive(Clone, Copy)]
-enum Shape {
-    Narrow,
-    Wide,
-    /// Where the adapter has subgroups.
-    WideInSubgroups,
-}
-
-/// A recording, its buffers, the shape it runs in, and where the buffers go afterwards.
-type Job = (Recording, Vec<Vec<u32>>, Shape, Sender<Result<Vec<Vec<u32>>, String>>);
-
-/// The thread that has the device: all tests share its pipelines.
-fn gpu_thread() -> &'static Mutex<Sender<Job>> {
-    static THREAD: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
-    THREAD.get_or_init(|| {
-        let (sender, jobs) = channel::<Job>();
-        std::thread::spawn(move || {
-            let mut executor = pollster::block_on(Gpu::open()).map(Executor::new);
-            for (recording, buffers, shape, reply) in jobs {
-                let result = match &mut executor {
-                    Ok(executor) => {
-                        executor.set_wide(!matches!(shape, Shape::Narrow));
-                        executor.use_subgroups(matches!(shape, Shape::WideInSubgroups));
-                        pollster::block_on(executor.run(&recording, &buffers)).map_err(|e| e.to_string())
-                    }
-                    Err(e) => {
-                        Err(format!("kernel tests need one, and software Vulkan will do (Debian: mesa-vulkan-drivers libvulkan1): {e}"))
-                    }
-                };
-                reply.send(result).ok();
-            }
-        });
-        Mutex::new(sender)
-    })
-}
-
-fn on_gpu(recording: &Recording, buffers: &[Vec<u32>], shape: Shape) -> Vec<Vec<u32>> {
-    let (reply, result) = channel();
-    gpu_thread().lock().unwrap().send((recording.clone(), buffers.to_vec(), shape, reply)).unwrap();
-    result.recv().unwrap().unwrap_or_else(|e| panic!("GPU: {e}"))
 }
 
 fn contents(buffers: &[Vec<u32>], slice: Slice) -> &[u32] {

@@ -7,8 +7,10 @@
 mod attention;
 mod batch;
 mod bench;
+mod browser;
 mod gemm;
 mod get_rows;
+mod gpu;
 mod matmul;
 mod moe;
 mod norm;

@@ -6,6 +6,7 @@ use kernels::Format;
 use kernels::ops::{ExpertWeight, Part, SlotPart, Weight};
 
 use crate::bench::Bench;
+use crate::browser;
 use crate::random::Random;
 
 /// A matrix of random blocks.
@@ -21,6 +22,13 @@ pub(crate) struct Matrix {
 /// Columns that give a row an odd number of blocks, so that narrow planes end within a word.
 pub(crate) fn odd_width(format: Format) -> u32 {
     3 * format.dtype().block_len().max(32) as u32
+}
+
+/// What a test of every format tries, the test of kernels that are `turn`th of their kind: each format, or where pipelines take
+/// long the share that it is its turn to try.
+pub(crate) fn formats(turn: u32) -> impl Iterator<Item = Format> {
+    let share = browser::given().map_or(1, |browser| browser.share);
+    Format::all().filter(move |format| (format.index() as u32 + turn).is_multiple_of(share))
 }
 
 /// Where a block has an f16.
