@@ -246,3 +246,25 @@ export const longest = ({ file, prompt, ids }) => ({
     return checkSlots(tab, { url: `${url}models/${file}` }, question, 30, [4, 3]);
   },
 });
+
+/** Of Playwright's: it tells of workers. */
+export const inSubgroups = {
+  async "shaders may count on subgroups where the browser has them"(tab, { url }) {
+    const hook = () => {
+      self.texts = [];
+      const { createShaderModule } = GPUDevice.prototype;
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        self.texts.push(descriptor.code);
+        return createShaderModule.call(this, descriptor);
+      };
+    };
+    const hooked = new Promise((resolve) => tab.page.once("worker", (worker) => resolve(worker.evaluate(hook).then(() => worker))));
+    await openBlank(tab, url);
+    assert.equal(await tab.evaluate(load, { bytes: (await read("nano/nano-f32.gguf")).toString("base64") }), undefined);
+    await tab.evaluate(logits, { ids: [1, 2, 3], positions: [2] });
+    const texts = await (await hooked).evaluate(() => self.texts);
+    assert.ok(texts.length > 0 && texts.every((text) => text.startsWith("enable subgroups;")));
+    assert.deepEqual(tab.errors, []);
+    return `${texts.length} shaders`;
+  },
+};

@@ -64,6 +64,7 @@ export const suites = [
   { name: "the kernels", open: openKernels, tests: kernels },
   { name: "a wrong address", tests: page.wrongAddress },
   { name: "the engine", tests: engine.tests },
+  { name: "the engine in subgroups", only: "Chromium", tests: engine.inSubgroups }, // Firefox has none
   { name: "the engine at length", only: "Firefox", tests: engine.longer },
   { name: "the engine over a bad line", only: "Firefox", tests: faults.tests },
   { name: "the engine on a GPU that is lost", only: "Chromium", tests: losses.tests }, // Firefox has no command to lose it

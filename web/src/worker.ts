@@ -19,6 +19,16 @@ const codes: ReadonlySet<string> = new Set<ErrorCode>([
   "internal",
 ]);
 
+// wgpu knows no browser's subgroups, which kernels add up in where a device has them: so each is asked for with them.
+const { requestDevice } = globalThis.GPUAdapter?.prototype ?? {};
+if (requestDevice) {
+  GPUAdapter.prototype.requestDevice = function (descriptor) {
+    const requiredFeatures = [...(descriptor?.requiredFeatures ?? [])];
+    if (this.features.has("subgroups")) requiredFeatures.push("subgroups");
+    return requestDevice.call(this, { ...descriptor, requiredFeatures });
+  };
+}
+
 // Named here: the glue itself does not know where its module lies.
 const started = init({ module_or_path: new URL("./wasm/quire_web_bg.wasm", import.meta.url) });
 // A failure to start is reported by the call that needs the module.

@@ -44,7 +44,7 @@ struct Dispatch {
 
 impl Executor {
     pub fn new(gpu: Gpu) -> Self {
-        Self { subgroup: gpu.subgroup(), gpu, is_wide: false, pipelines: HashMap::new() }
+        Self { subgroup: gpu.subgroup, gpu, is_wide: false, pipelines: HashMap::new() }
     }
 
     /// Resolves `recording` over `buffers`, by [`kernels::BufferId`].
@@ -85,7 +85,7 @@ impl Executor {
 
     /// Has kernels count on subgroups where the adapter has them, as they do, or not: for tests.
     pub fn use_subgroups(&mut self, may_use: bool) {
-        self.subgroup = self.gpu.subgroup().filter(|_| may_use);
+        self.subgroup = self.gpu.subgroup.filter(|_| may_use);
     }
 
     /// A command in the shape that suits this adapter.

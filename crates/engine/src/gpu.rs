@@ -20,6 +20,8 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     name: String,
     limits: wgpu::Limits,
+    /// Threads of the smallest subgroup, if a tile of 32 lanes can lie in it, or in several that are all alike.
+    pub(crate) subgroup: Option<u32>,
     trouble: Arc<Mutex<Trouble>>,
     counters: Rc<Cell<Counters>>,
     /// Which kernels run in their wide shape: all engines on this adapter do alike.
@@ -152,7 +154,10 @@ impl Gpu {
         });
         let info = adapter.get_info();
         let name = name(&info);
-        Ok(Self { device, queue, info, name, limits, trouble, counters, shapes, room: Rc::new(Cell::new(u64::MAX)) })
+        let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
+        let suits = least >= 4 && (least >= 32 || least == most);
+        let subgroup = (suits && has_subgroups(&device).await).then_some(least);
+        Ok(Self { device, queue, info, name, limits, subgroup, trouble, counters, shapes, room: Rc::new(Cell::new(u64::MAX)) })
     }
 
     /// Loses the device, as a driver does that is reset: for tests.
@@ -189,13 +194,6 @@ impl Gpu {
     /// Whether it is a program that stands in for a graphics processor.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
-    }
-
-    /// Threads of the smallest subgroup, if a tile of 32 lanes can lie in it, or in several that are all alike.
-    pub(crate) fn subgroup(&self) -> Option<u32> {
-        let (least, most) = (self.info.subgroup_min_size, self.info.subgroup_max_size);
-        let has_them = self.device.features().contains(wgpu::Features::SUBGROUP);
-        (has_them && least >= 4 && (least >= 32 || least == most)).then_some(least)
     }
 
     /// Whether its memory is the machine's.
@@ -332,6 +330,15 @@ impl Gpu {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// Asks with a shader, since of a browser's device wgpu does not know.
+async fn has_subgroups(device: &wgpu::Device) -> bool {
+    let text = "@compute @workgroup_size(4) fn main(@builtin(subgroup_size) n: u32) {}";
+    let source = wgpu::ShaderSource::Wgsl(format!("{}{text}", platform::ENABLE_SUBGROUPS).into());
+    let valid = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let _module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("subgroups"), source });
+    valid.pop().await.is_none()
 }
 
 fn name(wgpu::AdapterInfo { name, driver, backend, .. }: &wgpu::AdapterInfo) -> String {
