@@ -80,10 +80,15 @@ fn read_shaders(dir: &Path, prefix: &str, files: &mut Files) {
     }
 }
 
-/// Without comments and margins, which a third of all text is and a browser would have to fetch; a line keeps its number.
+/// Without comments, margins and space beside signs, all of which a browser would have to fetch; a line keeps its number.
 fn lean(text: &str) -> String {
-    text.lines().map(|line| line.split("//").next().unwrap_or("").trim().to_owned() + "\n").collect()
+    let without_space = |code: &str| SPACED.iter().fold(code.to_owned(), |code, sign| code.replace(sign, sign.trim()));
+    let code = |line: &str| line.split("//").next().unwrap_or("").trim().to_owned();
+    text.lines().map(|line| without_space(&code(line)) + "\n").collect()
 }
+
+/// Signs that need no space beside them, whatever is next: none that begins another sign.
+const SPACED: [&str; 6] = [", ", ": ", " = ", " + ", " * ", " {"];
 
 /// Checks one permutation and returns it as a `Kernel` literal; `wide` is one, too.
 fn reflect(files: &Files, name: &str, shader: &str, weights: Option<&str>, defines: &[&str], wide: Option<&str>) -> String {
