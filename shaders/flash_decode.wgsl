@@ -229,8 +229,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     scores[2u * thread] = total.a;
     scores[2u * thread + 1u] = total.b;
     sum_totals(thread, 2u, THREADS);
-    let top = Rows(tops[0], tops[1]);
-    let all = Rows(totals[0], totals[1]);
     finish_four(thread, step_row, part, first_head, min(4u, n_rows), tops[0], totals[0], sums.a_lo, sums.a_hi);
     if (n_rows > 4u) {
         finish_four(thread, step_row, part, first_head + 4u, n_rows - 4u, tops[1], totals[1], sums.b_lo, sums.b_hi);

@@ -37,10 +37,12 @@ fn first_four_of_choice(workgroup: u32, share: u32, c: u32) -> u32 {
     return choice_of(workgroup, c) / share * (args.n_cols / 4u);
 }
 
+#ifdef STAGED
 // The i-th four elements of a row that begins at `first`.
 fn four_of(first: u32, i: u32) -> vec4<f32> {
     return x[first + i];
 }
+#endif
 
 #ifndef BLOCK
 fn x_group(at: u32) -> Group {

@@ -77,6 +77,7 @@ async function serve() {
 
 const { subgroupMinSize: least, subgroupMaxSize: most } = adapter.info;
 /** What kernels.mjs asks for: the threads of each subgroup, if kernels may count on them. */
-window.adapter = { subgroup: requiredFeatures.length && least === most ? least : undefined };
+const suits = least >= 4 && (least >= 32 || least === most);
+window.adapter = { subgroup: requiredFeatures.length && suits ? least : undefined };
 // It ends with the page.
 for (let i = 0; i < AT_ONCE; i += 1) serve().catch(() => {});

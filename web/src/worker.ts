@@ -23,9 +23,10 @@ const codes: ReadonlySet<string> = new Set<ErrorCode>([
 const { requestDevice } = globalThis.GPUAdapter?.prototype ?? {};
 if (requestDevice) {
   GPUAdapter.prototype.requestDevice = function (descriptor) {
-    const requiredFeatures = [...(descriptor?.requiredFeatures ?? [])];
-    if (this.features.has("subgroups")) requiredFeatures.push("subgroups");
-    return requestDevice.call(this, { ...descriptor, requiredFeatures });
+    const without = () => requestDevice.call(this, descriptor);
+    if (!this.features.has("subgroups")) return without();
+    const requiredFeatures = [...(descriptor?.requiredFeatures ?? []), "subgroups" as const];
+    return requestDevice.call(this, { ...descriptor, requiredFeatures }).catch(without);
   };
 }
 

@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use web_time::Instant;
 
 use crate::tuning::ShapeKey;
-use crate::{Error, platform};
+use crate::{Error, platform, subgroups};
 
 /// A device and its queue. Clones share both.
 #[derive(Clone, Debug)]
@@ -156,8 +156,9 @@ impl Gpu {
         let name = name(&info);
         let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
         let suits = least >= 4 && (least >= 32 || least == most);
-        let subgroup = (suits && has_subgroups(&device).await).then_some(least);
-        Ok(Self { device, queue, info, name, limits, subgroup, trouble, counters, shapes, room: Rc::new(Cell::new(u64::MAX)) })
+        let gpu = Self { device, queue, info, name, limits, subgroup: None, trouble, counters, shapes, room: Rc::new(Cell::new(u64::MAX)) };
+        let subgroup = (suits && subgroups::add_up(&gpu, least).await).then_some(least);
+        Ok(Self { subgroup, ..gpu })
     }
 
     /// Loses the device, as a driver does that is reset: for tests.
@@ -330,15 +331,6 @@ impl Gpu {
             Err(_) => Ok(()),
         }
     }
-}
-
-/// Asks with a shader, since of a browser's device wgpu does not know.
-async fn has_subgroups(device: &wgpu::Device) -> bool {
-    let text = "@compute @workgroup_size(4) fn main(@builtin(subgroup_size) n: u32) {}";
-    let source = wgpu::ShaderSource::Wgsl(format!("{}{text}", platform::ENABLE_SUBGROUPS).into());
-    let valid = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let _module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("subgroups"), source });
-    valid.pop().await.is_none()
 }
 
 fn name(wgpu::AdapterInfo { name, driver, backend, .. }: &wgpu::AdapterInfo) -> String {

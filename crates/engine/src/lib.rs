@@ -26,6 +26,7 @@ mod routes;
 mod run;
 mod sampling;
 mod seats;
+mod subgroups;
 mod timing;
 mod tuning;
 

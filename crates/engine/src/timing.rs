@@ -63,6 +63,7 @@ impl Ceiling {
 
 /// Bytes of the copy that is the ceiling: more than caches hold.
 const COPY_BYTES: u64 = 256 << 20;
+const LEAST_COPY_BYTES: u64 = 16 << 20;
 const COPIES_AT_ONCE: usize = 16;
 /// Rows, columns and terms of the product that is the other ceiling. Software adapters would take a minute; they pay for loads more than for
 /// operations, so there a product with quantised weights, which are fewer loads, may do more.
@@ -147,9 +148,18 @@ impl Engine {
 impl Gpu {
     /// Bytes a second that a large copy reads and writes.
     async fn time_copy(&self, at_least: Duration) -> Result<f64, Error> {
-        let bytes = COPY_BYTES.min(self.max_binding());
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let (from, to) = (self.buffer("copied", bytes, usage).await?, self.buffer("copy", bytes, usage).await?);
+        let mut bytes = COPY_BYTES;
+        let (from, to) = loop {
+            let from = self.buffer("copied", bytes, usage).await;
+            match (from, self.buffer("copy", bytes, usage).await) {
+                (Ok(from), Ok(to)) => break (from, to),
+                (Err(e), _) | (_, Err(e)) if bytes <= LEAST_COPY_BYTES => return Err(e),
+                // The model may have left no room for so much.
+                (from, to) => from.iter().chain(&to).for_each(|buffer| self.free(buffer)),
+            }
+            bytes /= 2;
+        };
         let took = self.time(at_least, COPIES_AT_ONCE, |encoder| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes)).await;
         self.free(&from);
         self.free(&to);

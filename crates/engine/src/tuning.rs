@@ -149,7 +149,10 @@ impl Engine {
         let n_slots = self.experts.n_slots();
         for (layer, routes) in self.model.state.routes.iter().enumerate() {
             let route = |i| Route { expert: i % n_experts, slot: i % n_experts % n_slots, weight: 0.0, wanted: i % n_experts };
-            let spread: Vec<Route> = (layer as u32..).take((n_tokens * experts.n_used) as usize).map(route).collect();
+            let mut spread: Vec<Route> = (layer as u32..).take((n_tokens * experts.n_used) as usize).map(route).collect();
+            // Rows of a batch that nobody has choose nobody.
+            let done = Route { expert: 0, slot: Route::DONE, weight: 0.0, wanted: 0 };
+            spread.resize((n_tokens.next_power_of_two() * experts.n_used) as usize, done);
             self.write(*routes, bytemuck::cast_slice(&spread));
         }
     }

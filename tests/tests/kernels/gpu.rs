@@ -16,7 +16,7 @@ pub(crate) enum Shape {
     WideInSubgroups,
 }
 
-/// Whether there is anything to run in this shape that another one does not run.
+/// Whether there is such a shape: this machine's adapter runs the wide one twice where it has no subgroups.
 pub(crate) fn has(shape: Shape) -> bool {
     shape != Shape::WideInSubgroups || browser::given().is_none_or(|browser| browser.subgroup.is_some())
 }

@@ -139,6 +139,7 @@ mod tests {
         assert!(once == file(1));
         assert!(once != file(2));
     }
+
     /// The types of a Q4_K_M file, for the tensors of `plan`: K-quants need rows of whole super-blocks.
     fn in_q4_k_m(plan: &mut [Tensor]) {
         let is_fine = |layer: u32| !(3..21).contains(&layer) || layer % 3 == 2;

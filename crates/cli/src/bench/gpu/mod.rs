@@ -43,12 +43,12 @@ pub(super) struct GpuArgs {
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(2..=4096))]
     decode: u32,
     /// Per cent of the experts that have slots
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "50,25")]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "50,25", value_parser = clap::value_parser!(u32).range(1..=100))]
     slots: Vec<u32>,
     /// Measurements of each kind, of which the median is taken
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Begin nothing after so many seconds, and break off what is under way
+    /// Begin nothing after so many seconds, and break off answers that are under way
     #[arg(long, value_name = "SECONDS", default_value = "420")]
     limit: u64,
     #[command(flatten)]
