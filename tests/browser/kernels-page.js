@@ -76,8 +76,9 @@ async function serve() {
 }
 
 const { subgroupMinSize: least, subgroupMaxSize: most } = adapter.info;
-/** What kernels.mjs asks for: the threads of each subgroup, if kernels may count on them. */
+// As the engine has it (crates/engine/src/gpu.rs).
 const suits = least >= 4 && (least >= 32 || least === most);
+/** What kernels.mjs asks for: the threads of each subgroup, if kernels may count on them. */
 window.adapter = { subgroup: requiredFeatures.length && suits ? least : undefined };
 // It ends with the page.
 for (let i = 0; i < AT_ONCE; i += 1) serve().catch(() => {});

@@ -71,8 +71,8 @@ impl Engine {
         self.model.always_in_tiles = true;
         let (chunk, most) = (CHUNK.min(self.model.options.chunk), self.model.options.sequences);
         let began = Instant::now();
-        let n_experts = self.model.config.experts.n;
-        self.spread_routes(most, n_experts);
+        let experts = self.model.config.experts;
+        self.spread_routes(most, experts.n);
         for pass in [Pass::Alone, Pass::Batch { n: most.next_power_of_two(), most }] {
             let mut step = self.model.forward(pass);
             self.model.head(&mut step, 0, pass);
@@ -85,7 +85,6 @@ impl Engine {
             }
         }
         if chunk > 1 {
-            let experts = self.model.config.experts;
             self.spread_routes(chunk, (chunk * experts.n_used / CHOICES_EACH).clamp(1, experts.n.max(1)));
             self.choose(&one_of_each_kind(in_two_shapes(self.model.forward(Pass::Chunk(chunk)))), began).await?;
         }
@@ -150,9 +149,9 @@ impl Engine {
         for (layer, routes) in self.model.state.routes.iter().enumerate() {
             let route = |i| Route { expert: i % n_experts, slot: i % n_experts % n_slots, weight: 0.0, wanted: i % n_experts };
             let mut spread: Vec<Route> = (layer as u32..).take((n_tokens * experts.n_used) as usize).map(route).collect();
-            // Rows of a batch that nobody has choose nobody.
+            // Rows that nobody has choose nobody.
             let done = Route { expert: 0, slot: Route::DONE, weight: 0.0, wanted: 0 };
-            spread.resize((n_tokens.next_power_of_two() * experts.n_used) as usize, done);
+            spread.resize(routes.bytes as usize / size_of::<Route>(), done);
             self.write(*routes, bytemuck::cast_slice(&spread));
         }
     }

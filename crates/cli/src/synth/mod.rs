@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_24_layers_takes_at_most_200_dispatches_however_its_weights_are_quantised() {
+    fn a_token_of_24_layers_takes_at_most_200_dispatches_unless_q4_k_m_meets_small_bindings() {
         let dispatches = |plan: &[Tensor], max_binding: u64| {
             let model = laid_out(plan, max_binding);
             let mut step = model.forward(Pass::Alone);
