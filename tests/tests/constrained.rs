@@ -214,19 +214,19 @@ fn answers_of_a_model_that_says_anything_are_of_their_schemas() {
 #[test]
 fn thoughts_are_free_and_the_answer_after_them_is_of_its_schema() {
     let mut model = nano();
-    let (mut thought, mut answered) = (0, 0);
-    let bound = [6, 25, 38].map(|n| (schemas()[n].clone(), json_schema(&schemas()[n])));
-    for (seed, (schema, fields)) in bound.into_iter().enumerate() {
-        let fields = briefly(&model, of(fields, json!({ "seed": seed })));
+    // What nano says hangs on the last bit of a logit, so that no seed thinks on every adapter: the test asks until one did.
+    let answered_after_thoughts = (0..30).any(|seed| {
+        let schema = &schemas()[[6, 25, 38][seed % 3]];
+        let fields = briefly(&model, of(json_schema(schema), json!({ "seed": seed })));
         let choice = choice(chat(&mut model, &fields).unwrap_or_else(|error| panic!("{schema}: {error}")));
         // It may think until nothing is left.
-        if choice.finish_reason == FinishReason::Stop {
-            assert_valid(&schema, choice.message.content.as_deref().unwrap());
-            answered += 1;
+        let answered = choice.finish_reason == FinishReason::Stop;
+        if answered {
+            assert_valid(schema, choice.message.content.as_deref().unwrap());
         }
-        thought += usize::from(choice.message.reasoning.is_some());
-    }
-    assert!(thought > 0 && answered > 0, "{thought} thought, {answered} answered");
+        answered && choice.message.reasoning.is_some()
+    });
+    assert!(answered_after_thoughts, "of 30 answers none came after thoughts");
     let object = json!({ "response_format": { "type": "json_object" }, "max_tokens": 30 });
     let object = briefly(&model, object);
     let said = choice(chat(&mut model, &object).unwrap()).message.content.unwrap_or_default();
