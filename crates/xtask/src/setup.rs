@@ -44,7 +44,11 @@ fn sysroot() -> Result<PathBuf> {
     Ok(read(Command::new("rustc").args(["--print", "sysroot"]))?.into())
 }
 
-fn has_rustup_target() -> Result<bool> {
+/// Whether rustup's toolchain has the standard library for wasm, compiled.
+///
+/// # Errors
+/// If there is no rustc.
+pub(crate) fn has_rustup_target() -> Result<bool> {
     Ok(sysroot()?.join("lib/rustlib").join(WASM_TARGET).join("lib").is_dir())
 }
 
