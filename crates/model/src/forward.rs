@@ -120,8 +120,6 @@ impl Model {
     /// Draws the token after the last one of a chunk, or after each row's.
     pub fn sample(&self, rec: &mut Recording, pass: Pass) {
         self.last_head(rec, pass);
-        let s = &self.state.sampler;
-        rec.penalize(s, self.config.n_vocab, pass);
-        rec.sample(self.config.n_vocab, s, pass);
+        rec.sample(self.config.n_vocab, &self.state.sampler, pass);
     }
 }

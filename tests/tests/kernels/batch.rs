@@ -222,7 +222,6 @@ impl Voices {
         };
         let pass = Pass::Batch { n, most: N_SEQUENCES };
         for _ in 0..n_steps {
-            b.recording.penalize(&sampler, N_VOCAB as u32, pass);
             b.recording.sample(N_VOCAB as u32, &sampler, pass);
         }
         let results = b.run();

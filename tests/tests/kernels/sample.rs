@@ -18,7 +18,7 @@ fn of_all(samplings: &[Sampling]) -> Vec<u32> {
     all
 }
 
-/// Draws from scores that are also the logits.
+/// Draws from scores that are the logits, too, as long as nothing is penalized.
 #[derive(Debug)]
 pub(crate) struct Draws {
     pub(crate) sampling: Sampling,
@@ -63,14 +63,14 @@ impl Draws {
     pub(crate) fn run(&self) -> Drawn {
         let mut b = Bench::default();
         let n_vocab = self.scores.len();
-        let scores = b.floats(&self.scores);
+        let zeros = vec![0; n_vocab];
         let sampler = Sampler {
             sampling: b.words(&of_all(&[self.sampling])),
-            logits: scores,
-            bias: scores,
-            mask: scores,
-            scores,
-            counts: b.in_out(&vec![0; n_vocab]),
+            logits: b.floats(&self.scores),
+            bias: b.words(&zeros),
+            mask: b.words(&[]),
+            scores: b.output(n_vocab),
+            counts: b.in_out(&zeros),
             steps: b.in_out(Steps::lone(self.step).words()),
             report: b.output(Sampler::REPORT_BYTES as usize / 4),
             scan: b.output(Sampler::scan_bytes(n_vocab as u32, 1) as usize / 4),
@@ -303,22 +303,22 @@ fn what_a_mask_does_not_allow_scores_less_than_anything_that_it_allows() {
 /// `[n_vocab]` each, but `mask`.
 fn penalize_and_check(sampling: Sampling, logits: &[f32], bias: &[f32], counts: &[u32], mask: &[u32], expected: &[(f64, f64)]) {
     let mut b = Bench::default();
-    let unused = b.words(&[]);
+    let n_vocab = logits.len() as u32;
     let sampler = Sampler {
         sampling: b.words(&of_all(&[sampling])),
         logits: b.floats(logits),
         bias: b.floats(bias),
         mask: b.words(mask),
         scores: b.output(logits.len()),
-        counts: b.words(counts),
-        steps: b.words(Steps::new().words()),
-        report: unused,
-        scan: unused,
-        bins: unused,
-        paging: Paging { whole: unused, n_experts: 0 },
+        counts: b.in_out(counts),
+        steps: b.in_out(Steps::lone(Step { most: 1, ..Step::default() }).words()),
+        report: b.output(Sampler::REPORT_BYTES as usize / 4),
+        scan: b.output(Sampler::scan_bytes(n_vocab, 1) as usize / 4),
+        bins: b.in_out(&vec![0; Sampler::bins_bytes(1) as usize / 4]),
+        paging: Paging { whole: b.in_out(&Paging::words(1, 1, |_, _| Some(0))), n_experts: 1 },
     };
-    b.recording.penalize(&sampler, logits.len() as u32, Pass::Alone);
-    b.run().assert_close(&format!("scores of {}", logits.len()), sampler.scores, expected);
+    b.recording.sample(n_vocab, &sampler, Pass::Alone);
+    b.run().assert_close(&format!("scores of {n_vocab}"), sampler.scores, expected);
 }
 
 #[test]

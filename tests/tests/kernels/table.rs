@@ -7,7 +7,7 @@ use std::process::Command;
 use kernels::kernels::{FAMILIES, FORMATS};
 use kernels::ops::{
     AttentionArgs, FlashDecodeArgs, FlashMergeArgs, GemmArgs, GetRowsArgs, MatmulArgs, MoeDownArgs, MoeGateUpArgs, MoeGroupArgs,
-    MoeSumArgs, PenalizeArgs, RmsNormArgs, RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs, SampleBinsArgs, SampleScanArgs,
+    MoeSumArgs, RmsNormArgs, RopeAppendArgs, RouteSlotsArgs, RouterArgs, SampleArgs, SampleBinsArgs, SampleScanArgs,
 };
 use kernels::{Format, Kernel};
 
@@ -42,7 +42,6 @@ fn arguments_lie_alike_in_rust_and_wgsl() {
             }
             "moe_group" => layout!(MoeGroupArgs: n_choices n_experts),
             "moe_sum_residual" => layout!(MoeSumArgs: n_rows n_used),
-            "penalize" => layout!(PenalizeArgs: n_vocab first_row),
             "rms_norm" => layout!(RmsNormArgs: n_cols eps),
             "rope_append" => {
                 layout!(RopeAppendArgs: n_heads n_kv_heads head_dim n_rot interleaved capacity n_sequences first_row concentration)

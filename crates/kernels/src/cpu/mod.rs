@@ -14,7 +14,6 @@ mod moe_down;
 mod moe_gate_up_swiglu;
 mod moe_group;
 mod moe_sum_residual;
-mod penalize;
 mod rms_norm;
 mod rope_append;
 mod route_slots;
@@ -182,7 +181,6 @@ fn twin(shader: &str) -> Option<Twin> {
         "moe_gate_up_swiglu" => moe_gate_up_swiglu::run,
         "moe_group" => moe_group::run,
         "moe_sum_residual" => moe_sum_residual::run,
-        "penalize" => penalize::run,
         "rms_norm" => rms_norm::run,
         "rope_append" => rope_append::run,
         "route_slots" => route_slots::run,

@@ -1,6 +1,6 @@
 use std::mem::offset_of;
 
-use super::penalize::sampling_of;
+use super::sample_scan::sampling_of;
 use super::step::StepRows;
 use super::{Call, Error, Words};
 use crate::ops::{Alternatives, MAX_LOGPROBS, MAX_SEQUENCES, N_BINS, Paging, SampleArgs, Sampled, Sampling, Step};

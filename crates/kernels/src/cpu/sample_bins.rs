@@ -1,4 +1,4 @@
-use super::penalize::sampling_of;
+use super::sample_scan::sampling_of;
 use super::sample::filters;
 use super::step::StepRows;
 use super::{Call, Error};

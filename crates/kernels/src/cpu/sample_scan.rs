@@ -1,22 +1,28 @@
-use super::penalize::sampling_of;
 use super::sample::{filters, gumbel};
 use super::step::StepRows;
-use super::{Call, Error};
-use crate::ops::{MAX_LOGPROBS, PARTIAL, SampleScanArgs};
+use super::{Call, Error, Words};
+use crate::ops::{IN_PROMPT, MASKED, MAX_LOGPROBS, PARTIAL, SampleScanArgs, Sampling};
 
 /// No score, and no id.
 const NONE: (f32, u32) = (-3.4e38, u32::MAX);
 
 pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
     let args: SampleScanArgs = call.args();
-    let [samplings, steps, logits, scores, scan] = call.bindings()?;
+    let [samplings, steps, logits, bias, counts, mask, scores, scan] = call.bindings()?;
     let steps = StepRows::of(steps, args.first_row);
     for row in 0..call.workgroups[1] {
-        let (sampling, step) = (sampling_of(samplings, steps.sequence(row)), steps.step(row));
+        let (sequence, step) = (steps.sequence(row), steps.step(row));
+        let sampling = sampling_of(samplings, sequence);
         if step.halt != 0 {
             continue;
         }
         let [logits, scores] = [logits, scores].map(|words| words.from(row * args.n_vocab));
+        let [bias, counts] = [bias, counts].map(|words| words.from(sequence * args.n_vocab));
+        let mask = mask.from(sequence * args.n_vocab.div_ceil(32));
+        for i in 0..args.n_vocab {
+            let is_allowed = sampling.is_masked == 0 || mask.u(i / 32) >> (i % 32) & 1 == 1;
+            scores.set_f(i, if is_allowed { penalized(logits.f(i), counts.u(i), &sampling) + bias.f(i) } else { MASKED });
+        }
         for workgroup in 0..call.workgroups[0] {
             let first = workgroup * args.slice;
             let ids = first..(first + args.slice).min(args.n_vocab);
@@ -41,6 +47,22 @@ pub(crate) fn run(call: &Call<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// One sequence's of those of all.
+pub(crate) fn sampling_of(samplings: Words<'_>, sequence: u32) -> Sampling {
+    samplings.from(sequence * (size_of::<Sampling>() / 4) as u32).read()
+}
+
+fn penalized(logit: f32, count: u32, sampling: &Sampling) -> f32 {
+    if count == 0 {
+        return logit;
+    }
+    let score = if logit > 0.0 { logit / sampling.repetition } else { logit * sampling.repetition };
+    match count & !IN_PROMPT {
+        0 => score,
+        sampled => score - (sampling.frequency * sampled as f32 + sampling.presence),
+    }
 }
 
 fn better(a: (f32, u32), b: (f32, u32)) -> (f32, u32) {
