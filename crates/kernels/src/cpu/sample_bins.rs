@@ -1,5 +1,5 @@
-use super::sample_scan::sampling_of;
 use super::sample::filters;
+use super::sample_scan::sampling_of;
 use super::step::StepRows;
 use super::{Call, Error};
 use crate::ops::{N_BINS, PARTIAL, SampleBinsArgs};
