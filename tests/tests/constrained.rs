@@ -158,7 +158,7 @@ fn nano() -> Model {
 /// An answer at temperature 1 to a request with these fields.
 fn chat(model: &mut Model, fields: &Value) -> Result<Completion, api::Error> {
     let mut request = json!({
-        "messages": [{ "role": "user", "content": "Answer in JSON." }], "max_tokens": 400, "seed": 1
+        "messages": [{ "role": "user", "content": "Answer in JSON." }], "max_tokens": 1600, "seed": 1
     });
     request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let request = Request::from_json(&request.to_string())?;
@@ -195,7 +195,7 @@ fn of(mut fields: Value, more: Value) -> Value {
 /// Makes nano think, and not for long: what it thinks is random.
 fn briefly(model: &Model, fields: Value) -> Value {
     let (end, analysis) = (model.tokenizer.special("<|end|>").unwrap(), model.tokenizer.encode("analysis")[0]);
-    of(fields, json!({ "logit_bias": { end.to_string(): 6.8, analysis.to_string(): 4.5 } }))
+    of(fields, json!({ "logit_bias": { end.to_string(): 8.0, analysis.to_string(): 4.5 } }))
 }
 
 #[test]
