@@ -62,6 +62,12 @@ const edit = (tab, at, text) =>
 const step = (tab, at, label) => tab.evaluate(({ at, label }) => document.querySelectorAll("[role=log] article")[at].querySelector(`[aria-label="${label}"]`).click(), { at, label });
 
 const mainPath = {
+  async "a page that is only looked at makes no database, for which others would wait if the browser froze it meanwhile"(tab) {
+    await load(tab);
+    const names = await tab.evaluate(async () => (await indexedDB.databases()).map(({ name }) => name));
+    assert.ok(!names.includes("quire-conversations"), String(names));
+  },
+
   async "a question and its answer make a conversation, named after the question"(tab) {
     await load(tab);
     await says(tab, "How are you?");

@@ -30,6 +30,15 @@ function open(): Promise<IDBDatabase> {
   return opened;
 }
 
+/**
+ * Whether anything was ever kept. To look for it makes no database: a page that is left while it makes one, and frozen by the browser, would have
+ * all others wait.
+ */
+async function isThere(): Promise<boolean> {
+  if (opened || !indexedDB.databases) return true;
+  return (await indexedDB.databases()).some(({ name }) => name === NAME);
+}
+
 type Name = "heads" | "turns" | "documents";
 type Stores = Record<Name, IDBObjectStore>;
 
@@ -50,12 +59,14 @@ const of = (id: string) => IDBKeyRange.bound([id], [id, []]);
 
 /** The conversations, those that changed last first. */
 export async function list(): Promise<Head[]> {
+  if (!(await isThere())) return [];
   const heads = await transact("readonly", ({ heads }) => heads.getAll() as IDBRequest<Head[]>);
   return heads.sort((a, b) => b.changed - a.changed);
 }
 
 /** The conversation of an id, if there is one. */
 export async function find(id: string): Promise<Tree | undefined> {
+  if (!(await isThere())) return undefined;
   const head = await transact("readonly", ({ heads }) => heads.get(id) as IDBRequest<Head | undefined>);
   return head && (await read(head));
 }
